@@ -1,0 +1,30 @@
+//! The D-Bus contract between the supervisor and those who ask it, stated once.
+//!
+//! `agentboxd` serves [`INTERFACE`] at [`PATH`]; `agentboxctl` calls it through [`ManagerProxy`]. Everything
+//! structured crosses as `a{sv}` and is turned from and into the types here by [`to_dict`] and
+//! [`from_dict`], which refuse keys that the types do not have. What a person may be told is an [`Error`].
+//!
+//! | file | holds |
+//! |---|---|
+//! | `proxy` | [`ManagerProxy`], the client's side of the interface, and its names |
+//! | `dictionary` | [`Dict`], [`to_dict`], [`from_dict`], their limits |
+//! | `error` | [`Error`] |
+//! | `start` | what `Start` and `Explain` take and answer |
+//! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
+//! | `supervisor` | what is said about the supervisor, its host and its audit trail |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod dictionary;
+mod error;
+mod proxy;
+mod session;
+mod start;
+mod supervisor;
+
+pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
+pub use error::Error;
+pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
+pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
+pub use start::{ExplainAnswer, StartAnswer, StartRequest};
+pub use supervisor::{Check, CheckState, LogVerdict, Mode, SupervisorStatus};

@@ -1,0 +1,64 @@
+//! The interface as a client calls it, and the names under which it is found.
+
+use crate::{Dict, Error};
+use zbus::{Fd, OwnedFd};
+
+/// Name on the system bus.
+pub const BUS_NAME: &str = "org.agentbox1";
+/// Path of the only object.
+pub const PATH: &str = "/org/agentbox1";
+/// Name of the interface.
+pub const INTERFACE: &str = "org.agentbox1.Manager";
+/// What the names of all errors begin with.
+pub const ERROR_PREFIX: &str = "org.agentbox1.Error";
+/// Name of the socket in the supervisor's runtime directory on which it is served peer to peer.
+pub const SOCKET_NAME: &str = "bus";
+/// Members of this group may use the supervisor, as may root and the users its configuration names.
+pub const GROUP: &str = "agentbox";
+
+/// The supervisor.
+///
+/// Every method may fail with any [`Error`]; callers see and touch only their own sessions, root all.
+#[zbus::proxy(
+    interface = "org.agentbox1.Manager",
+    default_service = "org.agentbox1",
+    default_path = "/org/agentbox1"
+)]
+pub trait Manager {
+    /// Starts a session of the directory `project`, opened for reading by the caller. Takes a
+    /// [`StartRequest`](crate::StartRequest); answers a [`StartAnswer`](crate::StartAnswer) and the socket on
+    /// which the caller speaks frames with the session's console. With `detach` that socket is closed
+    /// at the other end already.
+    fn start(&self, project: Fd<'_>, request: Dict) -> Result<(Dict, OwnedFd), Error>;
+
+    /// What a start with the same arguments would do, as an [`ExplainAnswer`](crate::ExplainAnswer). Starts nothing.
+    fn explain(&self, project: Fd<'_>, request: Dict) -> Result<Dict, Error>;
+
+    /// A [`SessionSummary`](crate::SessionSummary) of each session of the caller.
+    fn list(&self) -> Result<Vec<Dict>, Error>;
+
+    /// A [`SessionStatus`](crate::SessionStatus), or with an empty id a [`SupervisorStatus`](crate::SupervisorStatus).
+    fn status(&self, id: &str) -> Result<Dict, Error>;
+
+    /// A socket to the console of a session. Takes a [`Client`](crate::Client).
+    fn attach(&self, id: &str, client: Dict) -> Result<OwnedFd, Error>;
+
+    /// Starts `command` beside the agent; a socket to its console. Takes a [`Client`](crate::Client).
+    fn exec(&self, id: &str, command: &[String], client: Dict) -> Result<OwnedFd, Error>;
+
+    /// Ends a session: SIGTERM, after `timeout_ms` SIGKILL. Returns when nothing of it is left.
+    fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error>;
+
+    /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
+    /// answer: those of a session, or with an empty id all that the caller may see.
+    fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;
+
+    /// Checks the chain of the whole audit trail: a [`LogVerdict`](crate::LogVerdict).
+    fn verify_log(&self) -> Result<Dict, Error>;
+
+    /// What this host can and cannot do, as [`Check`](crate::Check)s.
+    fn diagnose(&self) -> Result<Vec<Dict>, Error>;
+
+    /// Removes what ended sessions left behind and says what that was. Root only.
+    fn repair(&self) -> Result<Vec<String>, Error>;
+}

@@ -1,0 +1,83 @@
+//! What `Start` and `Explain` take and answer.
+
+use crate::ValueRow;
+use agentbox_policy::{Layer, Request};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a session is started with, besides the directory.
+///
+/// The person's and the project's files were read and parsed by the caller, as the caller; they arrive
+/// as typed values and are judged again by the supervisor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StartRequest {
+    /// The person's own configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Layer>,
+    /// The project's own file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project_file: Option<Layer>,
+    /// What was said on the command line.
+    pub options: Request,
+    /// The caller's whole environment. What of it goes inside is the policy's decision.
+    pub environment: BTreeMap<String, String>,
+    /// `user.name` of the caller's git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_name: Option<String>,
+    /// `user.email` of the caller's git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_email: Option<String>,
+    /// Which of standard input, output and error are a terminal.
+    pub streams: [bool; 3],
+    /// Lines of that terminal; 0 is unknown.
+    pub rows: u16,
+    /// Characters in a line; 0 is unknown.
+    pub columns: u16,
+    /// Start without a client.
+    pub detach: bool,
+}
+
+/// What was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartAnswer {
+    /// The session.
+    pub id: String,
+    /// Name of its posture.
+    pub posture: String,
+    /// Name of its profile.
+    pub profile: String,
+    /// Its network.
+    pub network: String,
+    /// How it sees the project.
+    pub workspace: String,
+    /// How it is isolated.
+    pub isolation: String,
+    /// Under whose ids it runs.
+    pub identity: String,
+    /// Path of the project.
+    pub project: String,
+    /// Its agent.
+    pub agent: String,
+    /// Hash of the effective policy.
+    pub policy_hash: String,
+    /// Notes for the person, beside the values above.
+    pub banner: Vec<String>,
+    /// What in the configuration the person should know about.
+    pub warnings: Vec<String>,
+}
+
+/// What a start would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainAnswer {
+    /// Every effective value with its origin.
+    pub values: Vec<ValueRow>,
+    /// The steps of the plan, in order.
+    pub steps: Vec<String>,
+    /// Hash of the effective policy.
+    pub hash: String,
+    /// What in the configuration the person should know about.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,395 @@
+//! Control groups of sessions: `agentbox/ID/{supervise,payload}` in the version 2 hierarchy.
+//!
+//! `supervise` holds the launcher's outer half, `payload` everything of the agent. Killing, freezing and
+//! counting act on whole groups, so no process id is ever guessed at. The hierarchy is looked up in the
+//! table of mounts: hybrid hosts have it beside the version 1 controllers, and then it has none itself;
+//! groups work there, limits do not. What is done with a single group is in `group`.
+
+mod group;
+
+use crate::mountinfo;
+use crate::walk;
+use agentbox_plan::SessionId;
+use group::{
+    children, failed, has_line, kill, make, open_file, open_group, pids, read, remove_below, visit, wait_for,
+    words, write,
+};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Group below the root of the hierarchy that holds all sessions.
+const ROOT: &CStr = c"agentbox";
+const SUPERVISE: &CStr = c"supervise";
+const PAYLOAD: &CStr = c"payload";
+/// Why something about control groups did not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CgroupError {
+    /// There is no version 2 hierarchy.
+    #[error(
+        "no control groups of version 2 are mounted; `mount -t cgroup2 none /sys/fs/cgroup`, or boot with \
+         systemd.unified_cgroup_hierarchy=1"
+    )]
+    NotMounted,
+    /// A call failed.
+    #[error("cannot {doing} the control group {path}: {cause}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which.
+        path: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The group is there already.
+    #[error("the control group {path} exists already")]
+    Exists {
+        /// Which.
+        path: String,
+    },
+    /// Processes are left in a group that should be removed.
+    #[error("the control group {path} still has processes; kill it first")]
+    Busy {
+        /// Which.
+        path: String,
+    },
+    /// A file of the kernel's has another form than is known.
+    #[error("cannot understand {path}: {content:?}")]
+    Form {
+        /// Which file.
+        path: String,
+        /// What it says.
+        content: String,
+    },
+}
+
+/// The version 2 hierarchy.
+#[derive(Debug)]
+pub struct Hierarchy {
+    mount: OwnedFd,
+    mount_point: PathBuf,
+    /// Path of the mounted group in the hierarchy; empty for its root.
+    prefix: String,
+}
+
+/// The groups of a session.
+#[derive(Debug)]
+pub struct SessionGroup {
+    /// The session's group.
+    pub dir: OwnedFd,
+    /// Where the launcher's outer half runs.
+    pub supervise: OwnedFd,
+    /// Where the agent runs.
+    pub payload: OwnedFd,
+    id: SessionId,
+    /// The group that holds all sessions.
+    above: OwnedFd,
+    mount: OwnedFd,
+    path: String,
+}
+
+/// Most that the payload of a session may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GroupLimits {
+    /// Bytes of memory.
+    pub memory_max: Option<u64>,
+    /// Processes and threads.
+    pub tasks_max: Option<u64>,
+}
+
+/// Which limits that were asked for the kernel enforces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Enforced {
+    /// Memory.
+    pub memory: bool,
+    /// Processes and threads.
+    pub tasks: bool,
+}
+
+impl Hierarchy {
+    /// Finds where the hierarchy is mounted. Changes nothing.
+    ///
+    /// # Errors
+    /// [`CgroupError::NotMounted`] when it is not; others when the mount cannot be opened.
+    pub fn find() -> Result<Self, CgroupError> {
+        let table = "/proc/self/mountinfo";
+        let bytes = std::fs::read(table).map_err(|cause| failed("find", table, cause))?;
+        let mounts = mountinfo::parse(&bytes).ok_or_else(|| CgroupError::Form {
+            path: table.to_owned(),
+            content: String::from_utf8_lossy(&bytes).into_owned(),
+        })?;
+        let version_2 = || mounts.iter().filter(|mount| mount.kind == "cgroup2");
+        let whole = version_2().find(|mount| mount.root == b"/");
+        let mount = whole.or_else(|| version_2().next()).ok_or(CgroupError::NotMounted)?;
+        let mount_point = PathBuf::from(OsStr::from_bytes(&mount.point));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = fs::open(&mount_point, flags, Mode::empty())
+            .map_err(|errno| failed("open", mount_point.display().to_string(), errno))?;
+        let prefix = String::from_utf8_lossy(&mount.root).trim_end_matches('/').to_owned();
+        Ok(Self { mount: fd, mount_point, prefix })
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn mount_point(&self) -> &Path {
+        &self.mount_point
+    }
+
+    /// Controllers that the hierarchy has. None on a hybrid host, where version 1 holds them.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be read.
+    pub fn controllers(&self) -> Result<Vec<String>, CgroupError> {
+        Ok(words(&read(&self.mount, c"cgroup.controllers")?))
+    }
+
+    /// Makes the groups of a session.
+    ///
+    /// # Errors
+    /// [`CgroupError::Exists`] when they are there already, others when they cannot be made; nothing of
+    /// them is left then.
+    pub fn create(&self, id: &SessionId) -> Result<SessionGroup, CgroupError> {
+        match fs::mkdirat(&self.mount, ROOT, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("make", walk::shown_in(&self.mount, ROOT.to_bytes()), errno)),
+        }
+        let above = self.all_sessions()?.ok_or_else(|| failed("open", "agentbox", Errno::NOENT))?;
+        let name = name_of(id);
+        make(&above, &name)?;
+        let made = open_group(&above, &name)
+            .map_err(|errno| failed("open", walk::shown_in(&above, name.to_bytes()), errno))
+            .and_then(|dir| {
+                make(&dir, SUPERVISE)?;
+                make(&dir, PAYLOAD)
+            });
+        let group = made.and_then(|()| self.open_existing(id));
+        match group {
+            Ok(Some(group)) => Ok(group),
+            Ok(None) => Err(failed("open", walk::shown_in(&above, name.to_bytes()), Errno::NOENT)),
+            Err(error) => {
+                let _ = remove_below(above.as_fd(), &name, 0);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the groups of a session; `None` when there are none. Those that a crash left half made are
+    /// completed, so that they can be handled as whole ones.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be opened.
+    pub fn open_existing(&self, id: &SessionId) -> Result<Option<SessionGroup>, CgroupError> {
+        let Some(above) = self.all_sessions()? else { return Ok(None) };
+        let name = name_of(id);
+        let dir = match open_group(&above, &name) {
+            Ok(dir) => dir,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(failed("open", walk::shown_in(&above, name.to_bytes()), errno)),
+        };
+        let part = |part: &CStr| {
+            match make(&dir, part) {
+                Ok(()) | Err(CgroupError::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            open_group(&dir, part)
+                .map_err(|errno| failed("open", walk::shown_in(&dir, part.to_bytes()), errno))
+        };
+        let (supervise, payload) = (part(SUPERVISE)?, part(PAYLOAD)?);
+        let mount = self.mount.try_clone().map_err(|cause| failed("hold", "root", cause))?;
+        let path = format!("{}/{}/{id}", self.prefix, ROOT.to_string_lossy());
+        Ok(Some(SessionGroup { dir, supervise, payload, id: id.clone(), above, mount, path }))
+    }
+
+    /// Ids of all sessions that have groups, in order.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be read.
+    pub fn list(&self) -> Result<Vec<SessionId>, CgroupError> {
+        let Some(above) = self.all_sessions()? else { return Ok(Vec::new()) };
+        let mut ids: Vec<SessionId> =
+            children(above.as_fd())?.iter().filter_map(|name| name.to_str().ok()?.parse().ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Processes of a session, without touching its groups.
+    pub(crate) fn pids_of(&self, id: &SessionId) -> Result<Vec<u32>, CgroupError> {
+        let Some(above) = self.all_sessions()? else { return Ok(Vec::new()) };
+        let name = name_of(id);
+        match open_group(&above, &name) {
+            Ok(group) => pids(group.as_fd()),
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            Err(errno) => Err(failed("open", walk::shown_in(&above, name.to_bytes()), errno)),
+        }
+    }
+
+    fn all_sessions(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        match open_group(&self.mount, ROOT) {
+            Ok(group) => Ok(Some(group)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("open", walk::shown_in(&self.mount, ROOT.to_bytes()), errno)),
+        }
+    }
+}
+
+impl SessionGroup {
+    /// Which session's.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Path of the session's group as `/proc/PID/cgroup` shows it (`/agentbox/ID`).
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    /// The same of the payload (`/agentbox/ID/payload`).
+    #[must_use]
+    pub fn payload_path(&self) -> String {
+        format!("{}/{}", self.path, PAYLOAD.to_string_lossy())
+    }
+
+    /// Kills every process of the session, the launcher's outer half too. They are gone when
+    /// [`wait_empty`](Self::wait_empty) says so.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be killed.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        kill(self.dir.as_fd())
+    }
+
+    /// Kills every process of the agent; the launcher's outer half reports the end.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be killed.
+    pub fn kill_payload(&self) -> Result<(), CgroupError> {
+        kill(self.payload.as_fd())
+    }
+
+    /// Stops every process of the agent where it is, and waits until all have stopped. False when they
+    /// have not within `timeout`; they stop as soon as they can.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when the group cannot be frozen.
+    pub fn freeze(&self, timeout: Duration) -> Result<bool, CgroupError> {
+        write(&self.payload, c"cgroup.freeze", b"1")?;
+        wait_for(self.payload.as_fd(), "frozen 1", timeout)
+    }
+
+    /// Lets frozen processes go on.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when the group cannot be thawed.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        write(&self.payload, c"cgroup.freeze", b"0")
+    }
+
+    /// Whether any process of the session lives.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be read.
+    pub fn is_populated(&self) -> Result<bool, CgroupError> {
+        Ok(!has_line(&read(&self.dir, c"cgroup.events")?, "populated 0"))
+    }
+
+    /// Waits until no process of the session lives; false when one does after `timeout`.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be read.
+    pub fn wait_empty(&self, timeout: Duration) -> Result<bool, CgroupError> {
+        wait_for(self.dir.as_fd(), "populated 0", timeout)
+    }
+
+    /// `cgroup.events` of the session, open for reading: `POLLPRI` says that it changed since it was
+    /// read, and [`is_populated`](Self::is_populated) how.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be opened.
+    pub fn events(&self) -> Result<OwnedFd, CgroupError> {
+        open_file(self.dir.as_fd(), c"cgroup.events", OFlags::RDONLY)
+    }
+
+    /// Every process of the session.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be read.
+    pub fn pids(&self) -> Result<Vec<u32>, CgroupError> {
+        pids(self.dir.as_fd())
+    }
+
+    /// Those of the launcher's outer half.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be read.
+    pub fn supervise_pids(&self) -> Result<Vec<u32>, CgroupError> {
+        pids(self.supervise.as_fd())
+    }
+
+    /// Bytes of memory of the payload; `None` where nobody counts them.
+    #[must_use]
+    pub fn memory_bytes(&self) -> Option<u64> {
+        read(&self.payload, c"memory.current").ok()?.trim().parse().ok()
+    }
+
+    /// Processes and threads of the payload.
+    #[must_use]
+    pub fn tasks(&self) -> Option<u64> {
+        if let Ok(count) = read(&self.payload, c"pids.current") {
+            return count.trim().parse().ok();
+        }
+        let mut count = 0;
+        visit(self.payload.as_fd(), 0, &mut |group| {
+            count += read(group, c"cgroup.threads")?.lines().count();
+            Ok(())
+        })
+        .ok()?;
+        u64::try_from(count).ok()
+    }
+
+    /// Sets limits of the payload, and switches the controllers on for that. Says which of those asked
+    /// for are enforced now; where the hierarchy has no such controller none is, which is no error here.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when the kernel has the controller and refuses the value.
+    pub fn set_limits(&self, limits: GroupLimits) -> Result<Enforced, CgroupError> {
+        let set = |controller: &str, file: &CStr, limit: Option<u64>| {
+            let Some(limit) = limit else { return Ok(false) };
+            let line = format!("+{controller}");
+            for group in [&self.mount, &self.above, &self.dir] {
+                // EBUSY where the mounted group itself has processes, ENOENT without the controller:
+                // either way the file below is missing.
+                let _ = write(group, c"cgroup.subtree_control", line.as_bytes());
+            }
+            match write(&self.payload, file, limit.to_string().as_bytes()) {
+                Ok(()) => Ok(read(&self.payload, file)?.trim() != "max"),
+                Err(CgroupError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        Ok(Enforced {
+            memory: set("memory", c"memory.max", limits.memory_max)?,
+            tasks: set("pids", c"pids.max", limits.tasks_max)?,
+        })
+    }
+
+    /// Removes the groups, deepest first. Nothing there is fine.
+    ///
+    /// # Errors
+    /// [`CgroupError::Busy`] when a process is left in one, others when one cannot be removed.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        remove_below(self.above.as_fd(), &name_of(&self.id), 0)
+    }
+}
+
+fn name_of(id: &SessionId) -> CString {
+    // A session id holds no NUL: `[a-z0-9]` only.
+    CString::new(id.as_str()).unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! The socket on which a launcher listens for its supervisor, at `console` in the session's directory.
+//!
+//! A path makes it reachable for a supervisor that was started again. Only root reaches it: the directory
+//! is 0700, and the launcher looks at the peer. Names longer than `sun_path` (unix(7), 108 bytes) and
+//! exchanged directories are no concern, because the socket is addressed through the descriptor.
+
+use crate::walk;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use std::ffi::CStr;
+use std::io;
+
+const NAME: &CStr = c"console";
+/// Connections that may wait. The supervisor makes two before it releases the launcher.
+const BACKLOG: i32 = 32;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsoleError {
+    /// A call failed.
+    #[error("cannot {doing} {path}: {cause}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The socket.
+        path: String,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// Something else has the name.
+    #[error("{path} is a {found} of uid {owner}, not a socket of root's; nothing was touched")]
+    NotOurs {
+        /// The path.
+        path: String,
+        /// What is there.
+        found: &'static str,
+        /// Whose it is.
+        owner: u32,
+    },
+}
+
+/// Makes the socket and listens. One that an earlier attempt left is replaced.
+///
+/// # Errors
+/// [`ConsoleError`] when something else has the name, or the socket cannot be made.
+pub fn listen(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
+    let dir = session_dir.as_fd();
+    if open_socket(dir)?.is_some() {
+        let flags = fs::AtFlags::empty();
+        fs::unlinkat(dir, NAME, flags).map_err(|errno| failed("replace", dir, errno))?;
+    }
+    let socket = new_socket(dir)?;
+    let address = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), NAME.to_string_lossy());
+    let address = SocketAddrUnix::new(address).map_err(|errno| failed("name", dir, errno))?;
+    rustix::net::bind(&socket, &address).map_err(|errno| failed("make", dir, errno))?;
+    rustix::net::listen(&socket, BACKLOG).map_err(|errno| failed("listen at", dir, errno))?;
+    Ok(socket)
+}
+
+/// Connects to a launcher.
+///
+/// # Errors
+/// [`ConsoleError`] when nobody listens, or what is there is not a socket of root's.
+pub fn connect(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
+    let dir = session_dir.as_fd();
+    let Some(there) = open_socket(dir)? else { return Err(failed("find", dir, Errno::NOENT)) };
+    let socket = new_socket(dir)?;
+    // What was opened and looked at is what is connected to.
+    let address = format!("/proc/self/fd/{}", there.as_raw_fd());
+    let address = SocketAddrUnix::new(address).map_err(|errno| failed("name", dir, errno))?;
+    rustix::net::connect(&socket, &address).map_err(|errno| failed("connect to", dir, errno))?;
+    Ok(socket)
+}
+
+fn new_socket(dir: BorrowedFd<'_>) -> Result<OwnedFd, ConsoleError> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| failed("make a socket for", dir, errno))
+}
+
+/// What has the socket's name, opened with `O_PATH` and found to be a socket of root's.
+fn open_socket(dir: BorrowedFd<'_>) -> Result<Option<OwnedFd>, ConsoleError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let there = match fs::openat2(dir, NAME, flags, Mode::empty(), resolve) {
+        Ok(there) => there,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed("open", dir, errno)),
+    };
+    let stat = fs::fstat(&there).map_err(|errno| failed("examine", dir, errno))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket || stat.st_uid != 0 {
+        return Err(ConsoleError::NotOurs {
+            path: walk::shown_in(dir, NAME.to_bytes()),
+            found: walk::type_name(stat.st_mode),
+            owner: stat.st_uid,
+        });
+    }
+    Ok(Some(there))
+}
+
+fn failed(doing: &'static str, dir: BorrowedFd<'_>, errno: Errno) -> ConsoleError {
+    ConsoleError::Io { doing, path: walk::shown_in(dir, NAME.to_bytes()), cause: errno.into() }
+}

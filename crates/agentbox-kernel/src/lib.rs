@@ -1,0 +1,46 @@
+//! The only place of agentbox that changes the state of the host: one file per mechanism, each with what
+//! puts it into force, what takes it back and what observes it.
+//!
+//! Everything is synchronous and works on descriptors: what is opened once is not looked up a second
+//! time. Taking back is idempotent, and goes on after a failure. Policy is decided elsewhere; what comes
+//! in here is typed.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `directory`, `file`, `removal` | the supervisor's directories, files in them, removal of trees |
+//! | `lease` | which ids a session gets |
+//! | `cgroup` | control groups, version 2 |
+//! | `source` | opens what a session is to see, with the right of whom it belongs to |
+//! | `project` | checks the project directory that a client sent |
+//! | `idmap` | whether a file system has id-mapped mounts |
+//! | `person` | accounts and groups |
+//! | `launcher` | starts and finds launchers |
+//! | `console` | the socket between supervisor and launcher |
+//! | `posture` | what the kernel shows of a process against what the plan says |
+//! | `doctor` | what the machine has and lacks |
+//! | `leftovers` | what dead sessions left, and its removal |
+//! | `failpoint` | places where a test has the process killed |
+//! | `walk`, `mountinfo` | paths of the system's own; the kernel's table of mounts |
+//! | `sys` | system calls without a safe wrapper: the only `unsafe` |
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod cgroup;
+pub mod console;
+pub mod directory;
+pub mod doctor;
+pub mod failpoint;
+mod file;
+pub mod idmap;
+pub mod launcher;
+pub mod lease;
+pub mod leftovers;
+mod mountinfo;
+pub mod person;
+pub mod posture;
+pub mod project;
+mod removal;
+pub mod source;
+#[allow(unsafe_code)]
+mod sys;
+mod walk;

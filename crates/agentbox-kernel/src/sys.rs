@@ -1,0 +1,409 @@
+//! The system calls that have no safe wrapper. The only file of this crate with `unsafe`.
+//!
+//! Each function is as small as its call allows and says nothing about policy; what is done with the
+//! results belongs to the mechanisms.
+
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// `struct clone_args` of clone(2), as of CLONE_ARGS_SIZE_VER2.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_NEWUSER: u64 = 0x1000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+
+/// Everything that a new process needs, made before it exists: between clone and exec only calls that
+/// are safe after a fork of a process with threads (signal-safety(7)) are made, and nothing allocates.
+pub(crate) struct NewProcess<'a> {
+    /// Opened program.
+    pub(crate) program: BorrowedFd<'a>,
+    /// Arguments.
+    pub(crate) arguments: &'a [CString],
+    /// `NAME=value`.
+    pub(crate) environment: &'a [CString],
+    /// Descriptor `i` of the list becomes number `i`. All must have numbers above the list's length.
+    pub(crate) descriptors: &'a [OwnedFd],
+    /// Version 2 control group that it starts in.
+    pub(crate) group: BorrowedFd<'a>,
+    /// Where an `errno` goes when the program cannot be executed; its number is above the list's length.
+    pub(crate) failure: BorrowedFd<'a>,
+}
+
+/// Starts the process in its control group. Returns its pid and pidfd.
+pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let arguments = pointers(process.arguments);
+    let environment = pointers(process.environment);
+    let root = c"/";
+    let empty = c"";
+
+    // All signals wait, so that no handler of this program ever runs in the child.
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid for writing, sigfillset fills `all` before it is read.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        if libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+
+    let mut pidfd: c_int = -1;
+    let group = u64::try_from(process.group.as_raw_fd()).unwrap_or(u64::MAX);
+    let arguments_of_clone = CloneArgs {
+        flags: CLONE_PIDFD | CLONE_INTO_CGROUP,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: group,
+        ..CloneArgs::default()
+    };
+    // SAFETY: the structure is valid and of the size given. Without CLONE_VM the child has its own copy
+    // of the memory, as after fork(2), and below does only what is safe there.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments_of_clone, size_of::<CloneArgs>()) };
+    if pid == 0 {
+        // SAFETY: the child has one thread; the pointers point into memory copied with the process;
+        // the function never returns.
+        unsafe { in_child(process, arguments.as_ptr(), environment.as_ptr(), root.as_ptr(), empty.as_ptr()) }
+    }
+    let error = io::Error::last_os_error();
+    // SAFETY: `before` was filled by the first call, which succeeded.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    if pid < 0 {
+        return Err(error);
+    }
+    // SAFETY: clone3 succeeded with CLONE_PIDFD, so `pidfd` is an open descriptor that nobody owns yet.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((u32::try_from(pid).unwrap_or(0), pidfd))
+}
+
+/// The child's way to its program.
+///
+/// # Safety
+/// Only in a process just cloned, with pointers that are valid there.
+unsafe fn in_child(
+    process: &NewProcess<'_>,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+    root: *const c_char,
+    empty: *const c_char,
+) -> ! {
+    // SAFETY: plain system calls on descriptors and memory of this process, all of them safe after a
+    // fork; `action` and `none` are initialised before they are passed.
+    unsafe {
+        let fail = |number: c_int| -> ! {
+            let number = number.to_ne_bytes();
+            libc::write(process.failure.as_raw_fd(), number.as_ptr().cast::<c_void>(), number.len());
+            libc::_exit(127)
+        };
+        // exec(2) keeps ignored signals ignored; libc refuses its own two, which are never ignored.
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=64 {
+            libc::sigaction(signal, &raw const action, ptr::null_mut());
+        }
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        // Cannot fail: the child has just been made and leads no group.
+        libc::setsid();
+        libc::umask(0);
+        if libc::chdir(root) != 0 {
+            fail(*libc::__errno_location());
+        }
+        let mut number: RawFd = 0;
+        for descriptor in process.descriptors {
+            // The copy has no close-on-exec flag.
+            if libc::dup2(descriptor.as_raw_fd(), number) < 0 {
+                fail(*libc::__errno_location());
+            }
+            number += 1;
+        }
+        let flags = libc::CLOSE_RANGE_CLOEXEC as c_uint;
+        if libc::syscall(libc::SYS_close_range, number as c_uint, c_uint::MAX, flags) != 0 {
+            fail(*libc::__errno_location());
+        }
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+        libc::syscall(
+            libc::SYS_execveat,
+            process.program.as_raw_fd(),
+            empty,
+            arguments,
+            environment,
+            libc::AT_EMPTY_PATH,
+        );
+        fail(*libc::__errno_location())
+    }
+}
+
+/// A user namespace that maps id 0 to itself, held by nothing but the descriptor returned.
+///
+/// `ready` runs with the id of a process inside of it, to write its maps and to open it.
+pub(crate) fn with_user_namespace<T>(ready: impl FnOnce(u32) -> io::Result<T>) -> io::Result<T> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let mut pidfd: c_int = -1;
+    let arguments = CloneArgs {
+        flags: CLONE_PIDFD | CLONE_NEWUSER,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: the structure is valid and of the size given; no memory is shared with the child.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>()) };
+    if pid == 0 {
+        // SAFETY: all of these are safe after a fork. The read ends when the parent drops its end, by
+        // intent or by dying. Nothing else stays open: a sibling made by another thread at the same time
+        // would wait for the end of a pipe that this process holds, and this one for the sibling's.
+        unsafe {
+            libc::dup2(read.as_raw_fd(), 0);
+            libc::syscall(libc::SYS_close_range, 1 as c_uint, c_uint::MAX, 0 as c_uint);
+            let mut byte = 0_u8;
+            libc::read(0, (&raw mut byte).cast::<c_void>(), 1);
+            libc::_exit(0)
+        }
+    }
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: clone3 succeeded with CLONE_PIDFD, so this is an open descriptor that nobody owns yet.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let result = ready(u32::try_from(pid).unwrap_or(0));
+    drop(write);
+    let options = rustix::process::WaitIdOptions::EXITED;
+    let wait = || rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), options);
+    let _ = rustix::io::retry_on_intr(wait);
+    result
+}
+
+/// Maps the owners of a detached mount through a user namespace (mount_setattr(2)).
+pub(crate) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = MountAttr {
+        attr_set: MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
+    };
+    // SAFETY: path and structure are valid for the call, the size is the structure's.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<MountAttr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives the calling thread the file rights of other ids (setfsuid(2), setfsgid(2)): the kernel takes the
+/// file capabilities away with them. Whether it worked is asked for, because the calls do not say.
+pub(crate) fn set_file_ids(uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: both calls take and return numbers only and concern the calling thread alone.
+    let (now_gid, now_uid) = unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsgid(u32::MAX), libc::setfsuid(u32::MAX))
+    };
+    if u32::try_from(now_uid) == Ok(uid) && u32::try_from(now_gid) == Ok(gid) {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EPERM))
+    }
+}
+
+/// Version of Landlock's interface; `None` where the kernel has none or has it switched off.
+pub(crate) fn landlock_version() -> Option<u32> {
+    const LANDLOCK_CREATE_RULESET_VERSION: c_long = 1;
+    // SAFETY: with this flag the call takes no structure and makes nothing.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            ptr::null::<c_void>(),
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(version).ok().filter(|version| *version > 0)
+}
+
+/// Whether seccomp filters can refuse a call with an errno (seccomp(2), SECCOMP_GET_ACTION_AVAIL).
+pub(crate) fn has_seccomp_filters() -> bool {
+    const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
+    const SECCOMP_RET_ERRNO: u32 = 0x0005_0000;
+    let action = SECCOMP_RET_ERRNO;
+    // SAFETY: the pointer is valid for the call, which only reads it.
+    unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
+}
+
+/// An account as the name service gives it.
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) name: CString,
+    pub(crate) home: CString,
+    pub(crate) shell: CString,
+}
+
+/// A group as the name service gives it.
+pub(crate) struct Group {
+    pub(crate) gid: u32,
+    pub(crate) name: CString,
+    pub(crate) members: Vec<CString>,
+}
+
+/// Which entry of a name service database.
+#[derive(Clone, Copy)]
+pub(crate) enum Key<'a> {
+    Id(u32),
+    Name(&'a CStr),
+}
+
+/// Largest buffer that an entry may need; a group of a directory service can have many members.
+const MAX_ENTRY_BYTES: usize = 16 << 20;
+
+/// Calls a `get…_r` function with a growing buffer. The callback returns its error number and whether
+/// there was an entry.
+fn with_buffer<T>(mut call: impl FnMut(&mut [c_char]) -> (c_int, Option<T>)) -> io::Result<Option<T>> {
+    let mut bytes = 4096;
+    loop {
+        let mut buffer = vec![0; bytes];
+        match call(&mut buffer) {
+            (0, found) => return Ok(found),
+            (libc::ERANGE, _) if bytes < MAX_ENTRY_BYTES => bytes *= 4,
+            // getpwnam(3): these are ways in which "there is none" comes back.
+            (libc::ENOENT | libc::ESRCH, _) => return Ok(None),
+            (libc::EINTR, _) => {}
+            (number, _) => return Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+}
+
+/// Copies a C string that may be missing.
+///
+/// # Safety
+/// `text` is null or points to a string that ends with a NUL.
+unsafe fn copied(text: *const c_char) -> CString {
+    if text.is_null() {
+        return CString::default();
+    }
+    // SAFETY: not null, and the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_owned()
+}
+
+/// The account of an id or a name (getpwuid_r(3), getpwnam_r(3)).
+pub(crate) fn account(key: Key<'_>) -> io::Result<Option<Account>> {
+    with_buffer(|buffer| {
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        let (pointer, length) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: entry, buffer and result are valid for writing, the length is the buffer's; the name
+        // ends with a NUL.
+        let number = unsafe {
+            match key {
+                Key::Id(uid) => libc::getpwuid_r(uid, entry.as_mut_ptr(), pointer, length, &raw mut found),
+                Key::Name(name) => {
+                    libc::getpwnam_r(name.as_ptr(), entry.as_mut_ptr(), pointer, length, &raw mut found)
+                }
+            }
+        };
+        if number != 0 || found.is_null() {
+            return (number, None);
+        }
+        // SAFETY: the call succeeded and found something, so the entry is filled and its strings lie in
+        // the buffer, which lives until the end of this closure.
+        let account = unsafe {
+            let entry = entry.assume_init_ref();
+            Account {
+                uid: entry.pw_uid,
+                gid: entry.pw_gid,
+                name: copied(entry.pw_name),
+                home: copied(entry.pw_dir),
+                shell: copied(entry.pw_shell),
+            }
+        };
+        (0, Some(account))
+    })
+}
+
+/// The group of an id or a name (getgrgid_r(3), getgrnam_r(3)).
+pub(crate) fn group(key: Key<'_>) -> io::Result<Option<Group>> {
+    with_buffer(|buffer| {
+        let mut entry = MaybeUninit::<libc::group>::uninit();
+        let mut found = ptr::null_mut();
+        let (pointer, length) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: entry, buffer and result are valid for writing, the length is the buffer's; the name
+        // ends with a NUL.
+        let number = unsafe {
+            match key {
+                Key::Id(gid) => libc::getgrgid_r(gid, entry.as_mut_ptr(), pointer, length, &raw mut found),
+                Key::Name(name) => {
+                    libc::getgrnam_r(name.as_ptr(), entry.as_mut_ptr(), pointer, length, &raw mut found)
+                }
+            }
+        };
+        if number != 0 || found.is_null() {
+            return (number, None);
+        }
+        let mut members = Vec::new();
+        // SAFETY: the call succeeded and found something, so the entry is filled; its member list is an
+        // array of strings in the buffer that ends with a null pointer.
+        let (gid, name) = unsafe {
+            let entry = entry.assume_init_ref();
+            let mut next = entry.gr_mem;
+            while !next.is_null() && !(*next).is_null() {
+                members.push(copied(*next));
+                next = next.add(1);
+            }
+            (entry.gr_gid, copied(entry.gr_name))
+        };
+        (0, Some(Group { gid, name, members }))
+    })
+}
+
+/// All groups of an account, the primary one among them (getgrouplist(3)).
+pub(crate) fn groups_of(name: &CStr, gid: u32) -> io::Result<Vec<u32>> {
+    // NGROUPS_MAX of the kernel is 65536: nobody can be in more.
+    for room in [64_usize, 1024, 65_537] {
+        let mut groups = vec![0; room];
+        let mut count = c_int::try_from(room).unwrap_or(c_int::MAX);
+        // SAFETY: the name ends with a NUL; the list has room for `count` entries.
+        let result = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
+        if result >= 0 {
+            groups.truncate(usize::try_from(count).unwrap_or(0));
+            return Ok(groups);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ERANGE))
+}

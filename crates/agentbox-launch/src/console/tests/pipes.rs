@@ -1,0 +1,258 @@
+use super::*;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+const MEGABYTES: usize = 5 << 20;
+
+fn pattern(seed: usize) -> Vec<u8> {
+    (0..MEGABYTES).map(|at| ((at * 31 + (at >> 8) + seed) % 251) as u8).collect()
+}
+
+fn writer(mut pipe: std::fs::File, bytes: Vec<u8>, written: Arc<AtomicUsize>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for chunk in bytes.chunks(8192) {
+            pipe.write_all(chunk).unwrap();
+            written.fetch_add(chunk.len(), Ordering::SeqCst);
+        }
+    })
+}
+
+/// Waits until `count` does not grow any more.
+fn stalled(count: &AtomicUsize) -> usize {
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = count.load(Ordering::SeqCst);
+        if now == before && now > 0 {
+            return now;
+        }
+        before = now;
+    }
+}
+
+#[test]
+fn a_slow_client_gets_both_streams_byte_for_byte_and_holds_the_process_back() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let pipes = rig.start_pipes(0);
+    let written = Arc::new(AtomicUsize::new(0));
+    let writers =
+        [writer(pipes.output, pattern(1), written.clone()), writer(pipes.error, pattern(2), written.clone())];
+    // The client reads nothing: buffers, pipes and the socket hold far less than everything.
+    assert!(stalled(&written) < 2 << 20);
+    rig.assert_sleeps();
+    let reader = std::thread::spawn(move || client.rest());
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    rig.end(0, Exit::Code { status: 3 });
+    assert_eq!(rig.finish(), Exit::Code { status: 3 });
+    let (output, error, last) = reader.join().unwrap();
+    assert!(output == pattern(1) && error == pattern(2));
+    assert_eq!(last, Some(FromConsole::Exited(Exit::Code { status: 3 })));
+}
+
+#[test]
+fn what_is_still_in_the_pipes_when_everything_has_ended_is_delivered() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    let sent = vec![b'x'; 65536];
+    pipes.output.write_all(&sent).unwrap();
+    rig.end(0, DONE);
+    drop(pipes);
+    assert_eq!(rig.finish(), DONE);
+    assert_eq!(client.rest(), (sent, vec![], Some(FromConsole::Exited(DONE))));
+}
+
+#[test]
+fn nothing_is_lost_before_the_first_client_comes() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    assert!(matches!(rig.reported(), Report::Running { .. }));
+    pipes.output.write_all(b"early").unwrap();
+    rig.assert_sleeps();
+    let mut client = rig.attach(Streams::PIPES);
+    assert_eq!(client.output_until(b"early"), b"early");
+}
+
+#[test]
+fn input_ends_while_output_goes_on() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    // Before the process runs: it waits for it.
+    client.say(ToConsole::Input(b"one ".to_vec()));
+    let mut pipes = rig.start_pipes(0);
+    client.say(ToConsole::Input(b"two".to_vec()));
+    client.say(ToConsole::InputEnd);
+    let mut read = String::new();
+    pipes.input.read_to_string(&mut read).unwrap();
+    assert_eq!(read, "one two");
+    pipes.output.write_all(b"answer").unwrap();
+    assert_eq!(client.output_until(b"answer"), b"answer");
+}
+
+#[test]
+fn megabytes_of_input_arrive_whole() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    let sender = std::thread::spawn(move || {
+        for chunk in pattern(3).chunks(100_000) {
+            client.say(ToConsole::Input(chunk.to_vec()));
+        }
+        client.say(ToConsole::InputEnd);
+        client
+    });
+    rig.assert_sleeps();
+    let mut read = Vec::new();
+    pipes.input.read_to_end(&mut read).unwrap();
+    assert!(read == pattern(3));
+    drop(sender.join().unwrap());
+}
+
+#[test]
+fn a_message_behind_input_that_fills_the_buffer_is_heard_though_nothing_follows_it() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let pipes = rig.start_pipes(0);
+    assert!(matches!(rig.reported(), Report::Running { .. }));
+    // As much as makes the console stop listening, and as fits in the pipe at once.
+    let input = ToConsole::Input(vec![b'x'; 64 * 1024]).to_frame().encode();
+    client.socket.write_all(&[input, ToConsole::InputEnd.to_frame().encode()].concat()).unwrap();
+    let mut closed = [PollFd::new(&pipes.input, PollFlags::empty())];
+    let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+    assert_eq!(poll(&mut closed, Some(&patience)), Ok(1), "standard input was not closed");
+    assert!(closed[0].revents().contains(PollFlags::HUP));
+}
+
+#[test]
+fn a_stream_that_nobody_reads_any_more_is_closed_for_the_process_too() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    client.say(ToConsole::OutputClosed);
+    pipes.error.write_all(b"e").unwrap();
+    assert_eq!(client.next(), Some(FromConsole::Error(b"e".to_vec())));
+    let error = pipes.output.write_all(b"o").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    client.say(ToConsole::ErrorClosed);
+    client.say(ToConsole::Signal(15));
+    assert_eq!(rig.heard(), ToInner::Signal { number: 0, signal: 15 });
+    assert!(pipes.error.write_all(b"e").is_err());
+}
+
+#[test]
+fn without_a_terminal_a_client_that_vanishes_hangs_the_agent_up() {
+    let rig = Rig::new(Streams::PIPES);
+    let client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    drop(client);
+    assert_eq!(rig.heard(), ToInner::Signal { number: 0, signal: 1 });
+    assert!(pipes.output.write_all(b"o").is_err());
+    assert_eq!(pipes.input.read(&mut [0]).unwrap(), 0);
+    rig.assert_sleeps();
+    rig.end(0, Exit::Signal { number: 1 });
+    assert!(matches!(rig.reported(), Report::Running { .. }));
+    assert_eq!(rig.finish(), Exit::Signal { number: 1 });
+}
+
+#[test]
+fn a_client_that_says_it_leaves_does_not_hang_the_agent_up() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    client.say(ToConsole::Detach);
+    assert_eq!(client.next(), Some(FromConsole::Detached));
+    assert_eq!(client.next(), None);
+    pipes.output.write_all(b"kept").unwrap();
+    let mut client = rig.attach(Streams::PIPES);
+    assert_eq!(client.output_until(b"kept"), b"kept");
+}
+
+#[test]
+fn a_supervisor_learns_the_processes_and_the_end() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut early = rig.hello(Hello::Supervise);
+    let pipes = rig.start_pipes(0);
+    let state = FromConsole::State { init_pid: 77, agent_pid: std::process::id() };
+    assert_eq!(early.next(), Some(state.clone()));
+    assert_eq!(rig.hello(Hello::Supervise).next(), Some(state));
+    assert_eq!(rig.reported(), Report::Running { init_pid: 77, agent_pid: std::process::id() });
+    early.say(ToConsole::Signal(15));
+    early.say(ToConsole::Signal(0));
+    early.say(ToConsole::Signal(65));
+    early.say(ToConsole::Signal(9));
+    assert_eq!(rig.heard(), ToInner::Signal { number: 0, signal: 15 });
+    assert_eq!(rig.heard(), ToInner::Signal { number: 0, signal: 9 });
+    drop(pipes);
+    rig.end(0, Exit::Signal { number: 9 });
+    let report = rig.report.try_clone().unwrap();
+    rig.finish();
+    assert_eq!(early.next(), Some(FromConsole::Exited(Exit::Signal { number: 9 })));
+    let mut buffer = [0; 64];
+    let (count, _) = recv(&report, &mut buffer[..], RecvFlags::empty()).unwrap();
+    let last = Report::from_bytes(&buffer[..count]);
+    assert_eq!(last, Ok(Report::Ended { exit: Exit::Signal { number: 9 } }));
+}
+
+#[test]
+fn the_agent_is_over_only_when_pid_1_is() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let pipes = rig.start_pipes(0);
+    rig.end(0, DONE);
+    drop(pipes);
+    client.socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(client.socket.read(&mut [0]).is_err(), "told before everything has ended");
+    client.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    rig.finish();
+    assert_eq!(client.next(), Some(FromConsole::Exited(DONE)));
+}
+
+#[test]
+fn a_step_that_failed_is_reported_and_nothing_else() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    rig.say(&FromInner::Confined, &[]);
+    rig.say(&FromInner::Failed { step: "mount".into(), detail: "x".repeat(9000) }, &[]);
+    let detail = "x".repeat(2048);
+    assert_eq!(rig.reported(), Report::Failed { step: "mount".into(), detail });
+    assert_eq!(rig.finish(), Exit::NotExecuted { errno: 1 });
+    assert_eq!(client.next(), None);
+}
+
+#[test]
+fn an_agent_that_cannot_be_executed_ends_the_session() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    rig.end(0, Exit::NotExecuted { errno: 2 });
+    assert_eq!(rig.finish(), Exit::NotExecuted { errno: 2 });
+    assert_eq!(client.next(), Some(FromConsole::Exited(Exit::NotExecuted { errno: 2 })));
+}
+
+#[test]
+fn when_pid_1_ends_without_a_word_the_agent_was_killed() {
+    let rig = Rig::new(Streams::PIPES);
+    let pipes = rig.start_pipes(0);
+    assert!(matches!(rig.reported(), Report::Running { .. }));
+    drop(pipes);
+    assert_eq!(rig.finish(), Exit::Signal { number: 9 });
+}
+
+#[test]
+fn what_goes_to_a_terminal_is_filtered_even_from_a_pipe() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams { error: true, ..Streams::PIPES });
+    let mut pipes = rig.start_pipes(0);
+    let hostile = b"a\x1b]52;c;aGk=\x07\x1b[31m";
+    pipes.output.write_all(hostile).unwrap();
+    assert_eq!(client.output_until(b"31m"), hostile);
+    pipes.error.write_all(hostile).unwrap();
+    assert_eq!(client.next(), Some(FromConsole::Error(b"a\x1b[31m".to_vec())));
+    drop(pipes);
+    rig.end(0, DONE);
+    rig.finish();
+    assert_eq!(client.rest(), (vec![], b"\x1b[0m".to_vec(), Some(FromConsole::Exited(DONE))));
+}

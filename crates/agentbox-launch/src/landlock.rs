@@ -1,0 +1,68 @@
+//! Landlock as a second layer below the mounts: what is not writable stays so even if a mount's flag
+//! were lost, and no signal or abstract socket reaches out of the session.
+
+use crate::step::{InStep as _, StepError};
+use agentbox_plan::Sandbox;
+use landlock::{
+    ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Newest Landlock that the rules below were written for. An older kernel enforces what it knows.
+const NEWEST: ABI = ABI::V7;
+
+const STEP: &str = "Landlock";
+
+/// Confines this process and all that it starts to the plan's tree: read and execute everywhere,
+/// write below the writable mounts.
+///
+/// # Errors
+/// When the kernel has no Landlock (before Linux 5.13, or not in `lsm=`).
+pub(crate) fn confine(sandbox: &Sandbox) -> Result<(), StepError> {
+    let mut rules = reading_below("/")?;
+    for mount in sandbox.mounts.iter().filter(|mount| mount.is_writable()) {
+        let target = OsStr::from_bytes(mount.target().as_bytes());
+        let step = || format!("{STEP}: {}", mount.target());
+        let place = PathFd::new(target).map_err(|error| StepError::new(step(), error))?;
+        let is_directory = rustix::fs::fstat(&place).step_with(step)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+        // Rights over names make no sense for a file, and the kernel refuses such a rule.
+        let rights = if is_directory { AccessFs::from_all(NEWEST) } else { AccessFs::from_file(NEWEST) };
+        rules =
+            rules.add_rule(PathBeneath::new(place, rights)).map_err(|error| StepError::new(step(), error))?;
+    }
+    enforce(rules)
+}
+
+/// Confines the outer half, which opens nothing but its own entries of /proc.
+///
+/// # Errors
+/// As [`confine`].
+pub(crate) fn confine_console() -> Result<(), StepError> {
+    enforce(reading_below("/proc")?)
+}
+
+/// Everything that Landlock knows refused, but reading and executing below `path`.
+fn reading_below(path: &str) -> Result<RulesetCreated, StepError> {
+    let step = || format!("{STEP}: {path}");
+    let place = PathFd::new(path).map_err(|error| StepError::new(step(), error))?;
+    Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rule(PathBeneath::new(place, AccessFs::from_read(NEWEST))))
+        .map_err(|error| StepError::new(step(), error))
+}
+
+fn enforce(rules: RulesetCreated) -> Result<(), StepError> {
+    // no_new_privs is a step of its own, so that leaving it out shows.
+    let status = rules.no_new_privs(false).restrict_self().map_err(|error| StepError::new(STEP, error))?;
+    match status.ruleset {
+        RulesetStatus::NotEnforced => Err(StepError::new(
+            STEP,
+            "this kernel has no Landlock: Linux 5.13 or later with `landlock` in its lsm= list is needed",
+        )),
+        RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
+    }
+}

@@ -1,0 +1,39 @@
+//! What the trusted programs of agentbox say to each other.
+//!
+//! The supervisor writes a [`Plan`]; the launcher reads it from a sealed memfd and puts it into force.
+//! The other messages here cross the few boundaries that the launcher has: towards the supervisor
+//! ([`report`]), towards a person's terminal ([`console`]) and between its own two halves ([`inner`]).
+//!
+//! Everything is encoded by [`wire`], a fixed little-endian encoding of a few hundred lines, because
+//! this crate is all that the launcher has to parse. Nothing here does IO.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `wire` | the encoding, its limits and its errors |
+//! | `session` | [`SessionId`] |
+//! | `path` | [`InnerPath`], a path inside a session |
+//! | `mount` | [`Mount`], one step of building the file system |
+//! | `process` | [`Process`], [`Streams`], [`Exit`]: what runs and how it ends |
+//! | `plan` | [`Plan`] and its parts |
+//! | `descriptors` | which descriptor number holds what when the launcher starts |
+//! | `report`, `console`, `inner` | the messages |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod console;
+pub mod descriptors;
+pub mod inner;
+mod mount;
+mod path;
+mod plan;
+mod process;
+pub mod report;
+mod session;
+pub mod wire;
+
+pub use mount::{Access, Mount, Owner, SourceIndex};
+pub use path::{InnerPath, InnerPathError};
+pub use plan::{Confinement, IdMap, Identity, Ids, Limit, LimitKind, Plan, Sandbox};
+pub use process::{Exit, Process, Streams, TerminalSize};
+pub use session::{SessionId, SessionIdError};
+pub use wire::{Wire, WireError};

@@ -1,0 +1,58 @@
+//! Turns configuration layers and a request into a validated [`Policy`] and a [`plan`](plan()), or an
+//! error that says where.
+//!
+//! Pure: no file is opened, no clock is read, nothing of the process is looked at. Inputs are bytes and
+//! typed facts, so that the supervisor, the command line and a build can all ask the same question.
+//!
+//! ```text
+//! bytes ─ Layer::parse ─▶ Layer ─ merge_system ─▶ System ┐
+//!                  person's and project's Layer, Request ┴ resolve ─▶ Policy ─ wanted ─▶ what to open
+//!                                                                        └──── plan(Facts) ─▶ Plan
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lattice` | the table of settings: order, join, who may set which key |
+//! | `config` | files as written: [`Config`], [`Layer`], where each key stands |
+//! | `system` | [`System`]: the system's files merged and checked |
+//! | `posture` | the built-in postures and `extends` |
+//! | `preset` | what each agent program needs, as data |
+//! | `request` | what a person asks for and who they are |
+//! | `resolve` | [`resolve`]: all of the above into a [`Policy`] |
+//! | `policy` | [`Policy`]: every value with its origin |
+//! | `environment` | which variables pass |
+//! | `places` | which places of the host are shown and which never are |
+//! | `paths` | comparisons of paths as text |
+//! | `text` | escaping and suggestions for messages |
+//! | `plan` | [`wanted`] and [`plan`](plan()): what to open, and the steps of the launcher |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod config;
+mod environment;
+mod error;
+#[cfg(test)]
+mod fixture;
+pub mod lattice;
+mod paths;
+mod places;
+mod plan;
+mod policy;
+mod posture;
+mod preset;
+mod request;
+mod resolve;
+mod system;
+mod text;
+
+pub use config::{
+    Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, Layer, LayerKind, Line, MAX_FILE_BYTES,
+    Name, PassName, PostureTable, ProfileTable, ProjectTable, Size, UidRange, UserName, VariableName, schema,
+};
+pub use error::PolicyError;
+pub use lattice::{Filesystem, Identity, Isolation, Network, Settings, State, Workspace};
+pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
+pub use policy::{Limit, Policy, Value};
+pub use request::{Inputs, Person, ProjectFacts, Request};
+pub use resolve::resolve;
+pub use system::{System, merge_system};

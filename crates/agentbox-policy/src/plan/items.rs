@@ -1,0 +1,174 @@
+//! What has to be opened for a session, and what each of it is for.
+
+use super::{Opener, Wanted, WantedKind};
+use crate::paths::is_within;
+use crate::places::{Base, credentials};
+use crate::{Filesystem, Isolation, Policy, PolicyError, State};
+
+/// What an opened thing is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The host's whole file system.
+    Root,
+    /// A place that every session sees.
+    Shown,
+    /// A device node.
+    Device,
+    /// A directory of the host that is replaced by the session's own.
+    Private,
+    /// The grant at this position.
+    Grant(usize),
+    /// The agent's own directory at this position, as it is on the host.
+    OwnOnHost(usize),
+    /// What is kept of the agent's own directory at this position.
+    Volume(usize),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) wanted: Wanted,
+    pub(super) role: Role,
+}
+
+/// Path of a thing of the agent's own, below the home.
+pub(super) fn own_path(policy: &Policy, at: usize) -> String {
+    format!("{}/{}", policy.person.home, policy.own_directories[at])
+}
+
+pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
+    if policy.isolation() == Isolation::None {
+        return Ok(Vec::new());
+    }
+    let base = Base::load()?;
+    let shared = policy.filesystem() != Filesystem::Listed;
+    let mut items = Vec::new();
+    let mut add = |path: &str, by: Opener, optional: bool, what: WantedKind, origin: &str, role: Role| {
+        let wanted = Wanted { path: path.to_owned(), by, optional, what, origin: origin.to_owned() };
+        items.push(Item { wanted, role });
+    };
+    let data = "built-in: base.toml";
+    if shared {
+        add("/", Opener::System, false, WantedKind::Directory, "built-in: filesystem `shared`", Role::Root);
+        for path in &base.private {
+            add(path, Opener::System, true, WantedKind::Directory, data, Role::Private);
+        }
+    }
+    for path in &base.shown {
+        // The host's root brings them along, but for what lies in a directory that is replaced.
+        if !shared || base.private.iter().any(|private| is_within(path, private)) {
+            add(path, Opener::System, true, WantedKind::Any, data, Role::Shown);
+        }
+    }
+    for path in &base.devices {
+        add(path, Opener::System, false, WantedKind::CharDevice, data, Role::Device);
+    }
+    for path in &base.optional_devices {
+        add(path, Opener::System, true, WantedKind::CharDevice, data, Role::Device);
+    }
+    let secret = credentials(&policy.person.home)?;
+    for (at, grant) in policy.grants.iter().enumerate() {
+        let hidden = base.private.iter().chain(&secret).any(|place| is_within(&grant.path, place));
+        if grant.path == policy.place.path || (shared && !grant.write && !hidden) {
+            continue;
+        }
+        let optional = grant.preset || !grant.write;
+        add(&grant.path, Opener::Person, optional, WantedKind::Any, &grant.origin, Role::Grant(at));
+    }
+    let origin = format!("preset {}", policy.agent.value);
+    for at in 0..policy.own_directories.len() {
+        let path = own_path(policy, at);
+        if policy.grants.iter().any(|grant| grant.path == path) {
+            continue;
+        }
+        if shared {
+            add(&path, Opener::Person, true, WantedKind::Any, &origin, Role::OwnOnHost(at));
+        }
+        if let Some(volume) = volume(policy, at) {
+            add(&volume, Opener::System, false, WantedKind::Volume, &origin, Role::Volume(at));
+        }
+    }
+    Ok(items)
+}
+
+/// Where the agent's own directory is kept, below `STATE_DIRECTORY/state`; none when nothing is.
+fn volume(policy: &Policy, at: usize) -> Option<String> {
+    let profile = policy.profile_name()?;
+    let key = match policy.state() {
+        State::Ephemeral => return None,
+        State::Profile => "shared".to_owned(),
+        State::Project => project_key(&policy.place.path),
+    };
+    Some(format!("{}/{profile}/{key}/{}", policy.person.uid, policy.own_directories[at]))
+}
+
+/// A relative path that no other project has: the project's path with `/` as `-` and every other byte
+/// that is not a letter, a digit, `.` or `_` as `%XX`. It begins with `-`. What is longer than a file's
+/// name may be goes on in a directory whose name begins with `+`.
+pub(super) fn project_key(path: &str) -> String {
+    const PIECE: usize = 200;
+    let mut key = String::new();
+    let mut piece = 0;
+    for byte in path.bytes() {
+        if piece >= PIECE {
+            key.push_str("/+");
+            piece = 1;
+        }
+        let before = key.len();
+        match byte {
+            b'/' => key.push('-'),
+            b'.' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => key.push(char::from(byte)),
+            _ => key.push_str(&format!("%{byte:02X}")),
+        }
+        piece += key.len() - before;
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_that_look_alike_have_different_keys() {
+        let paths = ["/a/b-c", "/a-b/c", "/a/b/c", "/a-b-c", "/a%2Db/c", "/a b", "/a%20b", "/ä", "/a\n"];
+        for (at, path) in paths.iter().enumerate() {
+            for other in &paths[..at] {
+                assert_ne!(project_key(path), project_key(other), "{path:?} {other:?}");
+            }
+        }
+        assert_eq!(project_key("/home/me/my-site"), "-home-me-my%2Dsite");
+    }
+
+    fn back(key: &str) -> Vec<u8> {
+        let key = key.replace("/+", "");
+        let mut bytes = Vec::new();
+        let mut rest = key.as_bytes();
+        while let [first, after @ ..] = rest {
+            rest = after;
+            bytes.push(match first {
+                b'-' => b'/',
+                b'%' => {
+                    let digits = std::str::from_utf8(&after[..2]).unwrap();
+                    rest = &after[2..];
+                    u8::from_str_radix(digits, 16).unwrap()
+                }
+                other => *other,
+            });
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_says_exactly_one_path(parts in proptest::collection::vec("[^/\0]{1,90}", 1..9)) {
+            let path = format!("/{}", parts.join("/"));
+            let key = project_key(&path);
+            prop_assert_eq!(back(&key), path.as_bytes());
+            for name in key.split('/') {
+                prop_assert!(name.len() <= 255 && !name.is_empty() && name != "." && name != "..");
+            }
+            prop_assert!(key.starts_with('-'));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A policy: every value of a session with its origin.
+
+use crate::lattice::Key;
+use crate::text::printable;
+use crate::{
+    Filesystem, Identity, Isolation, Network, Person, PolicyError, ProjectFacts, Settings, State, Workspace,
+};
+use std::collections::BTreeMap;
+
+/// A value of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Which.
+    pub key: String,
+    /// The value, as text.
+    pub value: String,
+    /// Where it comes from: `FILE: KEY`, `built-in: L2`, `preset claude`, `command line`.
+    pub origin: String,
+}
+
+/// A limit for the session's control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The limit.
+    pub value: u64,
+    /// Whether somebody configured it. Such a limit must be enforced or the start refused; one that is
+    /// built in may be shown as not enforced.
+    pub configured: bool,
+}
+
+/// Something with its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sourced<T> {
+    pub(crate) value: T,
+    pub(crate) origin: String,
+}
+
+impl<T> Sourced<T> {
+    pub(crate) fn new(value: T, origin: impl Into<String>) -> Self {
+        Self { value, origin: origin.into() }
+    }
+}
+
+/// A path of the host that a session sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) path: String,
+    pub(crate) write: bool,
+    /// From a preset: what is missing is left out and a symbolic link stays one.
+    pub(crate) preset: bool,
+    pub(crate) origin: String,
+}
+
+/// A variable of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) value: String,
+    /// It is the caller's; its value is no part of the policy.
+    pub(crate) passed: bool,
+    pub(crate) origin: String,
+}
+
+/// Origin of what nobody configured.
+pub(crate) const BUILT_IN: &str = "built-in";
+
+/// Everything resolved for one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub(crate) posture: Sourced<String>,
+    pub(crate) held: Held,
+    pub(crate) settings: Settings,
+    pub(crate) origins: BTreeMap<Key, String>,
+    pub(crate) profile: Option<Sourced<String>>,
+    pub(crate) project: Option<Sourced<String>>,
+    pub(crate) place: ProjectFacts,
+    pub(crate) person: Person,
+    pub(crate) agent: Sourced<String>,
+    /// Empty is the person's shell.
+    pub(crate) command: Sourced<Vec<String>>,
+    pub(crate) session: Option<String>,
+    /// Directories below the home that the agent keeps its own files in.
+    pub(crate) own_directories: Vec<String>,
+    /// Sorted by path, each path once.
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) environment: BTreeMap<String, Variable>,
+    pub(crate) caller_path: Option<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The settings that every posture gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) isolation: Isolation,
+    pub(crate) filesystem: Filesystem,
+    pub(crate) identity: Identity,
+    pub(crate) network: Network,
+    pub(crate) workspace: Workspace,
+    pub(crate) state: State,
+}
+
+impl Held {
+    pub(crate) fn of(settings: &Settings) -> Result<Self, PolicyError> {
+        let missing = |key: &str| PolicyError::Invalid { what: format!("no posture gives `{key}`") };
+        Ok(Self {
+            isolation: settings.isolation.ok_or_else(|| missing("isolation"))?,
+            filesystem: settings.filesystem.ok_or_else(|| missing("filesystem"))?,
+            identity: settings.identity.ok_or_else(|| missing("identity"))?,
+            network: settings.network.ok_or_else(|| missing("network"))?,
+            workspace: settings.workspace.ok_or_else(|| missing("workspace"))?,
+            state: settings.state.ok_or_else(|| missing("state"))?,
+        })
+    }
+}
+
+impl Policy {
+    /// Name of the posture.
+    #[must_use]
+    pub fn posture_name(&self) -> &str {
+        &self.posture.value
+    }
+    /// What holds the session.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.held.isolation
+    }
+    /// Which files exist inside.
+    #[must_use]
+    pub fn filesystem(&self) -> Filesystem {
+        self.held.filesystem
+    }
+    /// Under which user the agent runs.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.held.identity
+    }
+    /// What the agent reaches.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.held.network
+    }
+    /// How the project can be changed.
+    #[must_use]
+    pub fn workspace(&self) -> Workspace {
+        self.held.workspace
+    }
+    /// What of the agent's own files outlives the session.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.held.state
+    }
+    /// Name of the profile; none for a path that is bound to none.
+    #[must_use]
+    pub fn profile_name(&self) -> Option<&str> {
+        self.profile.as_ref().map(|profile| profile.value.as_str())
+    }
+    /// Name of the project, or its real path.
+    #[must_use]
+    pub fn project_name(&self) -> &str {
+        self.project.as_ref().map_or(&self.place.path, |project| &project.value)
+    }
+    /// Real path of the project.
+    #[must_use]
+    pub fn project_path(&self) -> &str {
+        &self.place.path
+    }
+    /// Name of the agent's preset.
+    #[must_use]
+    pub fn agent_name(&self) -> &str {
+        &self.agent.value
+    }
+    /// Name for the session, when one was asked for.
+    #[must_use]
+    pub fn session_name(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+    /// Whom the session belongs to.
+    #[must_use]
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+    /// Most bytes of memory of the whole session.
+    #[must_use]
+    pub fn memory_max(&self) -> Option<Limit> {
+        self.limit(Key::MemoryMax, self.settings.memory_max?.get())
+    }
+    /// Most processes and threads of the whole session.
+    #[must_use]
+    pub fn tasks_max(&self) -> Option<Limit> {
+        self.limit(Key::TasksMax, self.settings.tasks_max?.get())
+    }
+    /// What a person should know and nothing refuses.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn limit(&self, key: Key, value: u64) -> Option<Limit> {
+        let origin = self.origins.get(&key)?;
+        Some(Limit { value, configured: !origin.starts_with(BUILT_IN) })
+    }
+
+    /// Every value with its origin. Values of variables are not told: they may be secrets.
+    #[must_use]
+    pub fn values(&self) -> Vec<Value> {
+        let mut values = Vec::new();
+        let mut add = |key: &str, value: &str, origin: &str| {
+            let value = printable(value);
+            values.push(Value { key: key.to_owned(), value, origin: printable(origin) });
+        };
+        add("posture", &self.posture.value, &self.posture.origin);
+        for setting in self.settings.iter() {
+            let key = setting.key();
+            let origin = self.origins.get(&key).map_or(BUILT_IN, String::as_str);
+            add(key.as_str(), &setting.to_string(), origin);
+        }
+        match &self.profile {
+            Some(profile) => add("profile", &profile.value, &profile.origin),
+            None => add("profile", "none", "built-in: no profile"),
+        }
+        match &self.project {
+            Some(project) => add("project", &project.value, &project.origin),
+            None => add("project", "none", BUILT_IN),
+        }
+        add("path", &self.place.path, "command line");
+        add("agent", &self.agent.value, &self.agent.origin);
+        let command = match self.command.value.as_slice() {
+            [] => "the shell".to_owned(),
+            command => command.join(" "),
+        };
+        add("command", &command, &self.command.origin);
+        for grant in &self.grants {
+            add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
+        }
+        for (name, variable) in &self.environment {
+            let how = if variable.passed { "passed" } else { "set" };
+            add(&format!("env.{name}"), how, &variable.origin);
+        }
+        values
+    }
+
+    /// 16 hexadecimal digits that are equal for equal policies, wherever their values come from.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Fnv::new();
+        let mut add = |text: &str| {
+            hash.add(&(text.len() as u64).to_le_bytes());
+            hash.add(text.as_bytes());
+        };
+        add(&self.posture.value);
+        for setting in self.settings.iter() {
+            add(setting.key().as_str());
+            add(&setting.to_string());
+        }
+        add(self.profile_name().unwrap_or(""));
+        add(self.project_name());
+        add(&self.place.path);
+        add(&self.person.uid.to_string());
+        add(&self.person.home);
+        add(&self.agent.value);
+        for word in &self.command.value {
+            add("command");
+            add(word);
+        }
+        for grant in &self.grants {
+            add(if grant.write { "write" } else { "read" });
+            add(&grant.path);
+        }
+        for (name, variable) in &self.environment {
+            add(if variable.passed { "passed" } else { "set" });
+            add(name);
+            if !variable.passed {
+                add(&variable.value);
+            }
+        }
+        let whole = hash.finish();
+        format!("{:016x}", (whole >> 64) as u64 ^ whole as u64)
+    }
+}
+
+/// FNV-1a with 128 bits (draft-eastlake-fnv): tells values apart, keeps no secret.
+#[derive(Debug)]
+pub(crate) struct Fnv(u128);
+
+impl Fnv {
+    pub(crate) fn new() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+    pub(crate) fn finish(&self) -> u128 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Published test vector of FNV-1a/128 for "a".
+        let mut hash = Fnv::new();
+        hash.add(b"a");
+        assert_eq!(hash.finish(), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
+}

@@ -1,0 +1,172 @@
+//! From configuration and a request to a policy.
+//!
+//! 1. [`choice`]: which project, profile, posture and agent.
+//! 2. [`bounds`]: the settings: what was chosen, joined with everything that bounds it.
+//! 3. [`grants`]: which paths, held against the ceiling and the project's file.
+//! 4. [`variables`]: which variables.
+//! 5. [`place`]: whether a session can be there at all.
+
+mod bounds;
+mod choice;
+mod grants;
+mod place;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+mod variables;
+
+use crate::config::check;
+use crate::places::Base;
+use crate::policy::{Held, Sourced};
+use crate::system::{Source, check_references};
+use crate::text::suggestion;
+use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
+use choice::Choice;
+
+/// Origin of what was asked for.
+pub(crate) const COMMAND_LINE: &str = "command line";
+
+/// Resolves the policy of a session.
+///
+/// # Errors
+/// [`PolicyError`]: refused by a rule, not in this version, or not valid.
+pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
+    let person = inputs.person_layer.map(|layer| checked(layer, LayerKind::Person)).transpose()?;
+    let file = inputs.project_file.map(|layer| checked(layer, LayerKind::Project)).transpose()?;
+    let system = &inputs.system.source;
+    if let Some(person) = &person {
+        check_references(person, Some(system))?;
+    }
+    let sources = Sources { system, person: person.as_ref(), file: file.as_ref() };
+    check_request(inputs)?;
+    let base = Base::load()?;
+    place::check_home(base, inputs.person)?;
+    place::check_project(base, inputs)?;
+
+    let choice = Choice::make(inputs, &sources)?;
+    let (settings, origins) = bounds::settle(inputs, &sources, &choice)?;
+    let held = Held::of(&settings)?;
+    let preset = preset::preset(&choice.agent.value)?.unwrap_or_default();
+    let mut warnings = choice.warnings(inputs);
+
+    let own_directories: Vec<_> =
+        if held.filesystem == Filesystem::Host { Vec::new() } else { preset.state.clone() };
+    let grants = grants::collect(&grants::Context {
+        inputs,
+        sources: &sources,
+        choice: &choice,
+        preset: &preset,
+        base,
+    })?;
+    if held.isolation != Isolation::None {
+        place::check_own_directories(inputs, &choice, &own_directories, &grants)?;
+        grants::check_workspace(
+            inputs,
+            held.workspace,
+            &grants,
+            origins.get(&crate::lattice::Key::Workspace),
+        )?;
+        grants::warn(inputs, &grants, &mut warnings)?;
+    }
+    let environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    let command = if inputs.request.command.is_empty() {
+        Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
+    } else {
+        Sourced::new(inputs.request.command.clone(), COMMAND_LINE)
+    };
+    Ok(Policy {
+        posture: choice.posture,
+        held,
+        settings,
+        origins,
+        profile: choice.profile,
+        project: choice.project,
+        place: inputs.project.clone(),
+        person: inputs.person.clone(),
+        agent: choice.agent,
+        command,
+        session: inputs.request.name.clone(),
+        own_directories,
+        grants,
+        environment,
+        caller_path: inputs.environment.get("PATH").cloned(),
+        warnings,
+    })
+}
+
+/// Everything that configures, by owner.
+pub(super) struct Sources<'a> {
+    system: &'a Source,
+    person: Option<&'a Source>,
+    file: Option<&'a Source>,
+}
+
+impl<'a> Sources<'a> {
+    /// The system's and the person's, in that order.
+    fn trusted(&self) -> impl Iterator<Item = &'a Source> + Clone + use<'a> {
+        [Some(self.system), self.person].into_iter().flatten()
+    }
+
+    fn is_person(&self, source: &Source) -> bool {
+        self.person.is_some_and(|person| std::ptr::eq(person, source))
+    }
+}
+
+/// What crossed the bus is checked again: it never was a file here.
+fn checked(layer: &crate::Layer, kind: LayerKind) -> Result<Source, PolicyError> {
+    check::check(layer, kind)?;
+    Ok(Source::of_layer(layer))
+}
+
+fn check_request(inputs: &Inputs<'_>) -> Result<(), PolicyError> {
+    let request = inputs.request;
+    let names = [
+        ("profile", &request.profile),
+        ("posture", &request.posture),
+        ("agent", &request.agent),
+        ("project", &request.project),
+        ("name", &request.name),
+    ];
+    for (key, name) in names {
+        if let Some(Err(what)) = name.as_deref().map(Name::new) {
+            return Err(refused(format!("the {key} that was asked for"), COMMAND_LINE, what));
+        }
+    }
+    if request.command.first().is_some_and(String::is_empty) {
+        return Err(refused("a command without a name", COMMAND_LINE, "name a program"));
+    }
+    let length: usize = request.command.iter().map(String::len).sum();
+    let too_long = length > crate::environment::MAX_VARIABLE_BYTES || request.command.len() > 4096;
+    if too_long || request.command.iter().any(|word| word.contains('\0')) {
+        return Err(refused(
+            "a command with a NUL byte, or longer than 131072 bytes",
+            COMMAND_LINE,
+            "put it into a file in the project",
+        ));
+    }
+    let (first, count) = inputs.system.uid_range();
+    if inputs.person.uid.checked_sub(first).is_some_and(|offset| offset < count) {
+        return Err(refused(
+            format!("a session of uid {}, which is the id of a session", inputs.person.uid),
+            "uid_range",
+            "start it as a user of this machine",
+        ));
+    }
+    if inputs.person.uid == 0 && !request.allow_root_project {
+        return Err(refused(
+            "a session that belongs to root",
+            "built-in: root's projects need an explicit yes",
+            "give the project to a user (chown), or say --allow-root-project",
+        ));
+    }
+    Ok(())
+}
+
+fn refused(what: impl Into<String>, rule: impl Into<String>, remedy: impl Into<String>) -> PolicyError {
+    PolicyError::Refused { what: what.into(), rule: rule.into(), remedy: remedy.into() }
+}
+
+fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> PolicyError {
+    refused(format!("there is no {kind} `{name}`"), COMMAND_LINE, suggestion(name, known))
+}

@@ -1,0 +1,270 @@
+//! One attack: what it is, how it is tried, and how its answer is judged.
+
+use crate::attacks;
+use crate::errno::Errno;
+use crate::sys::{self, Ended};
+use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record};
+use std::time::Duration;
+
+/// Longest that one attack may take. The longest walks every mount.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// What an attack reports: its outcome, what it saw, and what it left for the host to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub outcome: Outcome,
+    pub detail: String,
+    pub left: Vec<String>,
+}
+
+pub(crate) fn succeeded(detail: impl Into<String>) -> Answer {
+    Answer { outcome: Outcome::Succeeded, detail: detail.into(), left: Vec::new() }
+}
+
+pub(crate) fn refused(detail: impl ToString) -> Answer {
+    Answer { outcome: Outcome::Refused, detail: detail.to_string(), left: Vec::new() }
+}
+
+pub(crate) fn lacking(fact: &str) -> Answer {
+    Answer { outcome: Outcome::NotApplicable, detail: format!("no {fact} in the facts"), left: Vec::new() }
+}
+
+/// Succeeded when the call did.
+pub(crate) fn judge<T>(result: Result<T, Errno>) -> Answer {
+    match result {
+        Ok(_) => succeeded("done"),
+        Err(error) => refused(error),
+    }
+}
+
+/// Succeeded when the call did, or when the kernel got as far as to judge its arguments, which are made
+/// so that nothing changes: no rule stood in the way.
+fn reached(result: Result<i64, Errno>) -> Answer {
+    match result {
+        Ok(_) => succeeded("done"),
+        Err(error) if error.is_refusal() => refused(error),
+        Err(error) => succeeded(format!("no rule refused it: {error}")),
+    }
+}
+
+/// Tries several ways; succeeded when one of them did, with all that was seen.
+pub(crate) fn any_of(tries: impl IntoIterator<Item = (String, Answer)>) -> Answer {
+    let mut refusals: Vec<(String, usize)> = Vec::new();
+    for (what, answer) in tries {
+        match answer.outcome {
+            Outcome::Succeeded => return succeeded(format!("{what}: {}", answer.detail)),
+            Outcome::NotApplicable => {}
+            Outcome::Refused => match refusals.iter_mut().find(|(detail, _)| *detail == answer.detail) {
+                Some((_, count)) => *count += 1,
+                None => refusals.push((answer.detail, 1)),
+            },
+        }
+    }
+    if refusals.is_empty() {
+        return refused("nothing to try it on");
+    }
+    let seen: Vec<_> = refusals.iter().map(|(detail, count)| format!("{detail} ×{count}")).collect();
+    refused(seen.join(", "))
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Run {
+    /// Judges by itself.
+    Whole(fn(&Facts) -> Answer),
+    /// A system call that does nothing where it is allowed.
+    Reach(fn() -> Result<i64, Errno>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    Person,
+    Root,
+    Rig,
+    Never(&'static str),
+}
+
+/// An attack of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attack {
+    pub id: &'static str,
+    title: &'static str,
+    run: Run,
+    needs: &'static [&'static str],
+    shown: Shown,
+    from_l2: bool,
+    unpromised: Option<&'static str>,
+    judged: Judged,
+    kernel: Option<&'static str>,
+}
+
+impl Attack {
+    /// An attack that the person can carry out outside and that L1 refuses.
+    pub(crate) const fn new(id: &'static str, title: &'static str, run: fn(&Facts) -> Answer) -> Self {
+        Self::with(id, title, Run::Whole(run))
+    }
+
+    /// A system call that must not be reached, made so that it changes nothing where it is.
+    pub(crate) const fn reach(
+        id: &'static str,
+        title: &'static str,
+        run: fn() -> Result<i64, Errno>,
+    ) -> Self {
+        Self::with(id, title, Run::Reach(run))
+    }
+
+    const fn with(id: &'static str, title: &'static str, run: Run) -> Self {
+        Self {
+            id,
+            title,
+            run,
+            needs: &[],
+            shown: Shown::Person,
+            from_l2: false,
+            unpromised: None,
+            judged: Judged::Outcome,
+            kernel: None,
+        }
+    }
+
+    /// Only root can carry it out outside.
+    pub(crate) const fn root(mut self) -> Self {
+        self.shown = Shown::Root;
+        self
+    }
+
+    /// Only in a rig may it be tried outside.
+    pub(crate) const fn rig(mut self) -> Self {
+        self.shown = Shown::Rig;
+        self
+    }
+
+    /// Nothing outside can show it.
+    pub(crate) const fn never_shown(mut self, reason: &'static str) -> Self {
+        self.shown = Shown::Never(reason);
+        self
+    }
+
+    /// L1 does not promise it.
+    pub(crate) const fn l2(mut self) -> Self {
+        self.from_l2 = true;
+        self
+    }
+
+    /// No posture promises it.
+    pub(crate) const fn unpromised(mut self, reason: &'static str) -> Self {
+        self.unpromised = Some(reason);
+        self
+    }
+
+    /// What it leaves on the host shows whether it worked.
+    pub(crate) const fn on_host(mut self) -> Self {
+        self.judged = Judged::OnHost;
+        self
+    }
+
+    /// What it needs of the facts.
+    pub(crate) const fn needs(mut self, needs: &'static [&'static str]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// The part of the kernel that may be absent.
+    pub(crate) const fn kernel(mut self, part: &'static str) -> Self {
+        self.kernel = Some(part);
+        self
+    }
+
+    pub(crate) fn listing(&self) -> Listing {
+        Listing {
+            id: self.id.to_owned(),
+            threat: self.id.split('.').next().unwrap_or_default().to_uppercase(),
+            title: self.title.to_owned(),
+            needs: self.needs.iter().map(|need| (*need).to_owned()).collect(),
+            control: match self.shown {
+                Shown::Person => Control::Person,
+                Shown::Root => Control::Root,
+                Shown::Rig => Control::RigOnly,
+                Shown::Never(reason) => Control::NonePossible(reason.to_owned()),
+            },
+            promise: match (self.unpromised, self.from_l2) {
+                (Some(reason), _) => Promise::None(reason.to_owned()),
+                (None, true) => Promise::L2,
+                (None, false) => Promise::L1,
+            },
+            judged: self.judged,
+            kernel: self.kernel.map(str::to_owned),
+        }
+    }
+
+    /// Tries it in a child, so that nothing of it stays with the next.
+    pub(crate) fn attempt(&self, facts: &Facts) -> Record {
+        let answer = match sys::in_child(LIMIT, || encode(&self.answer(facts))) {
+            Ok(Ended::Said(said)) => decode(&said),
+            Ok(Ended::Signal(number)) => refused(format!("killed by signal {number}")),
+            Ok(Ended::TooLong) => refused("no answer in time"),
+            Err(error) => refused(format!("no child: {error}")),
+        };
+        Record { id: self.id.to_owned(), outcome: answer.outcome, detail: answer.detail, left: answer.left }
+    }
+
+    fn answer(&self, facts: &Facts) -> Answer {
+        match self.run {
+            Run::Whole(run) => run(facts),
+            Run::Reach(run) => reached(run()),
+        }
+    }
+}
+
+fn encode(answer: &Answer) -> Vec<u8> {
+    serde_json::to_vec(&(answer.outcome, &answer.detail, &answer.left)).unwrap_or_default()
+}
+
+fn decode(said: &[u8]) -> Answer {
+    match serde_json::from_slice(said) {
+        Ok((outcome, detail, left)) => Answer { outcome, detail, left },
+        Err(_) => refused("the attack ended without an answer"),
+    }
+}
+
+/// Every attack, in the order of the threats.
+pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
+    attacks::TABLES.iter().copied().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_attack_has_a_name_of_its_own_that_begins_with_its_threat() {
+        let mut seen = BTreeSet::new();
+        for attack in all() {
+            assert!(seen.insert(attack.id), "{} twice", attack.id);
+            let (threat, name) = attack.id.split_once('.').unwrap();
+            assert!(threat.len() == 2 && threat.starts_with('t'), "{}", attack.id);
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{name}"
+            );
+            assert!(!attack.title.is_empty() && !attack.title.ends_with('.'), "{}", attack.id);
+        }
+    }
+
+    #[test]
+    fn one_way_that_works_is_enough() {
+        let none = any_of([("a".to_owned(), refused("EPERM")), ("b".to_owned(), refused("EPERM"))]);
+        assert_eq!(none, refused("EPERM ×2"));
+        let one = any_of([("a".to_owned(), refused("EPERM")), ("b".to_owned(), succeeded("read"))]);
+        assert_eq!(one.outcome, Outcome::Succeeded);
+        assert_eq!(any_of([]).outcome, Outcome::Refused);
+    }
+
+    #[test]
+    fn a_call_counts_as_reached_unless_a_rule_refused_it() {
+        assert_eq!(reached(Err(Errno(libc::EPERM))).outcome, Outcome::Refused);
+        assert_eq!(reached(Err(Errno(libc::ENOSYS))).outcome, Outcome::Refused);
+        assert_eq!(reached(Err(Errno(libc::EFAULT))).outcome, Outcome::Succeeded);
+        assert_eq!(reached(Ok(0)).outcome, Outcome::Succeeded);
+    }
+}

@@ -1,0 +1,40 @@
+//! Drives the real programs on a machine of their own: a throw-away person with keys, secrets and projects,
+//! and directories and an id range that no other test shares. The promises are in `tests/`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `programs` | where the programs are |
+//! | `run` | [`Running`] and [`Finished`]: commands in bounded time |
+//! | `person` | [`Person`]: the throw-away account |
+//! | `planted` | what is put on the machine for attacks to find |
+//! | `victim` | [`Victim`]: a process of the person's with things of its own |
+//! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
+//! | `session` | [`Session`]: one that runs in the background |
+//! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
+//! | `battery` | attacks outside and inside, and the judgement |
+//! | `held` | what every sandbox has |
+//! | `leftovers` | what an ended session may not leave on the host |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod battery;
+pub mod held;
+mod leftovers;
+mod machine;
+mod person;
+mod planted;
+mod programs;
+mod run;
+mod session;
+mod terminal;
+mod victim;
+
+pub use leftovers::Leftovers;
+pub use machine::{Machine, SECRET_NAMES};
+pub use person::{Person, accounts_unchanged};
+pub use planted::Planted;
+pub use programs::Programs;
+pub use run::{Finished, Running, eventually, run};
+pub use session::Session;
+pub use terminal::Terminal;
+pub use victim::Victim;

@@ -1,0 +1,465 @@
+//! A machine of a test's own: a person, what was planted, directories, an id range, and `agentboxctl` on it.
+
+use crate::battery::Outside;
+use crate::leftovers::Leftovers;
+use crate::person::Person;
+use crate::planted::Planted;
+use crate::programs::Programs;
+use crate::run::{Finished, Running, eventually, run};
+use crate::session::Session;
+use crate::terminal::Terminal;
+use crate::victim::Victim;
+use agentbox_probe::Facts;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Longest that a command may take. Generous: two cores and a debug build share it with other tests.
+const LIMIT: Duration = Duration::from_secs(180);
+/// Ids that one machine may lease: of 100 million, so that 24 000 machines differ.
+const IDS: u32 = 4096;
+const FIRST_ID: u32 = 2_001_000_000;
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Variables that hold secrets; every command is started with all of them.
+pub const SECRET_NAMES: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "BASH_ENV",
+    "CARGO_REGISTRY_TOKEN",
+    "DB_PASSWORD",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "ENV",
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "GITLAB_TOKEN",
+    "GIT_SSH_COMMAND",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GPG_TTY",
+    "KUBECONFIG",
+    "LD_LIBRARY_PATH",
+    "NODE_OPTIONS",
+    "NPM_TOKEN",
+    "PGPASSWORD",
+    "PYTHONSTARTUP",
+    "SOME_API_KEY",
+    "SSH_AGENT_PID",
+    "SSH_AUTH_SOCK",
+    "TS_AUTHKEY",
+    "VAULT_TOKEN",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+];
+
+/// A machine of a test's own. Dropping it ends its sessions and fails the test when something is left.
+#[derive(Debug)]
+pub struct Machine {
+    /// The programs.
+    pub programs: Programs,
+    /// Whose machine it is.
+    pub person: Person,
+    /// What was planted.
+    pub planted: Planted,
+    directory: tempfile::TempDir,
+    first_id: u32,
+    environment: Vec<(String, String)>,
+    started: Mutex<Vec<String>>,
+}
+
+impl Machine {
+    /// A machine with the programs as a person gets them.
+    ///
+    /// # Errors
+    /// When it is not root that runs the tests, or something is missing.
+    pub fn new() -> Result<Self> {
+        Self::with(Programs::real()?, &[])
+    }
+
+    /// A machine with these programs and further variables, such as those that testing builds know.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn with(programs: Programs, environment: &[(&str, &str)]) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("agentbox-suite-").tempdir()?;
+        // The person has to reach the supervisor's socket in it.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+        let person = Person::new()?;
+        for name in ["run", "state", "logs", "config"] {
+            fs::create_dir(directory.path().join(name))?;
+        }
+        let slot = (std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed)) % 24_000;
+        let planted = match Planted::new(&person, &programs, directory.path()) {
+            Ok(planted) => planted,
+            Err(error) => {
+                person.remove();
+                return Err(error);
+            }
+        };
+        let machine = Self {
+            programs,
+            person,
+            planted,
+            directory,
+            first_id: FIRST_ID + slot * IDS,
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            started: Mutex::new(Vec::new()),
+        };
+        machine.configure("")?;
+        Ok(machine)
+    }
+
+    /// Writes the system's configuration: the machine's own range and person, and this.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, more: &str) -> Result<()> {
+        let text = format!(
+            "uid_range = {{ first = {}, count = {IDS} }}\nusers = [{:?}]\n{more}\n",
+            self.first_id, self.person.name
+        );
+        Ok(fs::write(self.config().join("agentbox.toml"), text)?)
+    }
+
+    /// Directory of the system's configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("config")
+    }
+
+    /// The supervisor's runtime directory.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// Directory of the audit trail.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.directory.path().join("logs")
+    }
+
+    /// Directory of the supervisor's state.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// The session's project.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.planted.project
+    }
+
+    /// Ids that its sessions may lease.
+    #[must_use]
+    pub fn lease_range(&self) -> std::ops::Range<u32> {
+        self.first_id..self.first_id + IDS
+    }
+
+    /// `agentboxctl` as root with everything that a careless caller hands down: secrets in variables, a
+    /// umask of 0, an open descriptor of `/`, a session keyring with a key.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.careless(&self.programs.path("agentboxctl"));
+        command.args(arguments).current_dir(self.project());
+        self.set_environment(&mut command);
+        command
+    }
+
+    /// The same as the person. Works while a supervisor runs: only root can start one.
+    #[must_use]
+    pub fn command_as_person(&self, arguments: &[&str]) -> Command {
+        let mut command = self.person.command(self.programs.path("agentboxctl"));
+        command.args(arguments).current_dir(self.project());
+        self.set_environment(&mut command);
+        command
+    }
+
+    fn set_environment(&self, command: &mut Command) {
+        command.env_clear();
+        for name in SECRET_NAMES {
+            command.env(name, format!("/secret/{}", self.planted.canary));
+        }
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", &self.person.home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+        for (name, path) in [
+            ("RUNTIME_DIRECTORY", self.runtime()),
+            ("STATE_DIRECTORY", self.state()),
+            ("LOGS_DIRECTORY", self.logs()),
+            ("CONFIGURATION_DIRECTORY", self.config()),
+        ] {
+            command.env(name, path);
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+    }
+
+    /// `agentboxctl` on a terminal of its own.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn terminal(&self, arguments: &[&str], rows: u16, columns: u16) -> Result<Terminal> {
+        // setsid(1) makes the terminal the controlling one, as a terminal emulator does.
+        let mut command = self.careless(Path::new("/usr/bin/setsid"));
+        command.args(["--ctty", "--wait"]).arg(self.programs.path("agentboxctl")).args(arguments);
+        command.current_dir(self.project());
+        self.set_environment(&mut command);
+        Terminal::start(&mut command, rows, columns)
+    }
+
+    /// A program that starts with a umask of 0, descriptor 9 open and a key in its session keyring.
+    fn careless(&self, program: &Path) -> Command {
+        let mut command = Command::new(self.programs.path("agentbox-probe"));
+        command.args(["with-key", &self.planted.key_name]).arg(&self.planted.key_file);
+        command.args(["--", "/bin/sh", "-c", "umask 0; exec \"$@\" 9</", "sh"]).arg(program);
+        command
+    }
+
+    /// Runs `agentboxctl` to its end.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<Finished> {
+        self.ctl_with(arguments, b"")
+    }
+
+    /// The same with standard input.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn ctl_with(&self, arguments: &[&str], input: &[u8]) -> Result<Finished> {
+        run(&mut self.command(arguments), input, LIMIT)
+    }
+
+    /// Arguments that start a session of the project in a posture.
+    #[must_use]
+    pub fn start_arguments<'a>(
+        &self,
+        posture: &'a str,
+        more: &[&'a str],
+        command: &[&'a str],
+    ) -> Vec<&'a str> {
+        let mut arguments = vec!["start", ".", "--posture", posture];
+        if posture == "L0" {
+            arguments.push("--yes-unconfined");
+        }
+        arguments.extend(more);
+        arguments.push("--");
+        arguments.extend(command);
+        arguments
+    }
+
+    /// Runs a program in a session of its own.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn inside(&self, posture: &str, command: &[&str]) -> Result<Finished> {
+        self.inside_with(posture, command, b"")
+    }
+
+    /// The same with standard input.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn inside_with(&self, posture: &str, command: &[&str], input: &[u8]) -> Result<Finished> {
+        self.ctl_with(&self.start_arguments(posture, &[], command), input)
+    }
+
+    /// Starts a program in a session of its own whose streams stay attached here.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn attached(&self, posture: &str, command: &[&str]) -> Result<Running> {
+        Running::start(&mut self.command(&self.start_arguments(posture, &[], command)))
+    }
+
+    /// Starts a session that runs by itself.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn detached(&self, posture: &str, command: &[&str]) -> Result<Session<'_>> {
+        self.detached_with(posture, &[], command)
+    }
+
+    /// The same with further options.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn detached_with(&self, posture: &str, more: &[&str], command: &[&str]) -> Result<Session<'_>> {
+        let mut options = vec!["--detach"];
+        options.extend(more);
+        let finished = self.ctl(&self.start_arguments(posture, &options, command))?.success()?;
+        let id = finished.text().trim().to_owned();
+        ensure!(!id.is_empty() && !id.contains(char::is_whitespace), "no id: {finished:?}");
+        self.remember(&id);
+        Ok(Session::new(self, id))
+    }
+
+    fn remember(&self, id: &str) {
+        if let Ok(mut started) = self.started.lock() {
+            started.push(id.to_owned());
+        }
+    }
+
+    /// Sessions whose directories are there now, also such as no supervisor knows: whatever they hold has to
+    /// be gone in the end.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn remember_directories(&self) -> Result<Vec<String>> {
+        let Ok(entries) = fs::read_dir(self.runtime().join("sessions")) else { return Ok(Vec::new()) };
+        let ids: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        ids.iter().for_each(|id| self.remember(id));
+        Ok(ids)
+    }
+
+    /// Ids of the sessions that are listed now.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn session_ids(&self) -> Result<Vec<String>> {
+        let list = self.ctl(&["list", "--json"])?.json()?;
+        let sessions = list.as_array().context("the list is none")?;
+        let ids: Option<Vec<String>> =
+            sessions.iter().map(|one| Some(one["id"].as_str()?.to_owned())).collect();
+        let ids = ids.context("a session without an id")?;
+        ids.iter().for_each(|id| self.remember(id));
+        Ok(ids)
+    }
+
+    /// The only session that is listed, waiting until there is one.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn only_session(&self) -> Result<Session<'_>> {
+        let id = eventually("one session is listed", LIMIT, || Ok(self.session_ids()?.into_iter().next()))?;
+        Ok(Session::new(self, id))
+    }
+
+    /// What was planted, in the probe's words.
+    ///
+    /// # Errors
+    /// When the host cannot be looked at.
+    pub fn facts(&self, tag: &str) -> Result<Facts> {
+        self.planted.facts(&self.person, &self.programs, SECRET_NAMES, tag)
+    }
+
+    /// A process of the person's on the host that holds secrets and things of its own.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn victim(&self, tag: &str) -> Result<Victim> {
+        let mut command = self.person.command(self.programs.path("agentbox-probe"));
+        command.args(["victim", tag, "/tmp", "/var/tmp", "/dev/shm"]);
+        Victim::start(command.env("AGENTBOX_PROBE_SECRET", &self.planted.canary))
+    }
+
+    /// The probe on the host, with all that sessions are started with.
+    #[must_use]
+    pub fn probe_outside(&self, who: Outside) -> Command {
+        let mut command = self.careless(Path::new("/usr/bin/env"));
+        match who {
+            Outside::Person => {
+                let (uid, gid) = (self.person.uid.to_string(), self.person.gid.to_string());
+                command.args(["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"]);
+            }
+            Outside::Root => {}
+            Outside::RootInOwnNamespace => {
+                // The shell stays as process 1, so that the probe is another.
+                command.args(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+                command.args(["/bin/sh", "-c", "\"$@\"; exit $?", "sh"]);
+            }
+        }
+        command.arg(&self.planted.probe).current_dir(self.project());
+        self.set_environment(&mut command);
+        command
+    }
+
+    /// Waits until the supervisor has ended by itself, as it does when it has nothing to do.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn wait_until_supervisor_ended(&self) -> Result<()> {
+        let (bus, lock) = (self.runtime().join("bus"), self.runtime().join("lock"));
+        eventually("the supervisor has ended", LIMIT, || {
+            if bus.exists() {
+                return Ok(None);
+            }
+            // It writes its last lines after the socket is gone and holds this until then.
+            let Ok(file) = fs::File::open(&lock) else { return Ok(Some(())) };
+            Ok(rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok())
+        })
+    }
+
+    /// What ended sessions left on the host.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let started = self.started.lock().map(|started| started.clone()).unwrap_or_default();
+        Leftovers { runtime: self.runtime(), first_id: self.first_id, ids: IDS }.find(&started)
+    }
+
+    /// Waits for the end of the supervisor, after which nothing may be left.
+    ///
+    /// # Errors
+    /// When it does not end, or something is left.
+    pub fn ends_without_leftovers(&self) -> Result<()> {
+        self.wait_until_supervisor_ended()?;
+        let left = self.leftovers();
+        ensure!(left.is_empty(), "{left:#?}");
+        Ok(())
+    }
+
+    /// Stops everything and says what is left.
+    fn close(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.runtime().join("bus").exists() {
+            match self.ctl(&["stop", "--all", "--timeout", "2s"]) {
+                Ok(finished) if finished.status == 0 => {}
+                Ok(finished) => problems.push(format!("stop --all: {finished:?}")),
+                Err(error) => problems.push(error.to_string()),
+            }
+            problems.extend(self.wait_until_supervisor_ended().err().map(|error| error.to_string()));
+        }
+        problems.extend(self.leftovers());
+        for pid in self.person.processes() {
+            problems.push(format!("process {pid} of the person"));
+            kill(pid);
+        }
+        for pid in crate::leftovers::processes_of(self.first_id, self.first_id + (IDS - 1)) {
+            kill(pid);
+        }
+        problems.extend(self.person.remove());
+        problems
+    }
+}
+
+/// Only ever a process of this machine's own person or range.
+fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let problems = self.close();
+        if !problems.is_empty() {
+            let text = format!("left over on the host:\n{}", problems.join("\n"));
+            // A second panic would hide the first.
+            if std::thread::panicking() {
+                eprintln!("{text}");
+            } else {
+                panic!("{text}");
+            }
+        }
+    }
+}

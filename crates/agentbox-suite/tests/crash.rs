@@ -1,0 +1,226 @@
+//! SIGKILL at any moment: nothing runs unconfined, and nothing is left once somebody has looked.
+
+use agentbox_suite::{Machine, Programs, Running, eventually, run};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Where the launcher can be killed, in the order of its way.
+const LAUNCHER: &[&str] = &[
+    "l:plan",
+    "l:released",
+    "l:cloned",
+    "l:detached",
+    "l:namespaces",
+    "l:tree",
+    "l:privileges",
+    "l:confined",
+];
+
+#[test]
+fn nothing_is_left_after_a_kill_at_any_step() -> Result<()> {
+    let programs = Programs::testing()?;
+    let listed =
+        run(Command::new(programs.path("agentboxd")).arg("--list-kill-points"), b"", LIMIT)?.success()?;
+    let mut points: Vec<String> = listed.text().split_ascii_whitespace().map(str::to_owned).collect();
+    ensure!(points.len() >= 10, "only {} points: {points:?}", points.len());
+    // The launcher takes no arguments, so it cannot be asked.
+    points.extend(LAUNCHER.iter().map(|point| (*point).to_owned()));
+    let mut problems = Vec::new();
+    for point in &points {
+        let found = die_at(&programs, point).with_context(|| point.clone())?;
+        println!("{point:<32} {}", if found.is_empty() { "clean" } else { "LEFT" });
+        problems.extend(found.into_iter().map(|what| format!("{point}: {what}")));
+    }
+    ensure!(problems.is_empty(), "{problems:#?}");
+    Ok(())
+}
+
+/// A session whose supervisor or launcher dies there, and what is wrong afterwards.
+fn die_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
+    let machine = Machine::with(programs.clone(), &[])?;
+    let script = "./agentbox-probe self > self.json; exec sleep 600";
+    let arguments = machine.start_arguments("L2", &["--detach"], &["sh", "-c", script]);
+    let started = run(machine.command(&arguments).env("AGENTBOX_TEST_KILL", point), b"", LIMIT)?;
+    machine.remember_directories()?;
+    let mut problems = unconfined(&machine);
+    let mut reached = started.status != 0;
+    if started.status == 0 {
+        // The point lies on the way to the end.
+        let id = started.text().trim().to_owned();
+        let stop = ["stop", &id, "--timeout", "2s"];
+        reached = run(machine.command(&stop).env("AGENTBOX_TEST_KILL", point), b"", LIMIT)?.status != 0;
+    }
+    if !reached {
+        problems.push("nothing died there".to_owned());
+    }
+    problems.extend(unconfined(&machine));
+    // Whoever looks next cleans up: without the variable, so that it lives.
+    let repaired = machine.ctl(&["doctor", "--repair"])?;
+    if repaired.status != 0 {
+        problems.push(format!("doctor --repair: {repaired:?}"));
+    }
+    for id in machine.session_ids()? {
+        machine.ctl(&["stop", &id, "--timeout", "2s"])?.success()?;
+    }
+    machine.wait_until_supervisor_ended()?;
+    problems.extend(machine.leftovers());
+    // And the next session is none the worse for it.
+    let next = machine.inside("L2", &["true"])?;
+    if next.status != 0 {
+        problems.push(format!("the next start: {next:?}"));
+    }
+    problems.extend(own_words(&machine)?);
+    Ok(problems)
+}
+
+/// Processes under leased ids that are not held.
+fn unconfined(machine: &Machine) -> Vec<String> {
+    let mut problems = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(status) = fs::read_to_string(path.join("status")) else { continue };
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
+        let uid = field("Uid:").split_ascii_whitespace().next().and_then(|uid| uid.parse::<u32>().ok());
+        // Only the first id of a block is an agent's; the console half runs no program of the session.
+        let is_agent = uid.is_some_and(|uid| {
+            machine.lease_range().contains(&uid) && uid % 4 == machine.lease_range().start % 4
+        });
+        let held =
+            field("NoNewPrivs:") == "1" && field("Seccomp:") == "2" && field("CapEff:") == "0000000000000000";
+        if is_agent && !held && !field("State:").starts_with('Z') {
+            let name = field("Name:");
+            // The launcher itself is on its way there and runs nothing else yet.
+            if name != "agentbox-launch" {
+                problems.push(format!("{name} runs unconfined"));
+            }
+        }
+    }
+    problems
+}
+
+/// If the agent ran at all, it was held.
+fn own_words(machine: &Machine) -> Result<Vec<String>> {
+    let Ok(bytes) = fs::read(machine.project().join("self.json")) else { return Ok(Vec::new()) };
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let state: agentbox_probe::State = serde_json::from_slice(&bytes)?;
+    let held = state.no_new_privs && state.seccomp_mode == 2 && state.capabilities.effective == 0;
+    Ok(if held { Vec::new() } else { vec!["the agent ran unconfined".to_owned()] })
+}
+
+fn number(value: &serde_json::Value) -> Result<i32> {
+    value.as_i64().and_then(|number| i32::try_from(number).ok()).context("no process id")
+}
+
+fn kill(pid: i32) -> Result<()> {
+    Ok(kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL)?)
+}
+
+fn is_gone(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.is_empty() || status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}
+
+fn supervisor(machine: &Machine) -> Result<i32> {
+    number(&machine.ctl(&["status", "--json"])?.json()?["pid"])
+}
+
+#[test]
+fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;
+    let supervisor = supervisor(&machine)?;
+    kill(supervisor)?;
+    eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+    let agent = |machine: &Machine| -> Result<i32> {
+        number(&machine.ctl(&["status", &session.id, "--json"])?.json()?["agent_pid"])
+    };
+    ensure!(!is_gone(agent(&machine)?), "the agent died with the supervisor");
+    ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
+    ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn a_session_that_ended_without_a_supervisor_is_cleaned_up_by_the_next() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let status = session.status()?;
+    let supervisor = supervisor(&machine)?;
+    kill(supervisor)?;
+    eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+    let init = number(&status["init_pid"])?;
+    kill(init)?;
+    eventually("the session is gone", LIMIT, || Ok(is_gone(init).then_some(())))?;
+    eventually("the dead session is not listed any more", LIMIT, || {
+        Ok(machine.session_ids()?.is_empty().then_some(()))
+    })?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn a_session_ends_with_its_launcher() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", "setsid sleep 600 & sleep 600"])?;
+    let init = number(&session.status()?["init_pid"])?;
+    let status = fs::read_to_string(format!("/proc/{init}/status"))?;
+    let outer = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
+    kill(outer.trim().parse()?)?;
+    eventually("the session is not listed any more", LIMIT, || {
+        Ok(machine.session_ids()?.is_empty().then_some(()))
+    })?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn a_session_without_a_terminal_ends_with_its_client() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut running: Running =
+        machine.attached("L2", &["sh", "-c", "trap '' HUP; echo ready; sleep 600; sleep 600"])?;
+    ensure!(running.line(LIMIT)? == "ready");
+    ensure!(machine.session_ids()?.len() == 1);
+    running.signal(Signal::KILL)?;
+    eventually("the session is not listed any more", LIMIT, || {
+        Ok(machine.session_ids()?.is_empty().then_some(()))
+    })?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn a_client_that_is_killed_during_a_start_leaves_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    for moment in 0..25 {
+        let running: Running = machine.attached("L2", &["sleep", "600"])?;
+        // Spread over the whole of a start: the moment itself is what is varied, and none may matter.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2 * moment) {
+            std::hint::spin_loop();
+        }
+        running.signal(Signal::KILL)?;
+        drop(running);
+        // The next call is the next supervisor where the client died before it had one.
+        eventually("no session is listed", LIMIT, || Ok(machine.session_ids()?.is_empty().then_some(())))?;
+        machine.wait_until_supervisor_ended()?;
+        ensure!(machine.leftovers().is_empty(), "after {} ms: {:#?}", 2 * moment, machine.leftovers());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_on_a_terminal_outlives_its_client() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = ["sh", "-c", "echo rea''dy; sleep 600"];
+    let mut terminal = machine.terminal(&machine.start_arguments("L2", &[], &script), 24, 80)?;
+    terminal.wait_for("ready", LIMIT)?;
+    let session = machine.only_session()?;
+    drop(terminal);
+    ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
+    session.stop()
+}

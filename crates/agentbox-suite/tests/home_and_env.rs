@@ -1,0 +1,132 @@
+//! The home and the environment inside: what is passed is what was said, and what is written is gone.
+
+use agentbox_suite::{Machine, SECRET_NAMES};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::fs;
+
+fn environment(machine: &Machine, more: &[&str]) -> Result<BTreeMap<String, String>> {
+    let said = machine.ctl(&machine.start_arguments("L2", more, &["env", "-0"]))?.success()?;
+    let text = said.text();
+    let pairs = text.split('\0').filter(|pair| !pair.is_empty());
+    let split = |pair: &str| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    pairs.map(|pair| split(pair).with_context(|| pair.to_owned())).collect()
+}
+
+#[test]
+fn no_variable_with_a_secret_passes() -> Result<()> {
+    let machine = Machine::new()?;
+    let variables = environment(&machine, &[])?;
+    for name in SECRET_NAMES {
+        ensure!(!variables.contains_key(*name), "{name} passed");
+    }
+    for (name, value) in &variables {
+        ensure!(!machine.planted.canary_in(value.as_bytes()), "{name} holds the secret");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_programs_need_is_there() -> Result<()> {
+    let machine = Machine::new()?;
+    let variables = environment(&machine, &[])?;
+    let get = |name: &str| variables.get(name).map(String::as_str);
+    ensure!(get("HOME") == machine.person.home.to_str(), "{variables:?}");
+    ensure!(get("USER") == get("LOGNAME") && get("USER").is_some(), "{variables:?}");
+    ensure!(get("LANG") == Some("C.UTF-8"), "{variables:?}");
+    ensure!(get("SHELL").is_some() && get("TMPDIR").is_none(), "{variables:?}");
+    let path = get("PATH").context("no PATH")?;
+    ensure!(path.split(':').any(|part| part == "/usr/bin"), "{path}");
+    ensure!(path.split(':').all(|part| part.starts_with('/')), "{path}");
+    Ok(())
+}
+
+#[test]
+fn a_profile_passes_and_sets_variables_by_their_exact_names() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure("[profile.work.env]\npass = [\"GITHUB_TOKEN\"]\nset = { CI = \"1\" }\n")?;
+    let variables = environment(&machine, &["--profile", "work"])?;
+    ensure!(variables.get("CI").map(String::as_str) == Some("1"), "{variables:?}");
+    ensure!(variables.get("GITHUB_TOKEN").is_some_and(|value| machine.planted.canary_in(value.as_bytes())));
+    ensure!(!variables.contains_key("GH_TOKEN"), "{variables:?}");
+    Ok(())
+}
+
+#[test]
+fn the_home_is_empty_writable_and_forgotten() -> Result<()> {
+    let machine = Machine::new()?;
+    let text = "cd; find . -mindepth 1 -not -path './project*' | head; echo x > .bashrc; mkdir -p .config/systemd/user; touch kept; ls -A";
+    let said = machine.inside("L2", &["sh", "-ec", text])?.success()?;
+    ensure!(!said.text().contains(".ssh") && !said.text().contains("notes.txt"), "{said:?}");
+    ensure!(said.text().contains("kept"), "{said:?}");
+    ensure!(!machine.person.home.join("kept").exists(), "it is on the host");
+    ensure!(!machine.person.home.join(".bashrc").exists(), "it is on the host");
+    let again = machine.inside("L2", &["sh", "-c", "ls -A ~"])?.success()?;
+    ensure!(!again.text().contains("kept"), "{again:?}");
+    Ok(())
+}
+
+#[test]
+fn at_l1_the_home_is_read_and_not_written() -> Result<()> {
+    let machine = Machine::new()?;
+    let said = machine
+        .inside("L1", &["sh", "-c", "cat ~/notes.txt; echo x > ~/notes.txt; echo status=$?; touch ~/new"])?;
+    ensure!(said.text().starts_with("notes\n") && !said.text().contains("status=0"), "{said:?}");
+    ensure!(fs::read_to_string(&machine.planted.own_file)? == "notes\n");
+    ensure!(!machine.person.home.join("new").exists());
+    Ok(())
+}
+
+#[test]
+fn state_outlives_a_session_only_where_it_is_to() -> Result<()> {
+    let machine = Machine::new()?;
+    // L2 keeps nothing by itself, so a posture that keeps it per project.
+    machine.configure(
+        "[posture.kept]\nextends = \"L2\"\nstate = \"project\"\n[profile.work]\nagent = \"claude\"\n",
+    )?;
+    let write = |more: &[&str]| {
+        machine.ctl(&machine.start_arguments(
+            "kept",
+            more,
+            &["sh", "-ec", "mkdir -p ~/.claude; echo kept > ~/.claude/state"],
+        ))
+    };
+    let kept: &[&str] = &["--profile", "work"];
+    write(kept)?.success()?;
+    let shown = machine.ctl(&machine.start_arguments("kept", kept, &["sh", "-c", "cat ~/.claude/state"]))?;
+    ensure!(shown.text() == "kept\n", "{shown:?}");
+    ensure!(!machine.person.home.join(".claude").exists(), "it is in the person's own home");
+    let ephemeral: &[&str] = &["--profile", "work", "--state", "ephemeral"];
+    let shown =
+        machine.ctl(&machine.start_arguments("kept", ephemeral, &["sh", "-c", "cat ~/.claude/state"]))?;
+    ensure!(shown.status != 0, "{shown:?}");
+    Ok(())
+}
+
+#[test]
+fn the_shared_directories_are_the_sessions_own() -> Result<()> {
+    let machine = Machine::new()?;
+    for posture in ["L1", "L2"] {
+        let text = "for d in /tmp /var/tmp /dev/shm; do ls -A $d; echo x > $d/agentbox-suite-left; done";
+        let said = machine.inside(posture, &["sh", "-ec", text])?.success()?;
+        ensure!(said.stdout.is_empty(), "{posture}: {said:?}");
+        for directory in ["/tmp", "/var/tmp", "/dev/shm"] {
+            ensure!(
+                !std::path::Path::new(directory).join("agentbox-suite-left").exists(),
+                "{posture}: {directory}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn git_knows_whose_commits_it_makes() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure("[profile.work.git]\nname = \"Work Name\"\nemail = \"work@example.org\"\n")?;
+    let commit = "git commit --quiet --allow-empty -m x; git log -1 --format='%an <%ae> %cn'";
+    let arguments = machine.start_arguments("L2", &["--profile", "work"], &["sh", "-ec", commit]);
+    let said = machine.ctl(&arguments)?.success()?;
+    ensure!(said.text() == "Work Name <work@example.org> Work Name\n", "{said:?}");
+    Ok(())
+}

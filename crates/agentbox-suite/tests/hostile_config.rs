@@ -1,0 +1,229 @@
+//! Configuration that is wrong, hostile or too wide is refused with its place, by `check` and by `start`.
+
+use agentbox_suite::{Machine, run};
+use anyhow::{Result, ensure};
+use std::fs;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Text of a system's file, and a word that the error has to hold.
+const BROKEN: &[(&str, &str)] = &[
+    ("postures = 1\n", "posture"),
+    ("default_postur = \"L2\"\n", "default_posture"),
+    ("default_posture = \"L9\"\n", "L9"),
+    ("default_posture = 2\n", "default_posture"),
+    ("default_posture = \"L2\"\ndefault_posture = \"L0\"\n", "duplicate"),
+    ("[profile.work]\nnetwork = \"everything\"\n", "everything"),
+    ("[profile.\"../x\"]\nnetwork = \"none\"\n", "../x"),
+    ("[profile.work]\nread = [\"relative/path\"]\n", "read"),
+    ("[profile.work]\nread = [\"/a/../b\"]\n", "read"),
+    ("[profile.work.env]\npass = [\"A=B\"]\n", "pass"),
+    ("[posture.a]\nextends = \"b\"\n[posture.b]\nextends = \"a\"\n", "extends"),
+    ("[posture.L2]\nnetwork = \"host\"\n", "L2"),
+    ("[posture.x]\nextends = \"no-such\"\n", "no-such"),
+    ("[posture.x]\nextends = \"L2\"\ntasks_max = -1\n", "tasks_max"),
+    ("[posture.x]\nextends = \"L2\"\nmemory_max = \"lots\"\n", "memory_max"),
+    ("[floor]\nisolation = \"paper\"\n", "paper"),
+    ("users = \"me\"\n", "users"),
+    ("uid_range = { first = 0, count = 10 }\n", "uid_range"),
+    ("a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", "a"),
+    ("not toml at all\n", ""),
+    ("\u{0}\n", ""),
+];
+
+#[test]
+fn check_refuses_each_broken_file_with_its_place() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.state().join("agentbox.toml");
+    let mut problems = Vec::new();
+    for (text, word) in BROKEN {
+        fs::write(&file, text)?;
+        let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
+        let error = said.error_text();
+        if said.status != 1 || !error.contains(word) || !error.contains("agentbox.toml") {
+            problems.push(format!("{text:?}, no {word:?}: {said:?}"));
+        }
+    }
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn check_names_line_and_nearest_key() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.state().join("agentbox.toml");
+    fs::write(&file, "# a comment\n\ndefault_postur = \"L2\"\n")?;
+    let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
+    ensure!(said.error_text().contains("agentbox.toml:3"), "{said:?}");
+    ensure!(said.error_text().contains("did you mean `default_posture`"), "{said:?}");
+    Ok(())
+}
+
+#[test]
+fn check_accepts_what_is_right_and_runs_without_a_supervisor() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.state().join("agentbox.toml");
+    fs::write(
+        &file,
+        "default_posture = \"L2\"\n[profile.work]\nread = [\"~/.cargo\"]\n[posture.tight]\nextends = \"L2\"\ntasks_max = 100\n",
+    )?;
+    machine.ctl(&["check", "--system", &file.to_string_lossy()])?.success()?;
+    let json = machine.state().join("agentbox.json");
+    fs::write(&json, "{\"default_posture\": \"L2\"}")?;
+    machine.ctl(&["check", "--system", &json.to_string_lossy()])?.success()?;
+    ensure!(!machine.runtime().join("bus").exists(), "check started a supervisor");
+    Ok(())
+}
+
+#[test]
+fn a_file_beyond_the_limit_is_refused_and_not_read() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.state().join("agentbox.toml");
+    fs::write(&file, vec![b'#'; (1 << 20) + 1])?;
+    let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
+    ensure!(said.status == 1 && said.error_text().len() < 2000, "{said:?}");
+    Ok(())
+}
+
+#[test]
+fn no_session_starts_with_a_broken_system_file() -> Result<()> {
+    let machine = Machine::new()?;
+    for (text, _) in BROKEN {
+        // Behind the machine's own keys, so some of them are wrong for being there twice.
+        machine.configure(text)?;
+        let said = machine.inside("L2", &["sh", "-c", "echo ran"])?;
+        ensure!(said.status == 125 && said.stdout.is_empty(), "{text:?}: {said:?}");
+        machine.wait_until_supervisor_ended()?;
+        let leases = machine.state().join("leases");
+        ensure!(!leases.exists(), "{text:?}: ids were counted: {:?}", fs::read_to_string(&leases));
+    }
+    machine.configure("")?;
+    machine.inside("L2", &["true"])?.success()?;
+    Ok(())
+}
+
+#[test]
+fn a_project_file_tightens_and_never_loosens() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.project().join(".agentbox.toml");
+    let refused = [
+        "default_posture = \"L0\"\n",
+        "users = [\"me\"]\n",
+        "agent = \"claude\"\n",
+        "command = [\"/bin/sh\"]\n",
+        "[env]\nset = { LD_PRELOAD = \"./x.so\" }\n",
+        "[profile.work]\nnetwork = \"none\"\n",
+        "[floor]\nisolation = \"none\"\n",
+        "[posture.L2]\nisolation = \"none\"\n",
+        "uid_range = { first = 0, count = 65536 }\n",
+    ];
+    for text in refused {
+        machine.person.write(&file, text.as_bytes(), 0o644)?;
+        let said = machine.inside("L2", &["sh", "-c", "echo ran"])?;
+        ensure!(said.status == 125 && said.stdout.is_empty(), "{text:?}: {said:?}");
+        ensure!(said.error_text().contains(".agentbox.toml"), "{text:?}: {said:?}");
+    }
+    // Looser than L2: nothing comes of it.
+    for text in
+        ["isolation = \"none\"\n", "filesystem = \"host\"\nidentity = \"caller\"\n", "network = \"host\"\n"]
+    {
+        machine.person.write(&file, text.as_bytes(), 0o644)?;
+        let said = machine.inside("L2", &["./agentbox-probe", "self"])?;
+        if said.status == 0 {
+            let state: agentbox_probe::State = serde_json::from_slice(&said.stdout)?;
+            let missing = agentbox_suite::held::missing(&machine, &state)?;
+            ensure!(missing.is_empty(), "{text:?}: {missing:#?}");
+            ensure!(
+                state.uids.iter().all(|uid| machine.lease_range().contains(uid)),
+                "{text:?}: {:?}",
+                state.uids
+            );
+        } else {
+            ensure!(said.status == 125, "{text:?}: {said:?}");
+        }
+    }
+    machine.person.write(&file, b"workspace = \"readonly\"\n", 0o644)?;
+    let said = machine.inside("L2", &["sh", "-c", "echo x > README"])?;
+    ensure!(
+        said.status != 0 && fs::read_to_string(machine.project().join("README"))? == "hello\n",
+        "{said:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_persons_file_stays_within_the_systems_bounds() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure(
+        "[floor]\nisolation = \"sandbox\"\nfilesystem = \"listed\"\nidentity = \"leased\"\n[ceiling]\nread = [\"/opt\"]\nenv = []\n",
+    )?;
+    let file = machine.person.home.join(".config/agentbox/agentbox.toml");
+    let key = machine.person.home.join(".ssh");
+    let refused = [
+        "users = [\"me\"]\n".to_owned(),
+        "uid_range = { first = 0, count = 65536 }\n".to_owned(),
+        "[floor]\nisolation = \"none\"\n".to_owned(),
+        "[ceiling]\nread = [\"/\"]\n".to_owned(),
+        format!("[profile.mine]\nread = [{:?}]\n", key.display()),
+        "[profile.mine.env]\npass = [\"GITHUB_TOKEN\"]\n".to_owned(),
+    ];
+    for text in refused {
+        machine.person.write(&file, text.as_bytes(), 0o644)?;
+        let arguments = machine.start_arguments("L2", &["--profile", "mine"], &["sh", "-c", "echo ran"]);
+        let said = machine.ctl(&arguments)?;
+        ensure!(said.status == 125 && said.stdout.is_empty(), "{text:?}: {said:?}");
+    }
+    fs::remove_file(&file)?;
+    for posture in ["L0", "L1"] {
+        let said = machine.inside(posture, &["sh", "-c", "echo ran"])?;
+        ensure!(said.status == 125 && said.stdout.is_empty(), "{posture}: {said:?}");
+        ensure!(said.error_text().contains("agentbox.toml"), "the rule is not named: {said:?}");
+    }
+    machine.inside("L2", &["true"])?.success()?;
+    Ok(())
+}
+
+#[test]
+fn the_schema_is_json_and_names_every_key() -> Result<()> {
+    let machine = Machine::new()?;
+    let schema = machine.ctl(&["schema"])?.json()?.to_string();
+    for key in [
+        "default_posture",
+        "uid_range",
+        "profile",
+        "project",
+        "posture",
+        "floor",
+        "ceiling",
+        "tasks_max",
+        "read",
+    ] {
+        ensure!(schema.contains(&format!("\"{key}\"")), "{key} is missing");
+    }
+    Ok(())
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() -> Result<()> {
+    let machine = Machine::new()?;
+    for shell in ["bash", "zsh", "fish"] {
+        let said = run(&mut machine.command(&["completions", shell]), b"", LIMIT)?.success()?;
+        ensure!(said.text().contains("agentboxctl") && said.text().contains("attach"), "{shell}");
+    }
+    Ok(())
+}
+
+#[test]
+fn doctor_names_what_is_missing_with_its_remedy() -> Result<()> {
+    let machine = Machine::new()?;
+    let checks = machine.ctl(&["doctor", "--json"])?;
+    let checks: serde_json::Value = serde_json::from_slice(&checks.stdout)?;
+    let checks = checks.as_array().filter(|checks| !checks.is_empty());
+    ensure!(checks.is_some(), "no checks");
+    for check in checks.into_iter().flatten() {
+        let remedy = check["remedy"].as_str().unwrap_or_default();
+        ensure!(check["state"] == "ok" || !remedy.is_empty(), "{check}");
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! From start to stop: what a session does in between is listed, reachable, recorded, and over afterwards.
+
+use agentbox_suite::{Machine, eventually, run};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_session_is_listed_with_what_it_is() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached_with("L2", &["--name", "morning"], &["sleep", "600"])?;
+    let list = machine.ctl(&["list", "--json"])?.json()?;
+    let one = &list[0];
+    ensure!(one["id"] == session.id.as_str() && one["name"] == "morning", "{one}");
+    ensure!(one["posture"] == "L2" && one["state"] == "running", "{one}");
+    ensure!(one["project"] == machine.project().to_string_lossy().as_ref(), "{one}");
+    ensure!(one["owner_uid"] == machine.person.uid, "{one}");
+    let table = machine.ctl(&["list"])?.success()?.text();
+    ensure!(table.contains(&session.id) && table.contains("L2"), "{table}");
+    session.stop()?;
+    ensure!(machine.session_ids()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn status_names_every_value_with_its_origin() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let status = session.status()?;
+    let values = status["values"].as_array().context("no values")?;
+    ensure!(!values.is_empty());
+    for value in values {
+        let row = value.as_array().context("no row")?;
+        ensure!(
+            row.len() == 3 && row.iter().all(|cell| cell.as_str().is_some_and(|text| !text.is_empty())),
+            "{value}"
+        );
+    }
+    ensure!(status["policy_hash"].as_str().is_some_and(|hash| hash.len() == 16), "{status}");
+    let supervisor = machine.ctl(&["status", "--json"])?.json()?;
+    ensure!(supervisor["pid"].as_u64().is_some(), "{supervisor}");
+    session.stop()
+}
+
+#[test]
+fn stop_ends_the_whole_tree_however_it_hides() -> Result<()> {
+    let machine = Machine::new()?;
+    // Two hundred processes: daemons, sessions of their own, deaf to SIGTERM and SIGHUP.
+    let script = "trap '' TERM HUP INT; i=0; while [ $i -lt 200 ]; do setsid sh -c 'trap \"\" TERM HUP; sleep 600' & \
+                  i=$((i+1)); done; echo started > started; sleep 600; sleep 600";
+    let session = machine.detached("L2", &["sh", "-c", script])?;
+    eventually("all have started", LIMIT, || Ok(machine.project().join("started").exists().then_some(())))?;
+    let begun = std::time::Instant::now();
+    machine.ctl(&["stop", &session.id, "--timeout", "1s"])?.success()?;
+    ensure!(begun.elapsed() < Duration::from_secs(60), "it took {:?}", begun.elapsed());
+    ensure!(machine.leftovers().is_empty(), "{:#?}", machine.leftovers());
+    Ok(())
+}
+
+#[test]
+fn a_session_that_ends_by_itself_leaves_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    for posture in ["L0", "L1", "L2"] {
+        machine.inside(posture, &["sh", "-c", "setsid sleep 600 & exit 0"])?.success()?;
+        eventually("nothing is listed", LIMIT, || Ok(machine.session_ids()?.is_empty().then_some(())))?;
+        machine.wait_until_supervisor_ended()?;
+        ensure!(machine.leftovers().is_empty(), "{posture}: {:#?}", machine.leftovers());
+        ensure!(machine.person.processes().is_empty(), "{posture}: {:?}", machine.person.processes());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fork_bomb_meets_its_limit_and_the_supervisor_answers() -> Result<()> {
+    let machine = Machine::new()?;
+    // Bounded by itself as well, should the limit not hold.
+    let bomb = "\
+import os, time
+made = 0
+try:
+    while made < 6000:
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        made += 1
+except OSError:
+    pass
+open('made', 'w').write(str(made))
+time.sleep(600)";
+    let session = machine.detached("L2", &["python3", "-c", bomb])?;
+    let made = eventually("the limit has been met", LIMIT, || {
+        Ok(fs::read_to_string(machine.project().join("made")).ok().and_then(|text| text.parse::<u32>().ok()))
+    })?;
+    ensure!((1000..=4096).contains(&made), "{made} processes");
+    let begun = std::time::Instant::now();
+    machine.ctl(&["list"])?.success()?;
+    ensure!(begun.elapsed() < Duration::from_secs(10), "list took {:?}", begun.elapsed());
+    session.stop()?;
+    ensure!(machine.leftovers().is_empty(), "{:#?}", machine.leftovers());
+    Ok(())
+}
+
+#[test]
+fn exec_runs_beside_the_agent_with_streams_and_status_of_its_own() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let said = session.exec_with(&["sh", "-c", "cat; pwd >&2; exit 42"], b"input")?;
+    ensure!((said.status, said.stdout.as_slice()) == (42, b"input".as_slice()), "{said:?}");
+    ensure!(said.error_text().trim() == machine.project().to_string_lossy(), "{said:?}");
+    ensure!(session.exec(&["no-such-program-anywhere"])?.status == 127);
+    ensure!(session.exec(&["sh", "-c", "kill -9 $$"])?.status == 137);
+    ensure!(session.status()?["summary"]["state"] == "running", "the session ended with its second program");
+    session.stop()
+}
+
+#[test]
+fn what_does_not_exist_is_said_to_be_so() -> Result<()> {
+    let machine = Machine::new()?;
+    for arguments in [vec!["status", "nosuchid"], vec!["stop", "nosuchid"]] {
+        let finished = machine.ctl(&arguments)?;
+        ensure!(finished.status == 1 && finished.error_text().contains("nosuchid"), "{finished:?}");
+    }
+    for arguments in [vec!["attach", "nosuchid"], vec!["exec", "nosuchid", "--", "true"]] {
+        let finished = machine.ctl(&arguments)?;
+        ensure!(finished.status == 125 && finished.error_text().contains("nosuchid"), "{finished:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_trail_tells_start_and_end_and_an_edit_is_found() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    session.exec(&["true"])?;
+    session.stop()?;
+    let log = machine.ctl(&["log", &session.id, "--json"])?.success()?.text();
+    ensure!(log.lines().count() >= 2, "{log}");
+    for line in log.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        ensure!(event.to_string().contains(&session.id), "{line}");
+    }
+    machine.ctl(&["log", "--verify"])?.success()?;
+    machine.wait_until_supervisor_ended()?;
+
+    let (path, head) = (machine.logs().join("audit.jsonl"), machine.logs().join("audit.head"));
+    let (whole, anchor) = (fs::read_to_string(&path)?, fs::read(&head)?);
+    let lines: Vec<&str> = whole.lines().collect();
+    ensure!(lines.len() >= 2, "{whole}");
+    let edited = |text: &str| -> Result<i32> {
+        // A supervisor that starts adds to both.
+        fs::write(&path, text)?;
+        fs::write(&head, &anchor)?;
+        let status = machine.ctl(&["log", "--verify"])?.status;
+        machine.wait_until_supervisor_ended()?;
+        Ok(status)
+    };
+    let join = |lines: &[&str]| format!("{}\n", lines.join("\n"));
+    ensure!(edited(&whole.replacen("L2", "L1", 1))? != 0, "a changed line was not found");
+    ensure!(edited(&join(&lines[1..]))? != 0, "a line that is missing in front was not found");
+    ensure!(edited(&join(&lines[..lines.len() - 1]))? != 0, "a line that was cut off was not found");
+    let mut swapped = lines.clone();
+    swapped.swap(0, 1);
+    ensure!(edited(&join(&swapped))? != 0, "lines in another order were not found");
+    ensure!(edited(&whole)? == 0, "the trail as it was is refused");
+    Ok(())
+}
+
+#[test]
+fn the_trail_is_out_of_reach_for_everybody_but_root() -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let machine = Machine::new()?;
+    machine.inside("L2", &["true"])?.success()?;
+    let metadata = fs::metadata(machine.logs().join("audit.jsonl"))?;
+    ensure!(metadata.uid() == 0 && metadata.mode() & 0o777 == 0o600, "mode {:o}", metadata.mode());
+    Ok(())
+}
+
+#[test]
+fn a_person_uses_the_supervisor_and_others_do_not() -> Result<()> {
+    let machine = Machine::new()?;
+    let stranger = Machine::new()?;
+    let roots = machine.detached("L2", &["sleep", "600"])?;
+    let own =
+        run(&mut machine.command_as_person(&["start", ".", "--detach", "--", "sleep", "600"]), b"", LIMIT)?;
+    let own = own.success()?.text().trim().to_owned();
+    // Both belong to the owner of the project.
+    let list = run(&mut machine.command_as_person(&["list", "--json"]), b"", LIMIT)?.json()?;
+    ensure!(list.as_array().is_some_and(|list| list.len() == 2), "{list}");
+    run(&mut machine.command_as_person(&["stop", &own]), b"", LIMIT)?.success()?;
+    // Another person's program at this machine's socket.
+    let mut others = stranger.command_as_person(&["list"]);
+    others.env("RUNTIME_DIRECTORY", machine.runtime());
+    let refused = run(&mut others, b"", LIMIT)?;
+    ensure!(refused.status != 0 && refused.stdout.is_empty(), "{refused:?}");
+    // A process under a leased id, as an agent that got out would be.
+    let lease = machine.lease_range().start.to_string();
+    let mut escaped = std::process::Command::new("setpriv");
+    escaped.args(["--reuid", &lease, "--regid", &lease, "--clear-groups"]);
+    escaped.arg(machine.programs.path("agentboxctl")).arg("list").env_clear();
+    escaped.env("RUNTIME_DIRECTORY", machine.runtime()).current_dir("/");
+    let refused = run(&mut escaped, b"", LIMIT)?;
+    ensure!(refused.status != 0 && refused.stdout.is_empty(), "{refused:?}");
+    roots.stop()
+}
+
+#[test]
+fn explain_starts_nothing_and_agrees_with_the_session() -> Result<()> {
+    let machine = Machine::new()?;
+    let explained =
+        machine.ctl(&["explain", ".", "--posture", "L2", "--json", "--", "sleep", "600"])?.json()?;
+    ensure!(machine.session_ids()?.is_empty(), "explain started something");
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    ensure!(explained["hash"] == session.status()?["policy_hash"], "{explained}");
+    ensure!(explained["steps"].as_array().is_some_and(|steps| !steps.is_empty()), "{explained}");
+    session.stop()
+}

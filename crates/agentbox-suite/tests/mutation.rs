@@ -1,0 +1,114 @@
+//! A check that cannot fail proves nothing: each confinement step is switched off once, and something
+//! must notice. Needs the testing build.
+
+use agentbox_suite::battery::{Battery, Level};
+use agentbox_suite::held::{held_open, missing, own_state};
+use agentbox_suite::{Machine, Programs};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
+/// Each step with those that hide its absence, which are switched off beside it: two walls, one behind the
+/// other, and the one in front would be all that the attacks meet. Last, what has to notice it, as the
+/// beginning of its name.
+const STEPS: &[(&str, &[&str], &str)] = &[
+    ("namespace-pid", &[], "t8.process-exists"),
+    ("namespace-ipc", &[], "t8.shared-memory"),
+    ("namespace-uts", &[], "t8.host-name-seen"),
+    ("namespace-cgroup", &[], "t8.cgroup-path-seen"),
+    ("namespace-net", &[], "t7.network-devices"),
+    ("mount-nosuid", &[], "t1.mount-honours-set-id"),
+    ("mount-nodev", &[], "t1.mount-honours-devices"),
+    ("mount-readonly", &[], "t1.system-mount-writable"),
+    ("root-readonly", &[], "t1.root-mount-writable"),
+    ("idmap", &[], "what is written does not belong"),
+    ("proc-mask", &[], "t1.proc-unmasked"),
+    ("capabilities", &[], "t7.capability-sets"),
+    ("bounding-set", &[], "t7.bounding-set"),
+    // Both of the walls refuse to stand without it, which ends the start.
+    ("no-new-privs", &["seccomp", "landlock"], "t7.new-privileges"),
+    ("environment", &[], "self: environment of the launcher"),
+    ("seccomp", &[], "t7.no-filter"),
+    ("landlock", &[], "t7.no-landlock"),
+    ("rlimits", &[], "t7.core-dumps"),
+    ("undumpable", &[], "t4.first-process-memory"),
+    ("close-descriptors", &[], "first process holds"),
+    ("keyring", &["seccomp"], "t4.session-keyring"),
+    ("umask", &[], "t7.umask"),
+    ("oom-score", &[], "t7.out-of-memory"),
+    // Root without capabilities may not even enter the person's directories.
+    ("uid", &["capabilities"], "t7.person-uid"),
+];
+
+#[test]
+fn every_confinement_step_is_missed_when_it_is_off() -> Result<()> {
+    let clean = noticed("")?;
+    ensure!(clean.is_empty(), "with every step in force: {clean:#?}");
+    let mut unnoticed = Vec::new();
+    for (step, walls, by) in STEPS {
+        let without_walls = if walls.is_empty() { BTreeSet::new() } else { noticed(&walls.join(","))? };
+        let off: Vec<&str> = walls.iter().chain([step]).copied().collect();
+        let seen: BTreeSet<_> = noticed(&off.join(","))?.difference(&without_walls).cloned().collect();
+        let beside = if walls.is_empty() { String::new() } else { format!(" beside {}", walls.join(",")) };
+        let found = seen.iter().any(|name| name.starts_with(by));
+        println!(
+            "{:<18} {:>4} {} {by}{beside}",
+            step,
+            seen.len(),
+            if found { "noticed by" } else { "MISSED by" }
+        );
+        if !found {
+            unnoticed.push(format!("{step}{beside}: {by} did not notice; these did: {seen:?}"));
+        }
+    }
+    ensure!(unnoticed.is_empty(), "{unnoticed:#?}");
+    Ok(())
+}
+
+/// What turns red with these steps off: attacks that work, differences from the policy, what a process
+/// misses about itself, and files that do not belong to whom they should.
+fn noticed(skip: &str) -> Result<BTreeSet<String>> {
+    let environment: &[(&str, &str)] = if skip.is_empty() { &[] } else { &[("AGENTBOX_TEST_SKIP", skip)] };
+    let machine = Machine::with(Programs::testing()?, environment)?;
+    let mut seen = BTreeSet::new();
+    let battery = Battery::list(&machine)?;
+    match battery.try_inside(&machine, Level::L2) {
+        Ok(verdict) => seen.extend(verdict.red.into_iter().map(|red| red.id)),
+        Err(error) => {
+            // A start that fails is noticed as well; it is not the same as an attack that works.
+            seen.insert(format!("no session: {}", first_line(&error.to_string())));
+            return Ok(seen);
+        }
+    }
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    seen.extend(session.posture_diff()?.into_iter().map(|line| format!("diff: {}", first_line(&line))));
+    let init = session.status()?["init_pid"].as_i64().context("no pid")?;
+    seen.extend(held_open(init)?.into_iter().map(|line| format!("first process holds {line}")));
+    session.stop()?;
+    let state = own_state(&machine, "L2")?;
+    seen.extend(missing(&machine, &state)?.into_iter().map(|line| format!("self: {}", first_line(&line))));
+    let written = machine.inside("L2", &["sh", "-c", "echo made > made-inside"])?;
+    let owner = std::fs::metadata(machine.project().join("made-inside")).map(|metadata| metadata.uid());
+    if written.status != 0 || owner.ok() != Some(machine.person.uid) {
+        seen.insert("what is written does not belong to the person".to_owned());
+    }
+    Ok(seen)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(60).collect()
+}
+
+#[test]
+fn programs_without_the_testing_feature_know_nothing_of_it() -> Result<()> {
+    let programs = Programs::real()?;
+    for name in ["agentboxctl", "agentboxd", "agentbox-launch"] {
+        let path = programs.path(name);
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let found = bytes.windows(13).any(|window| window == b"AGENTBOX_TEST");
+        ensure!(!found, "{} knows of AGENTBOX_TEST", path.display());
+    }
+    let testing = std::fs::read(Programs::testing()?.path("agentboxd"))?;
+    ensure!(testing.windows(13).any(|window| window == b"AGENTBOX_TEST"), "the testing build is none");
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! A terminal inside behaves like the one outside.
+
+use agentbox_suite::{Machine, Terminal};
+use anyhow::{Result, ensure};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(90);
+const LEAVE: &str = "\u{1d}\u{1d}";
+
+fn start(machine: &Machine, command: &[&str]) -> Result<Terminal> {
+    machine.terminal(&machine.start_arguments("L2", &["--quiet"], command), 24, 80)
+}
+
+/// A shell whose prompt is known, and which has printed it.
+fn shell(machine: &Machine) -> Result<Terminal> {
+    let mut terminal = start(machine, &["env", "PS1=pro''mpt> ", "bash", "--norc", "--noprofile", "-i"])?;
+    // bash shows PS1 as it is, quotes included.
+    terminal.wait_for("pro''mpt> ", LIMIT)?;
+    Ok(terminal)
+}
+
+#[test]
+fn the_size_is_the_callers_and_follows_it() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut terminal = shell(&machine)?;
+    terminal.send("stty size\r")?;
+    terminal.wait_for("24 80", LIMIT)?;
+    terminal.send("trap 'stty size' WINCH; echo tra''pped\r")?;
+    terminal.wait_for("trapped", LIMIT)?;
+    terminal.resize(50, 132)?;
+    // An interactive bash runs a trap when its line ends.
+    agentbox_suite::eventually("the new size has arrived", LIMIT, || {
+        terminal.send("stty size\r")?;
+        Ok(terminal.wait_for("50 132", Duration::from_secs(2)).ok())
+    })?;
+    terminal.send("exit 5\r")?;
+    ensure!(terminal.finish(LIMIT)? == 5);
+    ensure!(terminal.is_cooked()?, "the caller's terminal was not put back");
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_interrupts_the_program_and_not_the_session() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut terminal = shell(&machine)?;
+    // Printed by the job itself, so that it and not the shell has the terminal by then.
+    terminal.send("sh -c \"echo sta''rted; exec sleep 600\"\r")?;
+    terminal.wait_for("started", LIMIT)?;
+    terminal.send("\u{3}")?;
+    terminal.wait_for("pro''mpt> ", LIMIT)?;
+    terminal.send("echo status=$?\r")?;
+    terminal.wait_for("status=130", LIMIT)?;
+    terminal.send("exit 0\r")?;
+    ensure!(terminal.finish(LIMIT)? == 0);
+    Ok(())
+}
+
+#[test]
+fn ctrl_z_stops_a_job_that_fg_continues() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut terminal = shell(&machine)?;
+    terminal.send("sh -c \"echo rea''dy; exec cat\"\r")?;
+    terminal.wait_for("ready", LIMIT)?;
+    terminal.send("before\r")?;
+    terminal.wait_for("before\r\nbefore", LIMIT)?;
+    terminal.send("\u{1a}")?;
+    terminal.wait_for("Stopped", LIMIT)?;
+    terminal.send("jobs; fg\r")?;
+    terminal.wait_for("Stopped", LIMIT)?;
+    terminal.send("after\r")?;
+    terminal.wait_for("after\r\nafter", LIMIT)?;
+    terminal.send("\u{4}")?;
+    terminal.wait_for("pro''mpt> ", LIMIT)?;
+    terminal.send("exit 0\r")?;
+    ensure!(terminal.finish(LIMIT)? == 0);
+    Ok(())
+}
+
+#[test]
+fn detaching_leaves_the_session_and_attaching_returns_to_it() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut terminal = shell(&machine)?;
+    terminal.send("kept=va''lue\r")?;
+    terminal.wait_for("pro''mpt> ", LIMIT)?;
+    terminal.send(LEAVE)?;
+    terminal.finish(LIMIT)?;
+    ensure!(terminal.is_cooked()?, "the caller's terminal was not put back");
+
+    let session = machine.only_session()?;
+    ensure!(session.status()?["summary"]["state"] == "running");
+    let mut again = machine.terminal(&["attach", &session.id], 30, 100)?;
+    again.send("\recho $kept; stty size\r")?;
+    again.wait_for("value\r\n30 100", LIMIT)?;
+    again.send("exit 6\r")?;
+    ensure!(again.finish(LIMIT)? == 6);
+    Ok(())
+}
+
+#[test]
+fn a_second_client_takes_over_from_the_first() -> Result<()> {
+    let machine = Machine::new()?;
+    let mut first = shell(&machine)?;
+    let session = machine.only_session()?;
+    let mut second = machine.terminal(&["attach", &session.id], 24, 80)?;
+    second.send("\recho se''cond\r")?;
+    second.wait_for("second", LIMIT)?;
+    first.finish(LIMIT)?;
+    ensure!(first.is_cooked()?, "the first terminal was not put back");
+    second.send("exit 0\r")?;
+    ensure!(second.finish(LIMIT)? == 0);
+    Ok(())
+}
+
+#[test]
+fn a_terminal_that_disappears_leaves_the_session_running() -> Result<()> {
+    let machine = Machine::new()?;
+    let terminal = shell(&machine)?;
+    let session = machine.only_session()?;
+    drop(terminal);
+    let mut again = machine.terminal(&["attach", &session.id], 24, 80)?;
+    again.send("\recho he''re\r")?;
+    again.wait_for("here", LIMIT)?;
+    again.send("exit 0\r")?;
+    ensure!(again.finish(LIMIT)? == 0);
+    Ok(())
+}
+
+#[test]
+fn what_would_command_the_callers_terminal_does_not_reach_it() -> Result<()> {
+    let machine = Machine::new()?;
+    // Clipboard, font, device control, application program, privacy message, status queries, file transfer.
+    let bad: &[(&str, &str)] = &[
+        ("\\033]52;c;Y2FuYXJ5\\007", "\u{1b}]52"),
+        ("\\033]52;c;Y2FuYXJ5\\033\\\\", "]52"),
+        ("\\033]50;font\\007", "\u{1b}]50"),
+        ("\\033P+q544e\\033\\\\", "\u{1b}P"),
+        ("\\033_Gpayload\\033\\\\", "\u{1b}_"),
+        ("\\033^payload\\033\\\\", "\u{1b}^"),
+        ("\\033[21t", "\u{1b}[21t"),
+        ("\\033]1337;File=name=eA==:eA==\\007", "1337;File"),
+        ("\\302\\23552;c;Y2FuYXJ5\\007", "\u{9d}52"),
+    ];
+    for (printed, forbidden) in bad {
+        let script = format!("printf 'be''gin{printed}\\033[31mred\\033[0m e''nd\\n'");
+        let mut terminal = start(&machine, &["sh", "-c", &script])?;
+        terminal.wait_for("end", LIMIT)?;
+        ensure!(terminal.finish(LIMIT)? == 0);
+        let seen = terminal.seen_text();
+        ensure!(!seen.contains(forbidden), "{printed}: {}", seen.escape_debug());
+        // What follows an introducer that was taken away is text like any other.
+        let obeyed = seen.contains("Y2FuYXJ5") && printed.starts_with("\\033");
+        ensure!(!obeyed, "{printed}: {}", seen.escape_debug());
+        ensure!(seen.contains("\u{1b}[31mred"), "colour is lost: {}", seen.escape_debug());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_sequence_that_comes_in_pieces_is_filtered_too() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = "for piece in '\\033' ']' '5' '2;c;' 'Y2FuYXJ5' '\\007'; do printf \"$piece\"; sleep 0.05; done; echo e''nd";
+    let mut terminal = start(&machine, &["sh", "-c", script])?;
+    terminal.wait_for("end", LIMIT)?;
+    ensure!(terminal.finish(LIMIT)? == 0);
+    ensure!(!terminal.seen_text().contains("Y2FuYXJ5"), "{}", terminal.seen_text().escape_debug());
+    Ok(())
+}
+
+#[test]
+fn full_screen_programs_draw_and_leave() -> Result<()> {
+    let machine = Machine::new()?;
+    let programs: &[(&str, &[&str], &str, &str)] = &[
+        ("/usr/bin/vim", &["vim", "-u", "NONE", "README"], "hello", ":q!\r"),
+        ("/usr/bin/less", &["less", "README"], "hello", "q"),
+        ("/usr/bin/top", &["top"], "PID", "q"),
+    ];
+    let mut tried = 0;
+    for (path, command, shown, leave) in programs {
+        if !std::path::Path::new(path).exists() {
+            println!("{path} is not installed here");
+            continue;
+        }
+        tried += 1;
+        let mut terminal = start(&machine, command)?;
+        terminal.wait_for(shown, LIMIT)?;
+        terminal.send(leave)?;
+        ensure!(terminal.finish(LIMIT)? == 0, "{path}: {}", terminal.seen_text().escape_debug());
+        ensure!(terminal.is_cooked()?, "{path}: the terminal was not put back");
+    }
+    ensure!(tried > 0, "none of vim, less and top is installed");
+    Ok(())
+}
+
+#[test]
+fn only_the_streams_that_are_a_terminal_outside_are_one_inside() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = "for n in 0 1 2; do test -t $n && echo $n yes >&2 || echo $n no >&2; done";
+    let finished = machine.inside("L2", &["sh", "-c", script])?.success()?;
+    ensure!(finished.error_text() == "0 no\n1 no\n2 no\n", "{finished:?}");
+    let mut terminal = start(&machine, &["sh", "-c", script])?;
+    terminal.wait_for("0 yes\r\n1 yes\r\n2 yes", LIMIT)?;
+    ensure!(terminal.finish(LIMIT)? == 0);
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Every verb and option: the one definition that parser, help and completions come from.
+
+use agentbox_plan::SessionId;
+use agentbox_policy::{Network, State, Workspace};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs AI coding agents in sandboxes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agentboxctl",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit status: start, attach and exec end with the status of the program inside (128+n for signal n, 126 or 127 \
+        when it could not be executed) and with 125 when agentbox itself fails. The other commands end with 1 \
+        when they fail and with 2 for a command line that makes no sense."
+)]
+pub struct Arguments {
+    /// Start a supervisor of one's own if none is running, also beside systemd (root)
+    #[arg(long, global = true)]
+    pub embedded: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a session of a project and attach to it
+    Start(Start),
+    /// List sessions
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Take over the terminal of a session (Ctrl-] Ctrl-] leaves it)
+    Attach(Attach),
+    /// Run a second program inside a session, as confined as the first
+    Exec(Exec),
+    /// End sessions; returns when nothing of them is left
+    Stop(Stop),
+    /// Show everything about a session, or about the supervisor
+    Status(Status),
+    /// Show the audit trail
+    Log(Log),
+    /// Show the policy and the plan that a start would use; starts nothing
+    Explain(Explain),
+    /// Check configuration files without a supervisor
+    Check(Check),
+    /// Print the JSON schema of the configuration
+    Schema,
+    /// Show what this host can and cannot do, with the remedy for each
+    Doctor(Doctor),
+    /// Print a completion script
+    Completions {
+        /// The shell it is for
+        shell: Shell,
+    },
+}
+
+/// Which session is wanted.
+#[derive(Debug, Clone, Args)]
+pub struct Choice {
+    /// Name of a project, or its directory [default: the current directory]
+    #[arg(value_name = "PROJECT")]
+    pub project: Option<OsString>,
+    /// Profile: whose identity the session has
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Posture: how strongly the session is held (L0, L1, L2 or a configured one)
+    #[arg(long, value_name = "NAME")]
+    pub posture: Option<String>,
+    /// Agent program (claude, codex, gemini, opencode, shell)
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// What it reaches: host, public, allowlist or none
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<Network>,
+    /// How it can change the project: direct, overlay or readonly
+    #[arg(long, value_name = "WORKSPACE")]
+    pub workspace: Option<Workspace>,
+    /// What of its own files outlives the session: profile, project or ephemeral
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<State>,
+    /// Agree to a session that nothing confines (L0)
+    #[arg(long)]
+    pub yes_unconfined: bool,
+    /// Agree to a project that belongs to root
+    #[arg(long)]
+    pub allow_root_project: bool,
+    /// Program and arguments to run in place of the agent
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Which session.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Name for the session
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Do not attach; print the session's id
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Print what was started as JSON
+    #[arg(long, requires = "detach")]
+    pub json: bool,
+    /// Print no banner and no warnings
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print banner and warnings also where standard error is no terminal
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Also sessions that have ended and are being cleaned up
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The session
+    pub id: SessionId,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The session
+    pub id: SessionId,
+    /// Program and arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `stop`
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// The sessions
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    pub ids: Vec<SessionId>,
+    /// All of one's sessions
+    #[arg(short, long)]
+    pub all: bool,
+    /// Time between SIGTERM and SIGKILL: 500ms, 10s, 2m
+    #[arg(short, long, default_value = "10s", value_parser = crate::output::units::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The session; without one, the supervisor
+    pub id: Option<SessionId>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The session; without one, all that one may see
+    pub id: Option<SessionId>,
+    /// Wait for further events
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print the lines of the trail as they are
+    #[arg(long)]
+    pub json: bool,
+    /// Check that nothing was changed, removed or cut off (root)
+    #[arg(long, conflicts_with_all = ["id", "follow"])]
+    pub verify: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Which session.
+    #[command(flatten)]
+    pub choice: Choice,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Files; those of the system in the order in which they are merged [default: all that are used here]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// They are a person's own files
+    #[arg(long, conflicts_with = "system")]
+    pub person: bool,
+    /// They are the system's files, also one with the name of a project's
+    #[arg(long)]
+    pub system: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Remove what ended sessions left behind (root)
+    #[arg(long)]
+    pub repair: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_behind_the_dashes_is_the_agents() {
+        let line = ["agentboxctl", "start", ".", "--posture", "L1", "--", "sh", "-c", "--detach"];
+        let Command::Start(start) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
+        assert_eq!(start.choice.command, ["sh", "-c", "--detach"]);
+        assert!(!start.detach);
+        assert_eq!(start.choice.posture.as_deref(), Some("L1"));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            &["agentboxctl"][..],
+            &["agentboxctl", "start", "--network", "everything"],
+            &["agentboxctl", "start", "--json"],
+            &["agentboxctl", "attach", "../x"],
+            &["agentboxctl", "exec", "abc"],
+            &["agentboxctl", "stop"],
+            &["agentboxctl", "stop", "abc", "--all"],
+            &["agentboxctl", "stop", "abc", "--timeout", "soon"],
+            &["agentboxctl", "log", "abc", "--verify"],
+        ] {
+            assert!(Arguments::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `exec`: a second program inside a session.
+
+use super::conclude;
+use crate::arguments::Exec;
+use crate::client::{self, Ending};
+use crate::errors::{Failure, OWN_FAILURE};
+use crate::output::note;
+use crate::supervisor::{self, Supervisor};
+use crate::terminal;
+use agentbox_ipc::to_dict;
+use std::os::fd::OwnedFd;
+
+pub(super) fn run(exec: &Exec, embedded: bool) -> Result<u8, Failure> {
+    let supervisor = Supervisor::connect(embedded)?;
+    let client = to_dict(&supervisor::client(client::streams(), terminal::size()))?;
+    let console =
+        supervisor.ask(async |manager| manager.exec(exec.id.as_str(), &exec.command, client).await)?;
+    drop(supervisor);
+    match client::run(OwnedFd::from(console))? {
+        // Nobody can come back to it: it has no name.
+        Ending::Left => {
+            note("left the program");
+            Ok(0)
+        }
+        Ending::Replaced => {
+            note("agentboxctl: the session let go of the program");
+            Ok(OWN_FAILURE)
+        }
+        ending => Ok(conclude(ending, exec.id.as_str(), exec.command.first().map(String::as_str))),
+    }
+}

@@ -1,0 +1,92 @@
+//! A file for each verb.
+
+mod attach;
+mod check;
+mod completions;
+mod doctor;
+mod exec;
+mod explain;
+mod list;
+mod log;
+mod schema;
+mod start;
+mod status;
+mod stop;
+
+use crate::arguments::{Arguments, Choice, Command};
+use crate::client::Ending;
+use crate::errors::{Failure, OWN_FAILURE, reason};
+use crate::output::{escape, note};
+use agentbox_plan::Exit;
+use agentbox_policy::Request;
+use std::collections::BTreeMap;
+use std::io;
+
+/// Does what was asked; the status to end with.
+pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let embedded = arguments.embedded;
+    match arguments.command {
+        Command::Start(start) => start::run(start, embedded),
+        Command::List(list) => list::run(&list, embedded),
+        Command::Attach(attach) => attach::run(&attach, embedded),
+        Command::Exec(exec) => exec::run(&exec, embedded),
+        Command::Stop(stop) => stop::run(&stop, embedded),
+        Command::Status(status) => status::run(&status, embedded),
+        Command::Log(log) => log::run(&log, embedded),
+        Command::Explain(explain) => explain::run(explain, embedded),
+        Command::Check(check) => check::run(&check),
+        Command::Schema => schema::run(),
+        Command::Doctor(doctor) => doctor::run(&doctor, embedded),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// The request that a choice is. `project` is the name of a configured project.
+fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Request {
+    Request {
+        profile: choice.profile.clone(),
+        posture: choice.posture.clone(),
+        agent: choice.agent.clone(),
+        network: choice.network,
+        workspace: choice.workspace,
+        state: choice.state,
+        project,
+        name,
+        command: choice.command.clone(),
+        allow_unconfined: choice.yes_unconfined,
+        allow_root_project: choice.allow_root_project,
+    }
+}
+
+/// The caller's environment, without what cannot be text.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Tells how an attachment ended, where that needs words, and the status for it.
+fn conclude(ending: Ending, id: &str, command: Option<&str>) -> u8 {
+    match ending {
+        Ending::Exited(exit) => {
+            if let Exit::NotExecuted { errno } = exit {
+                let program = command
+                    .map_or_else(|| "the agent".to_owned(), |name| format!("`{}`", escape::name(name)));
+                let why = reason(&io::Error::from_raw_os_error(errno));
+                note(&format!("agentboxctl: cannot execute {program} in the session: {why}"));
+            }
+            exit.shell_status()
+        }
+        Ending::Left => {
+            note(&format!("left the session, which goes on; come back with: agentboxctl attach {id}"));
+            0
+        }
+        Ending::Replaced => {
+            note(&format!(
+                "agentboxctl: another client took over the session\n  take it back with: agentboxctl attach {id}"
+            ));
+            OWN_FAILURE
+        }
+        Ending::Signalled(number) => 128 | number,
+    }
+}

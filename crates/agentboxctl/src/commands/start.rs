@@ -1,0 +1,169 @@
+//! `start`: a session of a project, and the bridge to it.
+
+use super::{conclude, environment, request};
+use crate::account::own_home;
+use crate::arguments::{Choice, Start};
+use crate::client;
+use crate::errors::Failure;
+use crate::layers;
+use crate::output::{escape, note, print, print_json};
+use crate::own_files::Reading;
+use crate::project::Project;
+use crate::supervisor::{Supervisor, understand};
+use crate::terminal;
+use agentbox_ipc::{StartAnswer, StartRequest, to_dict};
+use agentbox_plan::Streams;
+use std::io::{self, BufRead, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The word that has to be typed.
+const UNCONFINED: &str = "unconfined";
+
+pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
+    agree_to_no_confinement(&mut start.choice)?;
+    let streams = if start.detach { Streams::PIPES } else { client::streams() };
+    let size = terminal::size();
+    let gathered = Gathered::begin(&start.choice)?;
+    // The owner's files are read and git answers while the supervisor is reached.
+    let supervisor = Supervisor::connect(embedded)?;
+    let (project, mut wanted) = gathered.finish(&start.choice, start.name.clone())?;
+    wanted.streams = [streams.input, streams.output, streams.error];
+    (wanted.rows, wanted.columns) = (size.rows, size.columns);
+    wanted.detach = start.detach;
+    let wanted = to_dict(&wanted)?;
+    let (answer, console) =
+        supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)?;
+    let answer: StartAnswer = understand(answer)?;
+    // From here on the session and its console need no supervisor.
+    drop(supervisor);
+    drop(project);
+    if start.verbose || !start.quiet && streams_to_a_person() {
+        announce(&answer);
+    }
+    if start.detach {
+        if start.json {
+            print_json(&answer)?
+        } else {
+            print(&format!("{}\n", escape::name(&answer.id)))?
+        }
+        return Ok(0);
+    }
+    let ending = client::run(OwnedFd::from(console))?;
+    Ok(conclude(ending, &answer.id, start.choice.command.first().map(String::as_str)))
+}
+
+/// What is known on this side of a request.
+pub(super) struct Gathered {
+    project: Project,
+    reading: Reading,
+    environment: std::collections::BTreeMap<String, String>,
+}
+
+impl Gathered {
+    /// Opens the project and begins to read the owner's and the project's files.
+    pub(super) fn begin(choice: &Choice) -> Result<Self, Failure> {
+        let home = own_home();
+        let own = || home.as_deref().map(layers::person_layer).transpose().map(Option::flatten);
+        // A session that root starts belongs to the project's owner: whose file counts is known only when
+        // the project is.
+        let root = rustix::process::geteuid().is_root();
+        let mut person = if root { None } else { own()? };
+        let project = Project::open(choice.project.as_deref(), person.as_ref(), home.as_deref())?;
+        if root && project.owner_uid == 0 {
+            person = own()?;
+        }
+        let environment = environment();
+        let reading =
+            Reading::begin(&project, person, choice.profile.as_deref(), home.as_deref(), &environment)?;
+        Ok(Self { project, reading, environment })
+    }
+
+    /// Waits for the files; the whole request.
+    pub(super) fn finish(
+        self,
+        choice: &Choice,
+        name: Option<String>,
+    ) -> Result<(Project, StartRequest), Failure> {
+        let files = self.reading.finish()?;
+        let wanted = StartRequest {
+            person: files.person,
+            project_file: files.project_file,
+            options: request(choice, self.project.name.clone(), name),
+            environment: self.environment,
+            git_name: files.author.name,
+            git_email: files.author.email,
+            ..StartRequest::default()
+        };
+        Ok((self.project, wanted))
+    }
+}
+
+/// L0 must be asked for twice. The second time is `--yes-unconfined`, or a word that is typed.
+fn agree_to_no_confinement(choice: &mut Choice) -> Result<(), Failure> {
+    let asked = choice.posture.as_deref() == Some("L0");
+    if !asked
+        || choice.yes_unconfined
+        || !terminal::is_terminal(io::stdin())
+        || !terminal::is_terminal(io::stderr())
+    {
+        return Ok(());
+    }
+    let question = format!(
+        "L0 confines nothing: the agent can do whatever you can, and is only recorded.\nType `{UNCONFINED}` to go on: "
+    );
+    let mut answer = String::new();
+    let asked =
+        io::stderr().write_all(question.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
+    asked.map_err(|error| Failure::system("cannot ask", error))?;
+    if answer.trim() != UNCONFINED {
+        return Err(Failure::new("refused: L0 was not agreed to\nnothing was started"));
+    }
+    choice.yes_unconfined = true;
+    Ok(())
+}
+
+/// A standard error that is a file or a pipe belongs to the agent alone.
+fn streams_to_a_person() -> bool {
+    terminal::is_terminal(io::stderr())
+}
+
+fn announce(answer: &StartAnswer) {
+    note(&banner(answer));
+    for warning in &answer.warnings {
+        note(&format!("warning: {}", escape::message(warning)));
+    }
+}
+
+/// One line, and a second one when there is something to add.
+fn banner(answer: &StartAnswer) -> String {
+    let profile = match answer.profile.as_str() {
+        "" => "no profile".to_owned(),
+        name => format!("profile {name}"),
+    };
+    let StartAnswer { id, posture, network, workspace, isolation, identity, project, agent, .. } = answer;
+    let line = format!(
+        "agentbox {id}: {agent} in {project} · {posture} ({isolation}, {identity} identity) · {profile} · network {network} · workspace {workspace}"
+    );
+    let mut text = escape::name(&line);
+    if !answer.banner.is_empty() {
+        text.push_str("\n  ");
+        text.push_str(&escape::message(&answer.banner.join("; ")).replace('\n', " "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_is_at_most_two_lines_and_escaped() {
+        let mut answer =
+            StartAnswer { id: "abc".into(), project: "/p\n\x1b[2J".into(), ..StartAnswer::default() };
+        assert_eq!(banner(&answer).lines().count(), 1);
+        answer.banner = vec!["one\ntwo".into(), "three\u{202e}".into()];
+        let text = banner(&answer);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains(['\x1b', '\u{202e}']));
+    }
+}

@@ -1,0 +1,84 @@
+//! `status`: everything about a session, or about the supervisor.
+
+use super::list::state;
+use crate::arguments::Status;
+use crate::errors::Failure;
+use crate::output::table::{Columns, Tone};
+use crate::output::{print, print_json, units};
+use crate::supervisor::{Supervisor, understand};
+use agentbox_ipc::{Mode, SessionStatus, SupervisorStatus};
+
+pub(super) fn run(status: &Status, embedded: bool) -> Result<u8, Failure> {
+    let supervisor = Supervisor::connect(embedded)?;
+    let id = status.id.as_ref().map_or("", |id| id.as_str());
+    let answer = supervisor.ask(async |manager| manager.status(id).await)?;
+    if status.id.is_none() {
+        let answer: SupervisorStatus = understand(answer)?;
+        if status.json { print_json(&answer)? } else { print(&of_supervisor(&answer))? }
+    } else {
+        let answer: SessionStatus = understand(answer)?;
+        if status.json { print_json(&answer)? } else { print(&of_session(&answer))? }
+    }
+    Ok(0)
+}
+
+fn of_supervisor(status: &SupervisorStatus) -> String {
+    let mut columns = Columns::new(&["SUPERVISOR", ""]);
+    let mode = match status.mode {
+        Mode::Embedded => "embedded",
+    };
+    columns.plain(["version", &status.version]);
+    columns.plain(["mode", mode]);
+    columns.plain(["process", &status.pid.to_string()]);
+    columns.plain(["sessions", &status.sessions.to_string()]);
+    columns.plain(["runtime", &status.runtime_dir]);
+    columns.plain(["state", &status.state_dir]);
+    columns.plain(["logs", &status.logs_dir]);
+    for file in &status.configuration {
+        columns.plain(["configuration", file]);
+    }
+    for problem in &status.problems {
+        columns.row([("problem", Tone::Bad), (problem.as_str(), Tone::Bad)]);
+    }
+    columns.finish()
+}
+
+fn of_session(status: &SessionStatus) -> String {
+    let session = &status.summary;
+    let mut columns = Columns::new(&["SESSION", &session.id]);
+    let (word, tone) = state(session.state);
+    let age = units::age(units::now_unix_s().saturating_sub(session.started_unix_s));
+    if let Some(name) = &session.name {
+        columns.plain(["name", name]);
+    }
+    columns.row([("state", Tone::Plain), (word, tone)]);
+    if let Some(exit) = &status.exit {
+        columns.plain(["exit", exit]);
+    }
+    columns.plain(["project", &session.project]);
+    let profile = if session.profile.is_empty() { "none" } else { &session.profile };
+    columns.plain(["profile", profile]);
+    columns.plain(["posture", &session.posture]);
+    columns.plain(["agent", &session.agent]);
+    columns.plain(["network", &status.network]);
+    columns.plain(["workspace", &status.workspace]);
+    columns.plain(["age", &age]);
+    if let Some(bytes) = session.memory_bytes {
+        columns.plain(["memory", &units::size(bytes)]);
+    }
+    if let Some(tasks) = session.tasks {
+        columns.plain(["tasks", &tasks.to_string()]);
+    }
+    columns.plain(["owner", &session.owner_uid.to_string()]);
+    columns.plain(["runs as", &format!("{}:{}", status.uid, status.gid)]);
+    columns.plain(["processes", &format!("{} (first), {} (agent)", status.init_pid, status.agent_pid)]);
+    columns.plain(["cgroup", &status.cgroup]);
+    columns.plain(["policy", &status.policy_hash]);
+    if status.posture_diff.is_empty() {
+        columns.row([("in force", Tone::Plain), ("as the policy says", Tone::Good)]);
+    }
+    for difference in &status.posture_diff {
+        columns.row([("differs", Tone::Bad), (difference.as_str(), Tone::Bad)]);
+    }
+    format!("{}\n{}", columns.finish(), super::explain::values(&status.values))
+}

@@ -1,0 +1,74 @@
+//! The command line of agentbox.
+//!
+//! Files of the person and of the project are read and parsed here, as the person, and travel to the
+//! supervisor as typed values; what may be done is decided there. Once a session runs, this program is
+//! the bridge between its console and the person's terminal.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `arguments` | every verb and option |
+//! | `commands` | a file for each verb |
+//! | `project` | which directory a session is for |
+//! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
+//! | `layers` | reading one configuration file safely |
+//! | `git` | the author that the owner's git uses |
+//! | `account` | who somebody is, and where their home is |
+//! | `child` | output of a child process, with bounds |
+//! | `supervisor`, `embedded` | the connection; starting a supervisor where none runs |
+//! | `client`, `terminal` | streams and frames; raw mode |
+//! | `output` | tables, ages, sizes; the escaping of what agents and projects name |
+//! | `errors` | [`Failure`](errors::Failure), and the exit status it gives |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod account;
+pub mod arguments;
+mod child;
+mod client;
+mod commands;
+mod embedded;
+mod errors;
+mod git;
+mod layers;
+mod output;
+mod own_files;
+mod project;
+mod supervisor;
+mod terminal;
+
+use clap::Parser;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments, its own name first.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // The program's own children come first: they have nothing of what a person's call needs.
+    match arguments.get(1).and_then(|verb| verb.to_str()) {
+        Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),
+        Some(own_files::READ) => return own_files::read_and_print(&arguments[2..]),
+        Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
+        _ => {}
+    }
+    let failure_status = errors::failure_status(&arguments);
+    let parsed = match arguments::Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(usage) => {
+            let wrong = usage.use_stderr();
+            if wrong {
+                // It quotes the arguments, which may have been pasted from anywhere.
+                errors::Failure::new(usage.render().to_string()).print_plain();
+            } else {
+                let _nobody_to_tell = usage.print();
+            }
+            return ExitCode::from(if wrong { failure_status.max(errors::USAGE) } else { 0 });
+        }
+    };
+    match commands::run(parsed) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure_status)
+        }
+    }
+}

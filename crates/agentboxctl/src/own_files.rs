@@ -1,0 +1,291 @@
+//! What the session's owner and the project say in files of their own.
+//!
+//! They are read as their owner. When root starts a session of somebody else's project, a child does it
+//! that is that person: first [`become_owner`], which still is root and gives everything up, then
+//! [`read_and_print`], whose output is JSON of the types here and is parsed with bounds.
+
+use crate::account::Account;
+use crate::child;
+use crate::errors::Failure;
+use crate::git::{Author, Question};
+use crate::layers;
+use crate::project::Project;
+use agentbox_policy::Layer;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// First argument of the child that is still root.
+pub(crate) const AS_OWNER: &str = "__as-owner";
+/// First argument of the child that reads.
+pub(crate) const READ: &str = "__read-own-files";
+/// This program, whatever its path has become.
+const OURSELVES: &str = "/proc/self/exe";
+/// Two files of [`agentbox_policy::MAX_FILE_BYTES`] as JSON.
+const MOST_BYTES: usize = 8 << 20;
+/// Home directories can be on a network.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the owner's git may be; root's own PATH is not the owner's business.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin";
+
+/// What was read.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnFiles {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<Layer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) project_file: Option<Layer>,
+    #[serde(default)]
+    pub(crate) author: Author,
+}
+
+/// What the reading child says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Read(Box<OwnFiles>),
+    Failed(String),
+}
+
+/// Reading that is under way while something else is done.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// In this process.
+    Here { files: Box<OwnFiles>, git: Option<Question> },
+    /// By a child that is the owner.
+    ByOwner { child: Child, owner_uid: u32 },
+}
+
+impl Reading {
+    /// Begins. `person` is what was already read of the caller's own file, `profile` the one asked for, `home` the
+    /// caller's.
+    pub(crate) fn begin(
+        project: &Project,
+        person: Option<Layer>,
+        profile: Option<&str>,
+        home: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, Failure> {
+        if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
+            let owner = owner(project)?;
+            if nothing_to_read(project, Path::new(&owner.home)) {
+                return Ok(Self::Here { files: Box::default(), git: None });
+            }
+            let child = spawn_owner(project, &owner, profile)?;
+            return Ok(Self::ByOwner { child, owner_uid: project.owner_uid });
+        }
+        let project_file = layers::project_layer(&project.directory, &project.path)?;
+        let git = match home {
+            Some(home)
+                if wants_author(&project.directory, person.as_ref(), project.name.as_deref(), profile) =>
+            {
+                Question::ask(home, environment)
+            }
+            _ => None,
+        };
+        Ok(Self::Here { files: Box::new(OwnFiles { person, project_file, author: Author::default() }), git })
+    }
+
+    /// Waits for the end of it.
+    pub(crate) fn finish(self) -> Result<OwnFiles, Failure> {
+        match self {
+            Self::Here { mut files, git } => {
+                files.author = git.map(Question::answer).unwrap_or_default();
+                Ok(*files)
+            }
+            Self::ByOwner { child, owner_uid } => {
+                let unread = |why: String| {
+                    Failure::new(format!("cannot read the files of user id {owner_uid} as that user: {why}"))
+                };
+                let (_, bytes) =
+                    child::output(child, MOST_BYTES, PATIENCE).map_err(|error| unread(error.to_string()))?;
+                match serde_json::from_slice(&bytes) {
+                    Ok(Answer::Read(files)) => Ok(*files),
+                    Ok(Answer::Failed(text)) => Err(Failure::new(text)),
+                    Err(error) => {
+                        Err(unread(format!("their reader said nothing that can be understood ({error})")))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether git has to be asked: only for a repository, and only where the profile names no author.
+fn wants_author(
+    directory: impl std::os::fd::AsFd,
+    person: Option<&Layer>,
+    project: Option<&str>,
+    profile: Option<&str>,
+) -> bool {
+    let named_by_profile = person.is_some_and(|layer| {
+        let of_project = || {
+            let (_, table) = layer.config.project.iter().find(|(name, _)| Some(name.as_str()) == project)?;
+            table.profile.as_ref().map(|name| name.as_str())
+        };
+        let profile = profile.or_else(of_project);
+        let table = layer.config.profile.iter().find(|(name, _)| Some(name.as_str()) == profile);
+        table
+            .and_then(|(_, table)| table.git.as_ref())
+            .is_some_and(|git| git.name.is_some() && git.email.is_some())
+    });
+    !named_by_profile && Project::has_git(directory)
+}
+
+/// Whether the owner certainly has no file that the child would read: a process spared. Names are looked
+/// up without opening anything and without following a link; whatever is not plainly absent, the child
+/// finds out with the owner's rights.
+fn nothing_to_read(project: &Project, home: &Path) -> bool {
+    let is_absent = |path: PathBuf| {
+        let (flags, how) = (OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
+        let found = rustix::fs::openat2(CWD, path, flags, Mode::empty(), how);
+        matches!(found, Err(Errno::NOENT))
+    };
+    let project_file =
+        rustix::fs::statat(&project.directory, layers::PROJECT_FILE, AtFlags::SYMLINK_NOFOLLOW);
+    matches!(project_file, Err(Errno::NOENT))
+        && is_absent(layers::person_file(home))
+        && (!Project::has_git(&project.directory)
+            || (is_absent(home.join(".gitconfig")) && is_absent(home.join(".config/git/config"))))
+}
+
+fn owner(project: &Project) -> Result<Account, Failure> {
+    Account::of(project.owner_uid).map_err(|failure| {
+        Failure::new(format!(
+            "{}, but {} belongs to it\ngive the project to the person whose session it shall be",
+            failure.text(),
+            project.path
+        ))
+    })
+}
+
+fn spawn_owner(project: &Project, owner: &Account, profile: Option<&str>) -> Result<Child, Failure> {
+    let directory = project
+        .directory
+        .try_clone()
+        .map_err(|error| Failure::system("cannot hand on the project's directory", error))?;
+    Command::new(OURSELVES)
+        .arg(AS_OWNER)
+        .args([owner.uid.to_string(), owner.gid.to_string()])
+        .arg(&owner.home)
+        .arg(&project.path)
+        .args(profile)
+        .env_clear()
+        .current_dir("/")
+        .stdin(directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| Failure::system("cannot start the reader of the owner's files", error))
+}
+
+/// The child that is still root. It leaves the terminal and every other descriptor behind, for the owner may
+/// trace the process that it becomes, and then becomes the owner without a way back.
+pub(crate) fn become_owner(arguments: &[OsString]) -> ExitCode {
+    let number = |at: usize| arguments.get(at)?.to_str()?.parse::<u32>().ok();
+    let (Some(uid @ 1..), Some(gid), Some(home)) = (number(0), number(1), arguments.get(2)) else {
+        return ExitCode::FAILURE;
+    };
+    close_descriptors_above(2);
+    if rustix::process::setsid().is_err() || rustix::thread::set_no_new_privs(true).is_err() {
+        return ExitCode::FAILURE;
+    }
+    // The standard library drops root's supplementary groups before it changes the user id.
+    let _not_executed = Command::new(OURSELVES)
+        .arg(READ)
+        .args(&arguments[2..])
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", PATH)
+        .uid(uid)
+        .gid(gid)
+        .exec();
+    ExitCode::FAILURE
+}
+
+/// The child that is the owner: reads, prints one [`Answer`]. Standard input is the project's directory.
+pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
+    if rustix::process::geteuid().is_root() || rustix::process::getuid().is_root() {
+        return ExitCode::FAILURE;
+    }
+    let (Some(home), Some(path)) = (arguments.first(), arguments.get(1).and_then(|path| path.to_str()))
+    else {
+        return ExitCode::FAILURE;
+    };
+    let profile = arguments.get(2).and_then(|profile| profile.to_str());
+    let answer = match read_as_ourselves(&PathBuf::from(home), path, profile) {
+        Ok(files) => Answer::Read(Box::new(files)),
+        Err(failure) => Answer::Failed(failure.text().to_owned()),
+    };
+    match serde_json::to_writer(std::io::stdout(), &answer) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn read_as_ourselves(home: &Path, path: &str, profile: Option<&str>) -> Result<OwnFiles, Failure> {
+    let directory = std::io::stdin();
+    let person = layers::person_layer(home)?;
+    let project_file = layers::project_layer(&directory, path)?;
+    let mut author = Author::default();
+    if wants_author(&directory, person.as_ref(), None, profile) {
+        let environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+        author = Question::ask(home, &environment).map(Question::answer).unwrap_or_default();
+    }
+    Ok(OwnFiles { person, project_file, author })
+}
+
+/// Closes what this process inherited and did not ask for. Nothing in it owns a descriptor yet.
+pub(crate) fn close_descriptors_above(last: i32) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let inherited: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > last)
+        .collect();
+    for number in inherited {
+        // One of them was the directory that was just read: already closed.
+        let _already_closed = nix::unistd::close(number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_survive_the_pipe_and_strangers_do_not() {
+        let files =
+            OwnFiles { author: Author { name: Some("A".into()), email: None }, ..OwnFiles::default() };
+        let text = serde_json::to_string(&Answer::Read(Box::new(files))).unwrap();
+        assert!(
+            matches!(serde_json::from_str(&text).unwrap(), Answer::Read(read) if read.author.name.is_some())
+        );
+        for stranger in ["", "{}", r#"{"read":{"uid":0}}"#, r#"{"failed":{}}"#, r#"{"read":{}} x"#] {
+            assert!(serde_json::from_str::<Answer>(stranger).is_err(), "{stranger}");
+        }
+    }
+
+    #[test]
+    fn git_is_asked_only_for_repositories() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = std::fs::File::open(directory.path()).unwrap();
+        assert!(!wants_author(&opened, None, None, None));
+        std::fs::create_dir(directory.path().join(".git")).unwrap();
+        assert!(wants_author(&opened, None, None, None));
+        let layer: Layer = serde_json::from_value(serde_json::json!({ "file": "x", "config": {
+            "profile": { "work": { "git": { "name": "A", "email": "a@b" } } },
+            "project": { "site": { "path": "/s", "profile": "work" } },
+        } }))
+        .unwrap();
+        assert!(!wants_author(&opened, Some(&layer), None, Some("work")));
+        assert!(!wants_author(&opened, Some(&layer), Some("site"), None));
+        assert!(wants_author(&opened, Some(&layer), None, Some("other")));
+    }
+}

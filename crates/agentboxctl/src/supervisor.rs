@@ -1,0 +1,84 @@
+//! The connection to the supervisor.
+//!
+//! D-Bus needs an asynchronous runtime; it lives as long as the questions do, on this one thread, and
+//! is gone before a person's bytes are moved.
+
+use crate::embedded;
+use crate::errors::Failure;
+use crate::output::note;
+use crate::terminal::is_terminal;
+use agentbox_ipc::{Client, ManagerProxy};
+use agentbox_plan::{Streams, TerminalSize};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use zbus::proxy::CacheProperties;
+
+/// How long a person waits without being told for what.
+const UNTIL_NOTE: Duration = Duration::from_secs(1);
+
+/// A supervisor that can be asked.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    // Before the runtime: a connection that is dropped after it has no reactor.
+    manager: ManagerProxy<'static>,
+    runtime: Runtime,
+}
+
+impl Supervisor {
+    /// Connects, and starts a supervisor where that is to be done.
+    pub(crate) fn connect(embedded: bool) -> Result<Self, Failure> {
+        let stream = embedded::connect(embedded)?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::system("cannot make a runtime", error))?;
+        let manager = runtime.block_on(async {
+            let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await?;
+            ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
+        });
+        let manager = manager.map_err(|error| Failure::from(agentbox_ipc::Error::Transport(error)))?;
+        Ok(Self { manager, runtime })
+    }
+
+    /// Asks one thing.
+    pub(crate) fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(&ManagerProxy<'static>) -> Result<T, agentbox_ipc::Error>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(question(&self.manager)).map_err(Failure::from)
+    }
+
+    /// Asks one thing that may take its time, and says so when it does.
+    pub(crate) fn ask_patiently<T>(
+        &self,
+        what: &str,
+        question: impl AsyncFnOnce(&ManagerProxy<'static>) -> Result<T, agentbox_ipc::Error>,
+    ) -> Result<T, Failure> {
+        let answer = self.runtime.block_on(async {
+            let mut question = std::pin::pin!(question(&self.manager));
+            if let Ok(answer) = tokio::time::timeout(UNTIL_NOTE, &mut question).await {
+                return answer;
+            }
+            if is_terminal(std::io::stderr()) {
+                note(what);
+            }
+            question.await
+        });
+        answer.map_err(Failure::from)
+    }
+}
+
+/// Reads an answer.
+pub(crate) fn understand<T: DeserializeOwned>(answer: agentbox_ipc::Dict) -> Result<T, Failure> {
+    agentbox_ipc::from_dict(answer).map_err(|error| {
+        Failure::new(format!(
+            "the supervisor's answer cannot be understood: {error}\nagentboxctl and agentboxd are of different versions"
+        ))
+    })
+}
+
+/// What this process brings to a console.
+pub(crate) fn client(streams: Streams, size: TerminalSize) -> Client {
+    Client { streams: [streams.input, streams.output, streams.error], rows: size.rows, columns: size.columns }
+}

@@ -1,0 +1,107 @@
+use super::*;
+use std::fs;
+use tempfile::TempDir;
+
+fn open(dir: &TempDir) -> Audit {
+    Audit::open(File::open(dir.path()).unwrap().into())
+}
+
+fn record(audit: &mut Audit, count: u64) {
+    for number in 0..count {
+        audit.record(json!({ "event": "x", "number": number, "session": "abc", "owner_uid": 7 })).unwrap();
+    }
+}
+
+#[test]
+fn a_trail_goes_on_where_it_ended() {
+    let dir = TempDir::new().unwrap();
+    for _ in 0..3 {
+        record(&mut open(&dir), 4);
+    }
+    let verdict = open(&dir).verify().unwrap();
+    assert!(verdict.whole, "{verdict:?}");
+    assert_eq!(verdict.last, 12);
+}
+
+#[test]
+fn a_crash_between_line_and_head_loses_nothing() {
+    let dir = TempDir::new().unwrap();
+    let mut audit = open(&dir);
+    record(&mut audit, 3);
+    let head = fs::read(dir.path().join(HEAD)).unwrap();
+    record(&mut audit, 1);
+    fs::write(dir.path().join(HEAD), head).unwrap();
+    let mut audit = open(&dir);
+    assert!(audit.problem().is_none());
+    record(&mut audit, 1);
+    let verdict = audit.verify().unwrap();
+    assert!(verdict.whole, "{verdict:?}");
+    assert_eq!(verdict.last, 5);
+}
+
+#[test]
+fn half_a_line_is_taken_off_and_said() {
+    let dir = TempDir::new().unwrap();
+    record(&mut open(&dir), 3);
+    let path = dir.path().join(TRAIL);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"seq\":4,\"even");
+    fs::write(&path, bytes).unwrap();
+    let mut audit = open(&dir);
+    let verdict = audit.verify().unwrap();
+    assert!(verdict.whole, "{verdict:?}");
+    let lines = audit.lines(Reader::Root, None, 3).unwrap();
+    assert!(lines[0].contains("trail-repaired"), "{lines:?}");
+}
+
+#[test]
+fn a_trail_that_was_cut_off_stays_marked() {
+    let dir = TempDir::new().unwrap();
+    record(&mut open(&dir), 5);
+    let path = dir.path().join(TRAIL);
+    let text = fs::read_to_string(&path).unwrap();
+    let kept: String = text.split_inclusive('\n').take(2).collect();
+    fs::write(&path, kept).unwrap();
+    let mut audit = open(&dir);
+    assert!(audit.problem().unwrap().contains("ends at event 2, its head says 5"));
+    record(&mut audit, 2);
+    assert!(!audit.verify().unwrap().whole);
+    drop(audit);
+    let mut audit = open(&dir);
+    assert!(!audit.verify().unwrap().whole, "opening it again does not heal it");
+}
+
+#[test]
+fn a_trail_without_its_head_is_not_whole() {
+    let dir = TempDir::new().unwrap();
+    record(&mut open(&dir), 5);
+    fs::remove_file(dir.path().join(HEAD)).unwrap();
+    let mut audit = open(&dir);
+    assert!(audit.problem().is_some());
+    assert!(!audit.verify().unwrap().whole);
+}
+
+#[test]
+fn owners_read_their_own_lines() {
+    let dir = TempDir::new().unwrap();
+    let mut audit = open(&dir);
+    record(&mut audit, 3);
+    audit.record(json!({ "event": "y", "session": "other", "owner_uid": 8 })).unwrap();
+    audit.record(json!({ "event": "daemon-started" })).unwrap();
+    assert_eq!(audit.lines(Reader::Root, None, 0).unwrap().len(), 5);
+    assert_eq!(audit.lines(Reader::Owner(7), None, 0).unwrap().len(), 3);
+    assert_eq!(audit.lines(Reader::Owner(7), Some("other"), 0).unwrap().len(), 0);
+    assert_eq!(audit.lines(Reader::Owner(7), Some("abc"), 2).unwrap().len(), 1);
+}
+
+#[test]
+fn a_trail_that_cannot_be_written_is_an_error_and_a_problem() {
+    let dir = TempDir::new().unwrap();
+    let mut audit = open(&dir);
+    audit.trail().unwrap().file = File::open("/dev/null").unwrap();
+    assert!(audit.record(json!({ "event": "x" })).is_err());
+    assert!(audit.problem().unwrap().contains("every start is refused"));
+    audit.trail = None;
+    audit.record(json!({ "event": "x" })).unwrap();
+    assert!(audit.problem().is_none());
+}

@@ -1,0 +1,99 @@
+//! What was asked for, resolved: all that the steps of a session need to know.
+
+use agentbox_ipc::ValueRow;
+use agentbox_kernel::person::Person;
+use agentbox_plan::{SessionId, Streams, TerminalSize};
+use agentbox_policy::Policy;
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+
+/// What does not change about a session. It is the first line of its ledger, so that a later supervisor
+/// knows whose the session is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    /// Its id.
+    #[serde(with = "id_text")]
+    pub(crate) id: SessionId,
+    /// Whose it is.
+    pub(crate) owner_uid: u32,
+    /// The name that the person gave it.
+    pub(crate) name: Option<String>,
+    /// Path of its project.
+    pub(crate) project: String,
+    /// Name of its profile; empty when it has none.
+    pub(crate) profile: String,
+    /// Name of its posture.
+    pub(crate) posture: String,
+    /// Its agent.
+    pub(crate) agent: String,
+    /// Its isolation.
+    pub(crate) isolation: String,
+    /// Under whose ids it runs.
+    pub(crate) identity: String,
+    /// Its network.
+    pub(crate) network: String,
+    /// How it sees the project.
+    pub(crate) workspace: String,
+    /// Hash of its policy.
+    pub(crate) policy_hash: String,
+    /// When it was started.
+    pub(crate) started_unix_s: u64,
+    /// Every effective value with its origin.
+    pub(crate) values: Vec<ValueRow>,
+}
+
+impl Record {
+    /// Of a session whose ledger cannot be read: only root may see and end it.
+    pub(crate) fn unknown(id: SessionId) -> Self {
+        let unknown = || "unknown".to_owned();
+        Self {
+            id,
+            owner_uid: 0,
+            name: None,
+            project: unknown(),
+            profile: unknown(),
+            posture: unknown(),
+            agent: unknown(),
+            isolation: unknown(),
+            identity: unknown(),
+            network: unknown(),
+            workspace: unknown(),
+            policy_hash: String::new(),
+            started_unix_s: 0,
+            values: Vec::new(),
+        }
+    }
+}
+
+/// What the steps of a start work from.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The policy.
+    pub(crate) policy: Policy,
+    /// Whose session it will be.
+    pub(crate) person: Person,
+    /// The project's directory.
+    pub(crate) project: OwnedFd,
+    /// Its group.
+    pub(crate) project_gid: u32,
+    /// Which of the client's streams are a terminal.
+    pub(crate) streams: Streams,
+    /// Size of that terminal.
+    pub(crate) size: TerminalSize,
+    /// Whether there is no client.
+    pub(crate) detach: bool,
+}
+
+mod id_text {
+    use agentbox_plan::SessionId;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(id: &SessionId, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_str(id.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<SessionId, D::Error> {
+        String::deserialize(input)?.parse().map_err(D::Error::custom)
+    }
+}

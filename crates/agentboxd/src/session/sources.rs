@@ -1,0 +1,142 @@
+//! What a session will see: everything is opened here, with the right rights, and the plan is made of what
+//! was found. No path of it is looked up a second time.
+
+use super::order::{Order, Record};
+use super::steps::{StepError, missing};
+use crate::supervisor::Supervisor;
+use agentbox_kernel::source::{self, Opened, Opener};
+use agentbox_kernel::{directory, person};
+use agentbox_plan::{Plan, Wire};
+use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Name inside the session's directory, for supervisors that come later.
+const PLAN: &str = "plan";
+/// Most bytes of a plan that are read back.
+const MAX_PLAN_BYTES: usize = 16 << 20;
+/// Host name inside a sandbox.
+const HOSTNAME: &str = "agentbox";
+
+/// Opens the sources of a session, in the order that its plan counts them in, and makes the plan. Volumes
+/// are made where they are missing.
+pub(super) fn open(
+    supervisor: &Supervisor,
+    order: &Order,
+    record: &Record,
+    lease_first: u32,
+) -> Result<(Vec<OwnedFd>, Plan), StepError> {
+    open_with(order, record, lease_first, &|wanted| {
+        let parts: Vec<_> = wanted.path.split('/').collect();
+        Ok(supervisor.directories.volume(&parts, order.person.uid, order.person.gid)?)
+    })
+}
+
+/// What the plan of an order would be, with nothing made and nothing kept.
+pub(crate) fn preview(order: &Order, record: &Record, lease_first: u32) -> Result<Plan, StepError> {
+    // For a plan a volume is a directory that is there; which one it is does not matter.
+    let (_sources, plan) = open_with(order, record, lease_first, &|_| Ok(order.project.try_clone()?))?;
+    Ok(plan)
+}
+
+/// Opens or makes a volume.
+type Volume<'a> = &'a dyn Fn(&Wanted) -> Result<OwnedFd, StepError>;
+
+fn open_with(
+    order: &Order,
+    record: &Record,
+    lease_first: u32,
+    volume: Volume<'_>,
+) -> Result<(Vec<OwnedFd>, Plan), StepError> {
+    let wanted = agentbox_policy::wanted(&order.policy);
+    let opened = open_wanted(order, &wanted, volume)?;
+    let null: OwnedFd = std::fs::File::open("/dev/null")?.into();
+    let mut sources = Vec::with_capacity(opened.len() + 1);
+    sources.push(order.project.try_clone()?);
+    let mut found = Vec::with_capacity(opened.len());
+    for opened in opened {
+        let (what, fd) = match opened {
+            Opened::Missing => (Found::Missing, None),
+            Opened::Symlink(to) => (Found::Symlink(to), None),
+            Opened::File(fd) => (Found::File, Some(fd)),
+            Opened::Directory(fd) => (Found::Directory, Some(fd)),
+            Opened::CharDevice(fd) => (Found::CharDevice, Some(fd)),
+        };
+        found.push(what);
+        // The indices of sources are those of what was wanted, so a place is held.
+        sources.push(fd.map_or_else(|| null.try_clone(), Ok)?);
+    }
+    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first))?))
+}
+
+/// Writes the plan into the session's directory.
+pub(super) fn keep_plan(session: impl AsFd, plan: &Plan) -> Result<(), StepError> {
+    Ok(directory::write_atomic(session, PLAN, &plan.to_bytes(), 0o600, false)?)
+}
+
+/// Opens what a policy wants.
+fn open_wanted(order: &Order, wanted: &[Wanted], volume: Volume<'_>) -> Result<Vec<Opened>, StepError> {
+    let requests: Vec<_> = wanted.iter().filter_map(|wanted| request(order, wanted)).collect();
+    let mut opened = source::open_batch(&requests).into_iter();
+    let mut all = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        if wanted.what == WantedKind::Volume {
+            all.push(Opened::Directory(volume(wanted)?));
+            continue;
+        }
+        all.push(match opened.next() {
+            Some(Ok(opened)) => opened,
+            // What its person may not open is as if it were not there. Of the system's places some are
+            // covered by private ones, so there an error is never taken for absence.
+            Some(Err(error)) if wanted.optional && wanted.by == agentbox_policy::Opener::Person => {
+                tracing::debug!("{}: {error}", wanted.path);
+                Opened::Missing
+            }
+            Some(Err(error)) => {
+                let what = format!("{}: {error}", wanted.path);
+                let remedy = "make it readable, or take it out of the configuration".to_owned();
+                return Err(PolicyError::Refused { what, rule: wanted.origin.clone(), remedy }.into());
+            }
+            None => return Err(missing("an answer for each source")),
+        });
+    }
+    Ok(all)
+}
+
+fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
+    let kind = match wanted.what {
+        WantedKind::Any => source::Kind::Any,
+        WantedKind::Directory => source::Kind::Directory,
+        WantedKind::CharDevice => source::Kind::CharDevice,
+        WantedKind::Volume => return None,
+    };
+    let by = match wanted.by {
+        agentbox_policy::Opener::System => Opener::System,
+        agentbox_policy::Opener::Person => Opener::person(&order.person),
+    };
+    Some(source::Request { path: wanted.path.clone(), by, kind })
+}
+
+/// Names of the groups that files of the session can belong to; one without a name gets its number.
+fn group_names(order: &Order) -> Vec<(u32, String)> {
+    let mut groups = vec![order.person.gid, order.project_gid];
+    groups.dedup();
+    groups.into_iter().filter_map(|gid| Some((gid, person::group_name(gid)?))).collect()
+}
+
+fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) -> Facts {
+    Facts {
+        found,
+        lease_first,
+        session: record.id.clone(),
+        streams: order.streams,
+        size: order.size,
+        hostname: HOSTNAME.to_owned(),
+        resolved_groups: group_names(order),
+    }
+}
+
+/// The plan of a session that runs.
+pub(crate) fn read_plan(directory: impl AsFd) -> Result<Plan, StepError> {
+    let bytes = directory::read_file(directory, PLAN, MAX_PLAN_BYTES)?.ok_or_else(|| missing("a plan"))?;
+    Plan::from_bytes(&bytes).map_err(|error| StepError::Host(format!("the plan: {error}")))
+}

@@ -1,0 +1,386 @@
+//! How each step of a session is performed and reverted.
+//!
+//! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
+//! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
+
+use super::order::{Order, Record};
+use super::supervise::{Reports, Supervise, greet};
+use super::{Live, Step};
+use crate::descriptor::watch;
+use crate::kill_point::{self, Point};
+use crate::ledger::{Ledger, LedgerError};
+use crate::supervisor::Supervisor;
+use agentbox_ipc::Error;
+use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
+use agentbox_kernel::console;
+use agentbox_kernel::directory::DirectoryError;
+use agentbox_kernel::launcher::{self, Launcher, LauncherError};
+use agentbox_plan::console::{Client, Hello};
+use agentbox_plan::{Plan, Wire};
+use agentbox_policy::PolicyError;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
+/// uninterruptible sleep can need for ever, and is then left to `Repair`.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StepError {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("control group: {0}")]
+    Group(#[from] CgroupError),
+    #[error("console: {0}")]
+    Console(#[from] console::ConsoleError),
+    #[error("launcher: {0}")]
+    Launcher(#[from] LauncherError),
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    #[error("{0}")]
+    Host(String),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl StepError {
+    /// What the one who asked for the session is told.
+    pub(crate) fn for_caller(&self, step: Step) -> Error {
+        match self {
+            Self::Policy(error) => crate::start::policy_error(error),
+            Self::Host(text) => Error::Failed(text.clone()),
+            other => Error::Failed(format!("the session could not be started: {}: {other}", step.name())),
+        }
+    }
+}
+
+/// What a session holds on this host, in the order in which it was taken.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    supervisor: Arc<Supervisor>,
+    record: Record,
+    /// `None` for a session that was re-adopted: its steps are only reverted.
+    order: Option<Order>,
+    lease_first: u32,
+    directory: Option<OwnedFd>,
+    ledger: Option<Ledger>,
+    listener: Option<OwnedFd>,
+    group: Option<SessionGroup>,
+    sources: Vec<OwnedFd>,
+    plan: Option<Plan>,
+    release: Option<OwnedFd>,
+    pub(crate) launcher: Option<Watched>,
+    pub(crate) reports: Option<Reports>,
+    pub(crate) supervise: Option<Supervise>,
+    /// The client's end of the console.
+    pub(crate) client: Option<OwnedFd>,
+}
+
+/// A launcher whose end can be waited for.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    launcher: Launcher,
+    /// pidfd_open(2): readable when the process has ended.
+    ended: AsyncFd<OwnedFd>,
+}
+
+impl Watched {
+    fn new(launcher: Launcher) -> io::Result<Self> {
+        let ended = watch(launcher.pidfd.try_clone()?, Interest::READABLE)?;
+        Ok(Self { launcher, ended })
+    }
+
+    /// Waits until it has ended. Cancel safe.
+    pub(crate) async fn ended(&self) -> io::Result<()> {
+        self.ended.readable().await.map(drop)
+    }
+}
+
+impl Steps {
+    /// Of a session that is about to start.
+    pub(crate) fn new(supervisor: Arc<Supervisor>, record: Record, order: Order) -> Self {
+        Self::empty(supervisor, record, Some(order))
+    }
+
+    /// Of a session that an earlier supervisor started.
+    pub(crate) fn adopted(
+        supervisor: Arc<Supervisor>,
+        record: Record,
+        directory: Option<OwnedFd>,
+        group: SessionGroup,
+        launcher: Option<Launcher>,
+        supervise: Option<Supervise>,
+    ) -> io::Result<Self> {
+        let mut steps = Self::empty(supervisor, record, None);
+        steps.launcher = launcher.map(Watched::new).transpose()?;
+        steps.directory = directory;
+        steps.group = Some(group);
+        steps.supervise = supervise;
+        Ok(steps)
+    }
+
+    fn empty(supervisor: Arc<Supervisor>, record: Record, order: Option<Order>) -> Self {
+        Self {
+            supervisor,
+            record,
+            order,
+            lease_first: 0,
+            directory: None,
+            ledger: None,
+            listener: None,
+            group: None,
+            sources: Vec::new(),
+            plan: None,
+            release: None,
+            launcher: None,
+            reports: None,
+            supervise: None,
+            client: None,
+        }
+    }
+
+    /// Goes on with the ledger of a re-adopted session.
+    pub(crate) fn reopen_ledger(&mut self) {
+        self.ledger = self.directory.as_ref().and_then(|directory| Ledger::reopen(directory).ok());
+    }
+
+    /// Performs a step. The ledger says so before; `live` learns what it brought.
+    pub(crate) fn perform(&mut self, step: Step, live: &mut Live) -> Result<(), StepError> {
+        kill_point::reached(Point::Before(step));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.begun(step)?;
+        }
+        match step {
+            Step::Lease => self.lease(),
+            Step::Directory => self.make_directory(),
+            Step::Group => self.make_group(live),
+            Step::Sources => self.open_sources(live),
+            Step::Spawn => self.spawn(),
+            Step::Connect => self.connect(),
+            Step::Release => self.release(),
+        }?;
+        kill_point::reached(Point::After(step));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.done(step)?;
+        }
+        Ok(())
+    }
+
+    /// Reverts a step, whether it was performed whole, in part or not at all.
+    pub(crate) async fn revert(&mut self, step: Step) -> Result<(), StepError> {
+        kill_point::reached(Point::BeforeRevert(step));
+        match step {
+            // Leases are never given twice, so there is nothing to give back.
+            Step::Lease => {}
+            Step::Release => self.release = None,
+            Step::Connect => {
+                self.supervise = None;
+                self.client = None;
+            }
+            Step::Spawn => self.end_launcher().await?,
+            Step::Sources => self.sources.clear(),
+            Step::Group => self.remove_group().await?,
+            // It says that the group is ours, which whoever clears up later has to know.
+            Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
+            Step::Directory => {
+                self.listener = None;
+                self.ledger = None;
+                self.directory = None;
+                self.supervisor.directories.remove_session(&self.record.id)?;
+            }
+        }
+        kill_point::reached(Point::AfterRevert(step));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.reverted(step)?;
+        }
+        Ok(())
+    }
+
+    fn order(&self) -> Result<&Order, StepError> {
+        self.order.as_ref().ok_or_else(|| missing("an order"))
+    }
+
+    fn lease(&mut self) -> Result<(), StepError> {
+        self.lease_first = self.supervisor.take_lease().map_err(StepError::Host)?.first;
+        Ok(())
+    }
+
+    fn make_directory(&mut self) -> Result<(), StepError> {
+        let directory = self.supervisor.directories.create_session(&self.record.id)?;
+        self.ledger = Some(Ledger::create(&directory, &self.record)?);
+        self.listener = Some(console::listen(&directory)?);
+        self.directory = Some(directory);
+        Ok(())
+    }
+
+    fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
+        let group = self.group.insert(hierarchy.create(&self.record.id)?);
+        let Some(order) = &self.order else { return Err(missing("an order")) };
+        let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
+        let limits = GroupLimits {
+            memory_max: memory.map(|limit| limit.value),
+            tasks_max: tasks.map(|limit| limit.value),
+        };
+        if limits == GroupLimits::default() {
+            return Ok(());
+        }
+        let enforced = group.set_limits(limits)?;
+        for (key, limit, enforced, controller) in
+            [("memory_max", memory, enforced.memory, "memory"), ("tasks_max", tasks, enforced.tasks, "pids")]
+        {
+            match limit {
+                Some(limit) if !enforced && limit.configured => {
+                    return Err(StepError::Host(format!(
+                        "refused: `{key}` is configured and this host cannot enforce it\n\
+                         rule: the control group hierarchy has no controller `{controller}`\n\
+                         take `{key}` out of the configuration, or use a host with control groups version 2"
+                    )));
+                }
+                Some(_) if !enforced => {
+                    live.notes.push(format!("{key} is not enforced here: no controller `{controller}`"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let (sources, plan) =
+            super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        super::sources::keep_plan(directory, &plan)?;
+        (live.uid, live.gid) = (plan.identity.agent.uid, plan.identity.agent.gid);
+        self.plan = Some(plan);
+        self.sources = sources;
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<(), StepError> {
+        let program = launcher::find_program()?;
+        let (their_release, release) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let (their_report, report) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(io::Error::from)?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let launcher = launcher::spawn(launcher::Spawn {
+            program: &program,
+            plan: &self.plan.as_ref().ok_or_else(|| missing("a plan"))?.to_bytes(),
+            console: self.listener.take().ok_or_else(|| missing("a console"))?,
+            release: their_release,
+            report: their_report,
+            payload: group.payload.try_clone()?,
+            sources: std::mem::take(&mut self.sources),
+            supervise_group: &group.supervise,
+            environment: self.supervisor.launcher_environment(),
+        })?;
+        self.launcher = Some(Watched::new(launcher)?);
+        self.release = Some(release);
+        self.reports = Some(Reports::new(report)?);
+        Ok(())
+    }
+
+    /// Both connections wait in the backlog of the console until the launcher is released.
+    fn connect(&mut self) -> Result<(), StepError> {
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        self.supervise = Some(Supervise::new(console::connect(directory)?)?);
+        let order = self.order()?;
+        if order.detach {
+            // The answer carries a socket in any case; this one has ended.
+            let (theirs, _closed) = UnixStream::pair()?;
+            self.client = Some(theirs.into());
+        } else {
+            let client = console::connect(directory)?;
+            let hello = Client { streams: order.streams, size: order.size };
+            greet(&client, &Hello::Attach { client: hello })?;
+            self.client = Some(client);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), StepError> {
+        let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
+        rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
+        // What only the steps needed. The listener is the launcher's now.
+        self.order = None;
+        self.plan = None;
+        Ok(())
+    }
+
+    /// Kills what runs in the payload.
+    pub(crate) fn kill_payload(&self) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) => Ok(group.kill_payload()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Collects a launcher that has ended.
+    pub(crate) fn reap(&mut self) {
+        if let Some(launcher) = &self.launcher
+            && let Err(error) = launcher.launcher.try_wait()
+        {
+            tracing::warn!("launcher of {}: {error}", self.record.id);
+        }
+    }
+
+    async fn end_launcher(&mut self) -> Result<(), StepError> {
+        self.release = None;
+        let Some(launcher) = &self.launcher else { return Ok(()) };
+        if launcher.launcher.try_wait()?.is_none() {
+            if let Some(group) = &self.group {
+                group.kill()?;
+            }
+            match tokio::time::timeout(GONE_LIMIT, launcher.ended()).await {
+                Ok(ended) => ended?,
+                Err(_elapsed) => return Err(missing("an end of the launcher")),
+            }
+            launcher.launcher.try_wait()?;
+        }
+        self.launcher = None;
+        self.reports = None;
+        Ok(())
+    }
+
+    async fn remove_group(&mut self) -> Result<(), StepError> {
+        if self.group.is_none() {
+            // `create` may have made half of it.
+            let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
+            self.group = hierarchy.open_existing(&self.record.id)?;
+        }
+        let Some(group) = &self.group else { return Ok(()) };
+        if group.is_populated()? {
+            group.kill()?;
+            tokio::time::timeout(GONE_LIMIT, until_empty(group))
+                .await
+                .map_err(|_elapsed| missing("an end of its processes"))??;
+        }
+        group.remove()?;
+        self.group = None;
+        Ok(())
+    }
+}
+
+/// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
+async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
+    let events = watch(group.events()?, Interest::PRIORITY)?;
+    while group.is_populated()? {
+        events.ready(Interest::PRIORITY).await?.clear_ready();
+    }
+    Ok(())
+}
+
+pub(super) fn missing(what: &str) -> StepError {
+    StepError::Host(format!("there is no {}", what.trim_start_matches("an ").trim_start_matches("a ")))
+}

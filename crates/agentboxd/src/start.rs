@@ -1,0 +1,233 @@
+//! From a request to a session: who asks, for which directory, under which policy.
+//!
+//! Everything in a request is a claim. The person is looked up by the caller's uid, the project by its
+//! descriptor; files that the caller parsed are judged by the policy as theirs.
+
+use crate::caller::Caller;
+use crate::configuration::Configuration;
+use crate::session::{Order, Record, driver, sources};
+use crate::supervisor::Supervisor;
+use agentbox_ipc::{Error, ExplainAnswer, StartAnswer, StartRequest, ValueRow};
+use agentbox_kernel::person::{self, Person};
+use agentbox_kernel::project;
+use agentbox_plan::{SessionId, Streams, TerminalSize};
+use agentbox_policy::{Inputs, Isolation, Policy, PolicyError, ProjectFacts};
+use rustix::rand::{GetRandomFlags, getrandom};
+use serde_json::json;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Most sessions of one owner. Each holds a few processes and descriptors of the supervisor.
+const MAX_SESSIONS: usize = 64;
+/// Most bytes of a caller's environment: what execve(2) passes at all is of this order.
+const MAX_ENVIRONMENT_BYTES: usize = 1 << 20;
+
+/// A request that was resolved.
+#[derive(Debug)]
+struct Resolved {
+    record: Record,
+    order: Order,
+    warnings: Vec<String>,
+    /// The command, for the audit trail.
+    command: Vec<String>,
+}
+
+/// Starts a session; answers when its agent runs.
+pub(crate) async fn start(
+    supervisor: &Arc<Supervisor>,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+) -> Result<(StartAnswer, OwnedFd), Error> {
+    let resolved = match resolve(supervisor, caller, project, request) {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            let refused = json!({ "event": "refused", "owner_uid": caller.uid, "what": error.message() });
+            supervisor.audit().record(refused).map_err(unwritten)?;
+            return Err(error);
+        }
+    };
+    let Resolved { record, order, warnings, command } = resolved;
+    // L0 cannot be asked for by a file alone: the policy saw both of these in the request itself.
+    let confirmed_by = match order.policy.isolation() {
+        Isolation::None => Some("the request: posture and allow_unconfined"),
+        _ => None,
+    };
+    // Before anything is done: what cannot be recorded is not started.
+    let started = json!({
+        "event": "start", "session": record.id.as_str(), "owner_uid": record.owner_uid,
+        "caller_uid": caller.uid, "command": command, "project": record.project,
+        "profile": record.profile, "posture": record.posture, "agent": record.agent,
+        "policy": record.policy_hash, "confirmed_by": confirmed_by,
+    });
+    supervisor.audit().record(started).map_err(unwritten)?;
+    let mut answer = StartAnswer {
+        id: record.id.to_string(),
+        posture: record.posture.clone(),
+        profile: record.profile.clone(),
+        network: record.network.clone(),
+        workspace: record.workspace.clone(),
+        isolation: record.isolation.clone(),
+        identity: record.identity.clone(),
+        project: record.project.clone(),
+        agent: record.agent.clone(),
+        policy_hash: record.policy_hash.clone(),
+        banner: Vec::new(),
+        warnings,
+    };
+    let (session, result) = driver::start(supervisor, record, order);
+    let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
+    answer.banner = session.live().notes;
+    Ok((answer, client))
+}
+
+/// What a start with the same arguments would do.
+pub(crate) fn explain(
+    supervisor: &Arc<Supervisor>,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+) -> Result<ExplainAnswer, Error> {
+    let Resolved { record, order, warnings, .. } = resolve(supervisor, caller, project, request)?;
+    let first = supervisor.lease_range().first;
+    let plan = sources::preview(&order, &record, first)
+        .map_err(|error| error.for_caller(crate::session::Step::Sources))?;
+    Ok(ExplainAnswer {
+        values: record.values,
+        steps: crate::describe::steps(&plan),
+        hash: record.policy_hash,
+        warnings,
+    })
+}
+
+fn resolve(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+) -> Result<Resolved, Error> {
+    let configuration = configuration(supervisor)?;
+    let environment = request.environment.iter().map(|(name, value)| name.len() + value.len() + 2);
+    if environment.sum::<usize>() > MAX_ENVIRONMENT_BYTES {
+        return Err(Error::Invalid(format!(
+            "the environment is larger than {MAX_ENVIRONMENT_BYTES} bytes\nstart with a smaller one: env -i"
+        )));
+    }
+    let person = owner(caller, &project)?;
+    let mine = supervisor.sessions().iter().filter(|session| session.record.owner_uid == person.uid).count();
+    if mine >= MAX_SESSIONS {
+        return Err(Error::Refused(format!(
+            "refused: {} has {mine} sessions\nrule: at most {MAX_SESSIONS} for each owner\nstop one of them",
+            person.name
+        )));
+    }
+    let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
+    let facts = ProjectFacts {
+        path: project.path.clone(),
+        owner_uid: project.owner_uid,
+        owner_gid: project.owner_gid,
+    };
+    let policy = agentbox_policy::resolve(&Inputs {
+        system: &configuration.system,
+        person_layer: request.person.as_ref(),
+        project_file: request.project_file.as_ref(),
+        request: &request.options,
+        person: &agentbox_policy::Person {
+            uid: person.uid,
+            gid: person.gid,
+            groups: person.groups.clone(),
+            name: person.name.clone(),
+            home: person.home.clone(),
+            shell: person.shell.clone(),
+        },
+        project: &facts,
+        environment: &request.environment,
+        git_identity: request.git_name.clone().zip(request.git_email.clone()),
+    })
+    .map_err(|error| policy_error(&error))?;
+    let record = Record {
+        id: new_id(supervisor)?,
+        owner_uid: person.uid,
+        name: policy.session_name().map(str::to_owned),
+        project: project.path,
+        profile: policy.profile_name().unwrap_or_default().to_owned(),
+        posture: policy.posture_name().to_owned(),
+        agent: policy.agent_name().to_owned(),
+        isolation: policy.isolation().to_string(),
+        identity: policy.identity().to_string(),
+        network: policy.network().to_string(),
+        workspace: policy.workspace().to_string(),
+        policy_hash: policy.hash(),
+        started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        values: rows(&policy),
+    };
+    let [input, output, error] = request.streams;
+    let warnings = policy.warnings().to_vec();
+    let order = Order {
+        policy,
+        person,
+        project: project.fd,
+        project_gid: project.owner_gid,
+        streams: Streams { input, output, error },
+        size: TerminalSize { rows: request.rows, columns: request.columns },
+        detach: request.detach,
+    };
+    Ok(Resolved { record, order, warnings, command: request.options.command })
+}
+
+fn configuration(supervisor: &Supervisor) -> Result<&Configuration, Error> {
+    supervisor.configuration.as_ref().map_err(|error| {
+        Error::Invalid(format!("no session is started with a configuration that cannot be used\n{error}"))
+    })
+}
+
+/// Whose the session will be: the caller's, or for root the project's owner's.
+fn owner(caller: &Caller, project: &OwnedFd) -> Result<Person, Error> {
+    let uid = if caller.is_root() {
+        rustix::fs::fstat(project).map_err(|error| Error::Invalid(format!("the project: {error}")))?.st_uid
+    } else {
+        caller.uid
+    };
+    match person::by_uid(uid) {
+        Ok(Some(person)) => Ok(person),
+        Ok(None) => Err(Error::Refused(format!(
+            "refused: the session would belong to user id {uid}, which is no account here\n\
+             rule: the owner of a session has a home and a shell\nchown the project to an account"
+        ))),
+        Err(error) => Err(Error::Failed(format!("user id {uid} could not be looked up: {error}"))),
+    }
+}
+
+fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
+    loop {
+        let mut random = [0; 8];
+        let filled = getrandom(&mut random, GetRandomFlags::empty());
+        if filled.map_err(|error| Error::Failed(format!("getrandom: {error}")))? == random.len() {
+            let id = SessionId::from_random(random);
+            if supervisor.session(&id).is_none() {
+                return Ok(id);
+            }
+        }
+    }
+}
+
+fn rows(policy: &Policy) -> Vec<ValueRow> {
+    policy.values().into_iter().map(|value| [value.key, value.value, value.origin]).collect()
+}
+
+fn unwritten(error: crate::audit::AuditError) -> Error {
+    Error::Failed(format!(
+        "refused: {error}\nrule: what cannot be recorded is not started\nmake room, or make it writable"
+    ))
+}
+
+/// An error of the policy as a caller reads it.
+pub(crate) fn policy_error(error: &PolicyError) -> Error {
+    let text = error.to_string();
+    match error {
+        PolicyError::Refused { .. } => Error::Refused(text),
+        PolicyError::NotInThisVersion { .. } => Error::NotInThisVersion(text),
+        PolicyError::Invalid { .. } => Error::Invalid(text),
+    }
+}

@@ -1,0 +1,122 @@
+//! What is said about sessions and about the supervisor.
+
+use crate::session::{Session, State, exit_text, sources};
+use crate::supervisor::Supervisor;
+use agentbox_ipc::{Check, CheckState, Mode, SessionStatus, SessionSummary, SupervisorStatus};
+use agentbox_kernel::cgroup::SessionGroup;
+use agentbox_kernel::{doctor, posture};
+
+/// A session in a list.
+pub(crate) fn summary(supervisor: &Supervisor, session: &Session) -> SessionSummary {
+    let group = group(supervisor, session);
+    session.summary((
+        group.as_ref().and_then(SessionGroup::memory_bytes),
+        group.as_ref().and_then(SessionGroup::tasks),
+    ))
+}
+
+/// Everything about a session.
+pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStatus {
+    let live = session.live();
+    let record = &session.record;
+    let group = group(supervisor, session);
+    let posture_diff = match (&group, live.state) {
+        (Some(group), State::Running) if live.agent_pid != 0 => {
+            posture_diff(supervisor, session, group, live.agent_pid)
+        }
+        _ => Vec::new(),
+    };
+    SessionStatus {
+        summary: summary(supervisor, session),
+        network: record.network.clone(),
+        workspace: record.workspace.clone(),
+        uid: live.uid,
+        gid: live.gid,
+        init_pid: live.init_pid,
+        agent_pid: live.agent_pid,
+        policy_hash: record.policy_hash.clone(),
+        cgroup: group.map(|group| group.path()).unwrap_or_default(),
+        values: record.values.clone(),
+        posture_diff,
+        exit: live.exit.map(exit_text),
+    }
+}
+
+/// Where what the kernel shows of the agent is not what its plan says. What cannot be found out is said
+/// too: silence would read as agreement.
+fn posture_diff(supervisor: &Supervisor, session: &Session, group: &SessionGroup, pid: u32) -> Vec<String> {
+    let diff = || -> Result<Vec<String>, Box<dyn std::error::Error>> {
+        let directory = supervisor.directories.open_session(session.id())?.ok_or("the session has ended")?;
+        let expected = posture::expected(&sources::read_plan(directory)?, &group.payload_path())?;
+        let differences = posture::diff(&expected, &posture::observe(pid)?);
+        Ok(differences.iter().map(ToString::to_string).collect())
+    };
+    diff().unwrap_or_else(|error| vec![format!("could not be looked at: {error}")])
+}
+
+fn group(supervisor: &Supervisor, session: &Session) -> Option<SessionGroup> {
+    supervisor.hierarchy().ok()?.open_existing(session.id()).ok().flatten()
+}
+
+/// The supervisor.
+pub(crate) fn supervisor(supervisor: &Supervisor) -> SupervisorStatus {
+    let paths = &supervisor.directories.paths;
+    let files = supervisor.configuration.as_ref().map(|configuration| configuration.files.clone());
+    SupervisorStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        mode: Mode::Embedded,
+        pid: std::process::id(),
+        sessions: supervisor.sessions().len() as u64,
+        runtime_dir: paths.runtime.to_string_lossy().into_owned(),
+        state_dir: paths.state.to_string_lossy().into_owned(),
+        logs_dir: paths.logs.to_string_lossy().into_owned(),
+        configuration: files.unwrap_or_default(),
+        problems: supervisor.problems(),
+    }
+}
+
+/// What this host can and cannot do, and what the supervisor itself found.
+pub(crate) fn checks(supervisor: &Supervisor) -> Vec<Check> {
+    let host = doctor::examine().into_iter().map(|finding| Check {
+        check: finding.check,
+        state: match finding.state {
+            doctor::State::Ok => CheckState::Ok,
+            doctor::State::Warning => CheckState::Warning,
+            doctor::State::Missing => CheckState::Missing,
+        },
+        found: finding.found,
+        remedy: finding.remedy,
+    });
+    let mut checks: Vec<_> = host.collect();
+    checks.push(match &supervisor.configuration {
+        Ok(configuration) if configuration.files.is_empty() => {
+            check("configuration", CheckState::Ok, "built in", "")
+        }
+        Ok(configuration) => check("configuration", CheckState::Ok, &configuration.files.join(", "), ""),
+        Err(error) => {
+            check("configuration", CheckState::Missing, error, "correct the file; every start is refused")
+        }
+    });
+    checks.push(match supervisor.audit().problem() {
+        None => check("audit trail", CheckState::Ok, "whole at its end", ""),
+        Some(problem) => check("audit trail", CheckState::Warning, problem, "agentboxctl log --verify"),
+    });
+    for what in supervisor.reported() {
+        checks.push(check(
+            "left as it is",
+            CheckState::Warning,
+            &what,
+            "look at it and remove it by hand, or stop it by its id",
+        ));
+    }
+    if let Ok(hierarchy) = supervisor.hierarchy() {
+        for what in crate::reconcile::left_over(supervisor, hierarchy) {
+            checks.push(check("left over", CheckState::Warning, &what, "agentboxctl doctor --repair"));
+        }
+    }
+    checks
+}
+
+fn check(name: &str, state: CheckState, found: &str, remedy: &str) -> Check {
+    Check { check: name.to_owned(), state, found: found.to_owned(), remedy: remedy.to_owned() }
+}

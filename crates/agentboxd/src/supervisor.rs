@@ -1,0 +1,171 @@
+//! What all parts of the supervisor share: directories, configuration, leases, the audit trail and the list
+//! of sessions. Every lock here is held for a few lines and never across a wait.
+
+use crate::audit::Audit;
+use crate::configuration::Configuration;
+use crate::session::Session;
+use agentbox_kernel::cgroup::Hierarchy;
+use agentbox_kernel::directory::Directories;
+use agentbox_kernel::lease::{Lease, Leases, Range};
+use agentbox_kernel::person;
+use agentbox_plan::SessionId;
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// The supervisor.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    /// Its directories.
+    pub(crate) directories: Directories,
+    /// The system's configuration, or why there is none that can be used.
+    pub(crate) configuration: Result<Configuration, String>,
+    hierarchy: Result<Hierarchy, String>,
+    /// Opened with the first lease.
+    leases: Mutex<Option<Leases>>,
+    audit: Mutex<Audit>,
+    sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
+    /// What was found at the start and needs a person.
+    strangers: Mutex<Vec<String>>,
+    /// Told when a session or a connection has ended.
+    pub(crate) changed: Notify,
+    #[cfg(feature = "testing")]
+    for_launchers: Vec<CString>,
+}
+
+impl Supervisor {
+    /// With no sessions yet.
+    pub(crate) fn new(
+        directories: Directories,
+        configuration: Result<Configuration, String>,
+        audit: Audit,
+    ) -> Self {
+        if let Err(error) = &configuration {
+            tracing::error!("{error}");
+        }
+        Self {
+            directories,
+            configuration,
+            hierarchy: Hierarchy::find().map_err(|error| error.to_string()),
+            leases: Mutex::default(),
+            audit: Mutex::new(audit),
+            sessions: Mutex::default(),
+            strangers: Mutex::default(),
+            changed: Notify::new(),
+            #[cfg(feature = "testing")]
+            for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL"]
+                .iter()
+                .filter_map(|name| CString::new(format!("{name}={}", std::env::var(name).ok()?)).ok())
+                .collect(),
+        }
+    }
+
+    /// The control groups.
+    pub(crate) fn hierarchy(&self) -> Result<&Hierarchy, String> {
+        self.hierarchy.as_ref().map_err(|error| {
+            format!("there are no control groups version 2 here: {error}\nsee `agentboxctl doctor`")
+        })
+    }
+
+    /// The audit trail.
+    pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
+        lock(&self.audit)
+    }
+
+    /// Ids for leases.
+    pub(crate) fn lease_range(&self) -> Range {
+        self.configuration.as_ref().map_or(Range::DEFAULT, |configuration| {
+            let (first, count) = configuration.system.uid_range();
+            Range { first, count }
+        })
+    }
+
+    /// Takes a lease that nobody on this host knows.
+    pub(crate) fn take_lease(&self) -> Result<Lease, String> {
+        let mut leases = lock(&self.leases);
+        let leases = match &mut *leases {
+            Some(leases) => leases,
+            empty => {
+                let opened =
+                    Leases::open(&self.directories.state, &self.directories.runtime, self.lease_range());
+                empty.insert(opened.map_err(|error| format!("leases: {error}"))?)
+            }
+        };
+        let in_use: Vec<u32> = lock(&self.sessions).values().map(|session| session.live().uid).collect();
+        let known = |id: u32| person::uid_known(id) || person::gid_known(id) || in_use.contains(&id);
+        leases.take(&known).map_err(|error| format!("leases: {error}"))
+    }
+
+    /// A session by its id.
+    pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
+        lock(&self.sessions).get(id).cloned()
+    }
+
+    /// All sessions.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
+    }
+
+    /// Adds a session.
+    pub(crate) fn register(&self, session: Arc<Session>) {
+        lock(&self.sessions).insert(session.id().clone(), session);
+    }
+
+    /// Removes a session that is gone.
+    pub(crate) fn unregister(&self, id: &SessionId) {
+        lock(&self.sessions).remove(id);
+        self.changed.notify_one();
+    }
+
+    /// Remembers something that a person has to look at.
+    pub(crate) fn report(&self, what: String) {
+        tracing::error!("{what}");
+        lock(&self.strangers).push(what);
+    }
+
+    /// What a person has to look at.
+    pub(crate) fn reported(&self) -> Vec<String> {
+        lock(&self.strangers).clone()
+    }
+
+    /// What keeps it from starting sessions, or needs a person.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let configuration = self.configuration.as_ref().err().map(|error| format!("configuration: {error}"));
+        let hierarchy = self.hierarchy().err();
+        let audit = self.audit().problem().map(str::to_owned);
+        configuration.into_iter().chain(hierarchy).chain(audit).chain(self.reported()).collect()
+    }
+
+    /// With all its directories below one, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_directory(path: &std::path::Path) -> Self {
+        let below = |name: &str| path.join(name);
+        let paths = agentbox_kernel::directory::Paths {
+            runtime: below("runtime"),
+            state: below("state"),
+            logs: below("logs"),
+        };
+        let directories = Directories::open(paths, true).unwrap();
+        let audit = Audit::open(directories.logs.try_clone().unwrap());
+        let configuration = crate::configuration::read(&below("configuration"));
+        Self::new(directories, configuration.map_err(|error| error.to_string()), audit)
+    }
+
+    /// Environment of launchers: empty, but for what a test switches off or kills.
+    #[cfg(feature = "testing")]
+    pub(crate) fn launcher_environment(&self) -> Vec<CString> {
+        self.for_launchers.clone()
+    }
+
+    /// Environment of launchers: empty.
+    #[cfg(not(feature = "testing"))]
+    pub(crate) fn launcher_environment(&self) -> Vec<CString> {
+        Vec::new()
+    }
+}
+
+/// A panic while a lock was held leaves values that are whole: each is changed by one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

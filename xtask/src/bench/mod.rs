@@ -1,0 +1,77 @@
+//! `bench`: side by side, in one run, medians and ratios; writes docs/BENCHMARKS.md.
+//!
+//! Nothing here is a test: times depend on the machine and on what else it does.
+//!
+//! | file | does |
+//! |---|---|
+//! | `peer` | other sandboxes: how each is installed and asked to run `true` |
+//! | `launcher` | the launcher alone, with the plan of a real session |
+//! | `round` | interleaved rounds, medians |
+//! | `start` | how long `true` takes in each of them |
+//! | `files` | file work in a project, inside against outside |
+//! | `report` | the document |
+
+mod files;
+mod launcher;
+mod peer;
+mod report;
+mod round;
+mod start;
+
+use crate::build::{Kind, build};
+use crate::demo::{Person, Place, Sessions, remove_abandoned};
+use crate::program;
+use crate::setup::{self, Verb};
+use anyhow::Result;
+use report::Report;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Rounds of starts; file work takes half of them
+    #[arg(long, short, default_value_t = 20, global = true)]
+    n: usize,
+}
+
+/// What is measured; default: everything, and the document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
+enum What {
+    /// Start of `true`, whole command, against other sandboxes
+    Start,
+    /// File work in a project, inside against outside
+    Files,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    program::need_root("bench")?;
+    setup::ensure(&[Verb::Build, Verb::Bench])?;
+    let programs = build(Kind::Release)?;
+    remove_abandoned()?;
+    let place = Place::make("bench", &programs)?;
+    let person = Person::make("bench", &place)?;
+    let sessions = Sessions::new(&place, &person);
+    sessions.configure()?;
+    let measured = measure(arguments, &place, &person, &sessions);
+    let ended = sessions.end();
+    let report = measured?;
+    ended?;
+    print!("{}", report.markdown());
+    if arguments.what.is_none() {
+        report.write()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(arguments: &Arguments, place: &Place, person: &Person, sessions: &Sessions) -> Result<Report> {
+    let mut report = Report::new(arguments.n)?;
+    let wants = |what| arguments.what.is_none_or(|wanted| wanted == what);
+    if wants(What::Start) {
+        report.starts = Some(start::measure(place, person, sessions, arguments.n)?);
+    }
+    if wants(What::Files) {
+        report.files = Some(files::measure(place, person, sessions, arguments.n.div_ceil(2))?);
+    }
+    Ok(report)
+}

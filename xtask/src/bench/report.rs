@@ -1,0 +1,141 @@
+//! docs/BENCHMARKS.md: the machine, the versions, the tables.
+
+use super::files::Row;
+use super::peer::BUBBLEWRAP;
+use super::round::Measured;
+use super::start::{COLD, LAUNCHER, WARM};
+use crate::program;
+use crate::table::Table;
+use anyhow::{Context as _, Result};
+use std::process::Command;
+
+/// Everything that was measured.
+#[derive(Debug)]
+pub(super) struct Report {
+    machine: Vec<(String, String)>,
+    rounds: usize,
+    pub(super) starts: Option<Vec<Measured>>,
+    pub(super) files: Option<Vec<Row>>,
+}
+
+impl Report {
+    /// An empty one about this machine.
+    pub(super) fn new(rounds: usize) -> Result<Self> {
+        let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+        let field = |text: &str, name: &str, until: char| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or("unknown".to_owned(), |rest| rest.trim_matches([' ', '\t', until, '"']).to_owned())
+        };
+        let cpu = read("/proc/cpuinfo")?;
+        let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
+        let system = read("/etc/os-release")?;
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut machine = vec![
+            ("processor".to_owned(), format!("{cores} × {}", field(&cpu, "model name", ':'))),
+            ("memory".to_owned(), field(&read("/proc/meminfo")?, "MemTotal:", ':')),
+            ("kernel".to_owned(), kernel),
+            ("system".to_owned(), field(&system, "PRETTY_NAME=", '"')),
+            ("load when it began".to_owned(), read("/proc/loadavg")?.trim().to_owned()),
+        ];
+        for (name, argument) in [
+            ("bwrap", "--version"),
+            ("firejail", "--version"),
+            ("podman", "--version"),
+            ("node", "--version"),
+            ("git", "--version"),
+            ("rustc", "--version"),
+        ] {
+            let version = program::capture(Command::new(name).arg(argument)).unwrap_or_default();
+            if let Some(line) = version.lines().next() {
+                machine.push((name.to_owned(), line.to_owned()));
+            }
+        }
+        Ok(Self { machine, rounds, starts: None, files: None })
+    }
+
+    pub(super) fn markdown(&self) -> String {
+        let mut out = format!(
+            "# Benchmarks\n\nWritten by `cargo xtask bench -n {}`. Everybody takes turns in one run, so the ratios say more \
+             than the times; the first turn of each is not counted. Numbers of another machine are other numbers.\n",
+            self.rounds
+        );
+        let mut table = Table::new(&["machine", ""]);
+        for (name, value) in &self.machine {
+            table.row([name, value]);
+        }
+        out.push_str(&format!("\n{}", table.markdown()));
+        if let Some(starts) = &self.starts {
+            out.push_str(&start_section(starts));
+        }
+        if let Some(rows) = &self.files {
+            out.push_str(&files_section(rows));
+        }
+        out
+    }
+
+    pub(super) fn write(&self) -> Result<()> {
+        let path = crate::workspace::root().join("docs/BENCHMARKS.md");
+        std::fs::write(&path, self.markdown()).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("\nwritten: {}", path.display());
+        Ok(())
+    }
+}
+
+fn start_section(starts: &[Measured]) -> String {
+    let baseline = starts.iter().find(|row| row.name == BUBBLEWRAP).and_then(Measured::median_ms);
+    let mut table = Table::new(&["start of `true`, no network", "median ms", "p95 ms", "against bubblewrap"]);
+    let mut missing = Vec::new();
+    for row in starts {
+        match (row.median_ms(), row.p95_ms(), &row.times) {
+            (Some(median), Some(p95), _) => {
+                let ratio =
+                    baseline.map_or("–".to_owned(), |baseline| format!("{:.2}×", median / baseline));
+                table.row([row.name.clone(), format!("{median:.2}"), format!("{p95:.2}"), ratio]);
+            }
+            (_, _, Err(why)) => missing.push(format!("* {}: {why}\n", row.name)),
+            _ => missing.push(format!("* {}: never ran\n", row.name)),
+        }
+    }
+    let mut out = format!(
+        "\n## Start\n\nFrom the spawn of the command to its end. {BUBBLEWRAP}: the same paths and namespaces as the session, \
+         without its leased uid, id-mapped mounts, Landlock, seccomp, control group and audit trail. {LAUNCHER}: the plan \
+         of a real session put into force, no supervisor. {WARM}: `agentboxctl start`. {COLD}: the same where none runs yet, \
+         the start of the supervisor included.\n\n{}",
+        table.markdown()
+    );
+    if !missing.is_empty() {
+        out.push_str(&format!("\nNot measured:\n\n{}", missing.concat()));
+    }
+    out
+}
+
+fn files_section(rows: &[Row]) -> String {
+    let mut table = Table::new(&["work in a project", "outside ms", "inside ms", "speed inside"]);
+    for (name, outside, inside) in rows {
+        let cell = |value: Option<f64>| value.map_or("not run".to_owned(), |value| format!("{value:.1}"));
+        let ratio = inside.speed_against(outside).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
+        table.row([name.clone(), cell(outside.median_ms()), cell(inside.median_ms()), ratio]);
+    }
+    format!(
+        "\n## File work\n\nThe same script at posture L2 and outside, turn by turn, timed by the script itself; 1.00 is the \
+         host's own speed, the median of the ratios of each round. What does little else than ask the kernel about \
+         files pays for the system call filter ([decision 8](decisions/0008-the-price-of-the-filter.md)).\n\n{}",
+        table.markdown()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_was_not_measured_is_listed_with_the_reason() {
+        let measured =
+            |name: &str, ms| Measured { name: name.to_owned(), times: Ok(vec![Duration::from_millis(ms)]) };
+        let text =
+            start_section(&[measured(BUBBLEWRAP, 10), measured("own", 5), Measured::not("nono", "absent")]);
+        assert!(text.contains("0.50×"), "{text}");
+        assert!(text.contains("* nono: absent"), "{text}");
+    }
+}

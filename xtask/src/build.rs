@@ -1,0 +1,190 @@
+//! `build`: every program, collected in one directory that can be run from or copied.
+//!
+//! The launcher and the probe are built statically. The launcher is the first process of a session
+//! and loads nothing; a static probe runs in any session, whatever of the host is visible in it.
+
+use crate::workspace::{cargo, host_triple, root, target_directory};
+use crate::{elf, program};
+use anyhow::{Context as _, Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Optimised, as a distribution would build it
+    #[arg(long, conflicts_with = "testing")]
+    release: bool,
+    /// With failpoints and steps that can be switched off, for the suite only
+    #[arg(long)]
+    testing: bool,
+}
+
+const FAILPOINTS: &[u8] = b"AGENTBOX_TEST_";
+
+/// Which programs to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Debug,
+    Release,
+    Testing,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+            Self::Testing => "testing",
+        }
+    }
+
+    fn profile_directory(self) -> &'static str {
+        if self == Self::Release { "release" } else { "debug" }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let kind = match arguments {
+        Arguments { release: true, .. } => Kind::Release,
+        Arguments { testing: true, .. } => Kind::Testing,
+        Arguments { .. } => Kind::Debug,
+    };
+    println!("{}", build(kind)?.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One run of cargo: packages that share a target directory, features and flags.
+struct Run {
+    packages: &'static [&'static str],
+    features: Option<&'static str>,
+    directory: PathBuf,
+    is_static: bool,
+}
+
+/// Builds them and returns the absolute path of the directory that holds them all.
+pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
+    let target = target_directory();
+    // A directory of its own for each set of features and flags: sharing one would build everything
+    // again at each change from one to the other.
+    let runs = match kind {
+        Kind::Debug | Kind::Release => vec![
+            Run {
+                packages: &["agentboxd", "agentboxctl"],
+                features: None,
+                directory: target.clone(),
+                is_static: false,
+            },
+            Run {
+                packages: &["agentbox-launch", "agentbox-probe"],
+                features: None,
+                directory: target.join("static"),
+                is_static: true,
+            },
+        ],
+        Kind::Testing => vec![
+            Run {
+                packages: &["agentboxd"],
+                features: Some("agentboxd/testing"),
+                directory: target.join("testing"),
+                is_static: false,
+            },
+            Run {
+                packages: &["agentbox-launch"],
+                features: Some("agentbox-launch/testing"),
+                directory: target.join("testing-static"),
+                is_static: true,
+            },
+            Run { packages: &["agentboxctl"], features: None, directory: target.clone(), is_static: false },
+            Run {
+                packages: &["agentbox-probe"],
+                features: None,
+                directory: target.join("static"),
+                is_static: true,
+            },
+        ],
+    };
+    let collected = target.join("agentbox").join(kind.name());
+    std::fs::create_dir_all(&collected).with_context(|| format!("cannot make {}", collected.display()))?;
+    let triple = host_triple()?;
+    for run in &runs {
+        let mut built = run.directory.clone();
+        let mut command = cargo();
+        command.arg("build").arg("--target-dir").arg(&run.directory);
+        if kind == Kind::Release {
+            command.arg("--release");
+        }
+        for package in run.packages {
+            command.args(["--package", package]);
+        }
+        command.args(run.features.map(|features| format!("--features={features}")));
+        if run.is_static {
+            // With --target the flags hold for the programs only, not for build scripts and macros,
+            // which could not be loaded by the compiler if they were static.
+            command.args(["--target", &triple]);
+            command.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+            built.push(&triple);
+        }
+        program::run(&mut command)?;
+        built.push(kind.profile_directory());
+        for package in run.packages {
+            if run.is_static {
+                elf::require_static(&built.join(package))?;
+            }
+            if kind != Kind::Testing {
+                require_no_failpoints(&built.join(package))?;
+            }
+            collect(&built.join(package), &collected.join(package))?;
+        }
+    }
+    Ok(collected)
+}
+
+/// Ends with an error when the program knows how to switch its own confinement off: that is for the
+/// suite's programs only, and the names of its variables begin with this.
+fn require_no_failpoints(program: &Path) -> Result<()> {
+    let bytes = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    if has_failpoints(&bytes) {
+        bail!("{} was built with the feature `testing`", program.display());
+    }
+    Ok(())
+}
+
+fn has_failpoints(program: &[u8]) -> bool {
+    program.windows(FAILPOINTS.len()).any(|window| window == FAILPOINTS)
+}
+
+/// Copies a program to its place at once: who starts it meanwhile gets the old one or the new one.
+fn collect(from: &Path, to: &Path) -> Result<()> {
+    let mut new: OsString = to.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    std::fs::copy(from, &new)
+        .and_then(|_| std::fs::rename(&new, to))
+        .with_context(|| format!("cannot copy {} to {}", from.display(), root().join(to).display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_failpoints_is_found_out() {
+        assert!(has_failpoints(b"\0AGENTBOX_TEST_SKIP\0"));
+        assert!(!has_failpoints(b"\0AGENTBOX_TEST\0"));
+        let this = std::env::current_exe().unwrap();
+        assert!(require_no_failpoints(&this).is_err());
+    }
+
+    #[test]
+    fn a_collected_program_is_a_copy_that_replaces_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("new"), directory.path().join("program"));
+        std::fs::write(&from, "new").unwrap();
+        std::fs::write(&to, "old").unwrap();
+        let held = std::fs::File::open(&to).unwrap();
+        collect(&from, &to).unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "new");
+        assert_eq!(std::io::read_to_string(held).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,62 @@
+//! Sessions of the throw-away person, started as an administrator would: through `agentboxctl`.
+
+use super::{Person, Place};
+use crate::program;
+use anyhow::{Result, bail};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a supervisor that has nothing left to do to end.
+const END: Duration = Duration::from_secs(15);
+
+/// The sessions of one supervisor.
+#[derive(Debug)]
+pub(crate) struct Sessions<'a> {
+    place: &'a Place,
+    person: &'a Person,
+}
+
+impl<'a> Sessions<'a> {
+    pub(crate) fn new(place: &'a Place, person: &'a Person) -> Self {
+        Self { place, person }
+    }
+
+    /// Writes the administrator's configuration: a profile that may read the probe and what is with it.
+    pub(crate) fn configure(&self) -> Result<()> {
+        self.place
+            .configure(&format!("[profile.demo]\nread = [{:?}]\n", self.place.shared().display().to_string()))
+    }
+
+    /// `agentboxctl` in the person's environment, with the directories of the demonstration.
+    pub(crate) fn agentboxctl(&self) -> Command {
+        let mut command = Command::new(self.place.program("agentboxctl"));
+        command.env_clear().envs(self.person.environment()).current_dir(&self.person.project);
+        self.place.apply(&mut command);
+        command.arg("--embedded").stdin(Stdio::null());
+        command
+    }
+
+    /// `agentboxctl start` of the project. The session belongs to the owner of the project.
+    pub(crate) fn start(&self) -> Command {
+        let mut command = self.agentboxctl();
+        command.arg("start").arg(&self.person.project).args(["--profile", "demo"]);
+        command
+    }
+
+    /// Stops every session and waits until the supervisor has ended by itself.
+    pub(crate) fn end(&self) -> Result<()> {
+        let socket = self.place.of("RUNTIME_DIRECTORY").join("bus");
+        if !socket.exists() {
+            return Ok(());
+        }
+        program::capture(self.agentboxctl().args(["stop", "--all"]))?;
+        let begun = Instant::now();
+        while socket.exists() {
+            if begun.elapsed() > END {
+                bail!("the supervisor still runs {} s after its last session", END.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Rules about Rust files: unsafe, processes, sizes, words.
+
+use super::Repository;
+use super::source::{Source, has_word};
+
+/// Crates whose `sys.rs` may use `unsafe`.
+const UNSAFE_CRATES: &[&str] = &["agentbox-kernel", "agentbox-launch", "agentbox-probe", "xtask"];
+
+/// Where processes may be started or netlink be spoken. The launcher executes the agent; the probe
+/// and the suite attack. agentboxctl starts the embedded supervisor, asks git who commits, and reads
+/// the person's files in a child that has the person's rights.
+const STARTERS: &[&str] = &[
+    "crates/agentbox-kernel/",
+    "crates/agentbox-launch/",
+    "crates/agentbox-probe/",
+    "crates/agentbox-suite/",
+    "crates/agentboxctl/src/child.rs",
+    "crates/agentboxctl/src/embedded.rs",
+    "crates/agentboxctl/src/git.rs",
+    "crates/agentboxctl/src/own_files.rs",
+    "xtask/",
+];
+
+const MOST_LINES: usize = 800;
+const MOST_LINES_OF_MAIN: usize = 50;
+
+/// Words that put off what should be done; written so that this file does not hold them.
+const LATER: &[&str] =
+    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("dbg", "!"), concat!("todo", "!")];
+
+pub(super) fn unsafe_is_in_sys_files(repository: &Repository) -> Vec<String> {
+    repository.sources.rust().filter_map(misplaced_unsafe).collect()
+}
+
+fn misplaced_unsafe(file: &Source) -> Option<String> {
+    if !has_word(&file.code, "unsafe") {
+        return None;
+    }
+    let name = file.path.strip_prefix("crates/").unwrap_or(&file.path).split('/').next().unwrap_or("");
+    let allowed = UNSAFE_CRATES.contains(&name) && file.path.ends_with("/sys.rs");
+    let line = file.code.lines().position(|line| has_word(line, "unsafe")).map_or(1, |line| line + 1);
+    (!allowed)
+        .then(|| format!("{}:{line}: unsafe outside a file named sys.rs of {UNSAFE_CRATES:?}", file.path))
+}
+
+pub(super) fn only_kernel_starts_processes(repository: &Repository) -> Vec<String> {
+    repository.sources.rust().filter_map(misplaced_start).collect()
+}
+
+fn misplaced_start(file: &Source) -> Option<String> {
+    let is_test = file.path.split('/').any(|part| part == "tests");
+    if is_test || STARTERS.iter().any(|allowed| file.path.starts_with(allowed)) {
+        return None;
+    }
+    let code = file.code_without_tests();
+    let flat: String = code.split_whitespace().collect::<Vec<_>>().join("");
+    let imported = flat
+        .split("process::{")
+        .skip(1)
+        .any(|list| list.split('}').next().is_some_and(|list| list.split(',').any(|name| name == "Command")));
+    let starts = imported || flat.contains("process::Command") || flat.contains("::fork(");
+    let netlink = flat.to_ascii_lowercase().contains("netlink");
+    (starts || netlink).then(|| {
+        let what = if starts { "starts processes" } else { "speaks netlink" };
+        format!("{}: {what}; only agentbox-kernel does", file.path)
+    })
+}
+
+pub(super) fn files_are_short(repository: &Repository) -> Vec<String> {
+    let mut problems: Vec<String> = repository.sources.rust().filter_map(too_long).collect();
+    let overview = "docs/ARCHITECTURE.md";
+    let lines = repository.sources.get(overview).map_or(0, |file| file.text.lines().count());
+    if lines > 200 {
+        problems.push(format!("{overview}: {lines} lines, more than 200"));
+    }
+    problems
+}
+
+fn too_long(file: &Source) -> Option<String> {
+    let lines = file.text.lines().count();
+    let most = if file.path.ends_with("/src/main.rs") { MOST_LINES_OF_MAIN } else { MOST_LINES };
+    (lines > most).then(|| format!("{}: {lines} lines, more than {most}", file.path))
+}
+
+pub(super) fn nothing_is_left_for_later(repository: &Repository) -> Vec<String> {
+    repository.sources.files.iter().flat_map(put_off).collect()
+}
+
+fn put_off(file: &Source) -> Vec<String> {
+    let lines = file.text.lines().enumerate();
+    lines
+        .filter_map(|(at, line)| {
+            let word = LATER
+                .iter()
+                .find(|word| has_word(line, word.trim_end_matches('!')) && line.contains(**word))?;
+            Some(format!("{}:{}: {word}", file.path, at + 1))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> Source {
+        Source::new(path.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn unsafe_elsewhere_is_found() {
+        assert!(misplaced_unsafe(&file("crates/agentbox-kernel/src/sys.rs", "unsafe {}")).is_none());
+        assert!(misplaced_unsafe(&file("crates/agentbox-kernel/src/cgroup.rs", "// unsafe")).is_none());
+        for bad in ["crates/agentbox-kernel/src/cgroup.rs", "crates/agentboxd/src/sys.rs"] {
+            assert!(misplaced_unsafe(&file(bad, "unsafe {}")).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn processes_started_elsewhere_are_found() {
+        for bad in [
+            "use std::process::Command;",
+            "use std::process::{\n    Command,\n    Stdio,\n};",
+            "tokio::process::Command::new(x)",
+            "let socket = socket(AddressFamily::NETLINK);",
+        ] {
+            assert!(misplaced_start(&file("crates/agentboxd/src/session.rs", bad)).is_some(), "{bad}");
+            assert!(misplaced_start(&file("crates/agentbox-kernel/src/spawn.rs", bad)).is_none(), "{bad}");
+        }
+        for good in [
+            "use clap::Command;",
+            "use std::process::ExitCode;",
+            "#[cfg(test)]\nmod tests { use std::process::Command; }",
+        ] {
+            assert!(misplaced_start(&file("crates/agentboxd/src/session.rs", good)).is_none(), "{good}");
+        }
+    }
+
+    #[test]
+    fn long_files_are_found() {
+        assert!(too_long(&file("crates/a/src/b.rs", &"\n".repeat(801))).is_some());
+        assert!(too_long(&file("crates/a/src/b.rs", &"\n".repeat(800))).is_none());
+        assert!(too_long(&file("crates/a/src/main.rs", &"\n".repeat(51))).is_some());
+        assert!(too_long(&file("crates/a/tests/b/main.rs", &"\n".repeat(51))).is_none());
+    }
+
+    #[test]
+    fn words_that_put_off_are_found() {
+        for bad in [concat!("// TO", "DO: later"), concat!("    to", "do!()"), concat!("db", "g!(x)")] {
+            assert_eq!(put_off(&file("a.rs", bad)).len(), 1, "{bad}");
+        }
+        for good in ["let todo = 1;", "todo = \"deny\"", "mastodon"] {
+            assert!(put_off(&file("a.rs", good)).is_empty(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `structure`: the promises of docs/ARCHITECTURE.md about this repository, checked.
+//!
+//! | file | checks |
+//! |---|---|
+//! | `metadata` | what `cargo metadata` says, as far as it is asked here |
+//! | `edges` | which crate may depend on which |
+//! | `licence` | licences of everything that is linked |
+//! | `source` | the files of the repository, with comments and strings taken out of Rust |
+//! | `code` | unsafe, processes, sizes, words |
+//! | `document` | the diagram, the invariants and the links of the documents |
+
+mod code;
+mod document;
+mod edges;
+mod licence;
+mod metadata;
+mod source;
+
+use crate::terminal::Paint;
+use crate::test::Tally;
+use anyhow::Result;
+use metadata::Metadata;
+use source::Sources;
+use std::process::ExitCode;
+
+/// What a check looks at.
+struct Repository {
+    metadata: Metadata,
+    sources: Sources,
+}
+
+/// A check returns what is wrong, one line each.
+type Check = fn(&Repository) -> Vec<String>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("edges_between_crates_are_those_of_the_diagram", edges::edges_between_crates_are_those_of_the_diagram),
+    ("trusted_programs_link_no_more_than_is_listed", edges::trusted_programs_link_no_more_than_is_listed),
+    ("policy_is_pure", edges::policy_is_pure),
+    ("unsafe_is_in_sys_files", code::unsafe_is_in_sys_files),
+    ("only_kernel_starts_processes", code::only_kernel_starts_processes),
+    ("files_are_short", code::files_are_short),
+    ("nothing_is_left_for_later", code::nothing_is_left_for_later),
+    ("licences_are_allowed", licence::licences_are_allowed),
+    ("every_invariant_names_its_check", document::every_invariant_names_its_check),
+    ("links_resolve", document::links_resolve),
+    ("named_attacks_exist", document::named_attacks_exist),
+];
+
+pub(crate) fn run() -> Result<ExitCode> {
+    let tally = check()?;
+    println!("{tally}");
+    Ok(if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs every check and prints what each found.
+pub(crate) fn check() -> Result<Tally> {
+    let repository =
+        Repository { metadata: Metadata::read()?, sources: Sources::read(&crate::workspace::root())? };
+    let paint = Paint::for_stdout();
+    let mut tally = Tally::default();
+    for (name, check) in CHECKS {
+        let problems = check(&repository);
+        if problems.is_empty() {
+            println!("check {name} ... {}", paint.good("ok"));
+            tally.passed += 1;
+        } else {
+            println!("check {name} ... {}", paint.bad("FAILED"));
+            for problem in problems {
+                println!("  {problem}");
+            }
+            tally.failed += 1;
+        }
+    }
+    Ok(tally)
+}

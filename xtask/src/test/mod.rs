@@ -1,0 +1,201 @@
+//! `test`: every part in order, going on after one that failed, failing at the end.
+
+mod part;
+mod tally;
+
+pub(crate) use tally::Tally;
+
+use crate::build::{Kind, build};
+use crate::demo::{Place, remove_abandoned};
+use crate::setup::{self, Verb};
+use crate::table::Table;
+use crate::terminal::Paint;
+use crate::{host, program, structure, workspace};
+use anyhow::{Context as _, Result, bail};
+use part::{Part, Parts};
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only what needs no session: format, lints, structure, unit and doc tests
+    #[arg(long)]
+    quick: bool,
+    /// Only tests whose name holds this; the parts that are no tests are left out
+    filter: Option<String>,
+}
+
+/// What the parts share.
+struct Run {
+    filter: Option<String>,
+    host_before: BTreeSet<String>,
+    programs: Option<Copies>,
+    tally: Tally,
+}
+
+/// The programs where the throw-away persons of the tests can run them too: the clone may lie in a home
+/// that is closed to them.
+struct Copies {
+    debug: PathBuf,
+    testing: PathBuf,
+    _place: Place,
+}
+
+impl Copies {
+    fn make(debug: &Path, testing: &Path) -> Result<Self> {
+        let place = Place::make("test", debug)?;
+        let copy = |from: &Path, name: &str| -> Result<PathBuf> {
+            let to = place.shared().join(name);
+            std::fs::create_dir(&to).with_context(|| format!("cannot make {}", to.display()))?;
+            std::fs::set_permissions(&to, Permissions::from_mode(0o755))?;
+            for entry in std::fs::read_dir(from)? {
+                let entry = entry?;
+                std::fs::copy(entry.path(), to.join(entry.file_name()))
+                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            }
+            Ok(to)
+        };
+        Ok(Self { debug: copy(debug, "debug")?, testing: copy(testing, "testing")?, _place: place })
+    }
+}
+
+const PARTS: &[Part<Run>] = &[
+    Part { name: "format", quick: true, filtered: false, run: format },
+    Part { name: "lints", quick: true, filtered: false, run: lints },
+    Part { name: "structure", quick: true, filtered: false, run: shape },
+    Part { name: "unit tests", quick: true, filtered: true, run: unit },
+    Part { name: "doc tests", quick: true, filtered: false, run: docs },
+    Part { name: "build", quick: false, filtered: true, run: programs },
+    Part { name: "suite", quick: false, filtered: true, run: suite },
+    Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    program::need_root("test")?;
+    setup::ensure(&[Verb::Build, Verb::Test])?;
+    let paint = Paint::for_stdout();
+    let mut run = Run {
+        filter: arguments.filter.clone(),
+        host_before: host::snapshot()?,
+        programs: None,
+        tally: Tally::default(),
+    };
+    let mut parts = Parts::new(paint);
+    for part in PARTS {
+        if arguments.quick && !part.quick {
+            parts.leave_out(part, "--quick");
+        } else if arguments.filter.is_some() && !part.filtered {
+            parts.leave_out(part, "a filter was given");
+        } else {
+            parts.begin(part);
+            let before = run.tally;
+            let result = (part.run)(&mut run);
+            let ran = run.tally.since(before);
+            if result.is_err() && ran.failed == 0 {
+                // What failed was no single test: the part itself counts.
+                run.tally.failed += 1;
+            }
+            parts.finish(part, ran, result);
+        }
+    }
+    paint.headline("summary");
+    print!("{}", summary(&parts));
+    if run.tally.ignored > 0 {
+        println!("{} ignored", run.tally.ignored);
+    }
+    let failed = parts.failed();
+    if !failed.is_empty() {
+        println!("failed parts: {}", failed.join(", "));
+    }
+    if run.tally.passed == 0 {
+        println!("no test passed");
+    }
+    println!("{}", run.tally);
+    Ok(if failed.is_empty() && run.tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn summary(parts: &Parts) -> String {
+    let mut table = Table::new(&["part", "result", "tests", "seconds"]);
+    for done in parts.all() {
+        table.row([done.name, &done.result, &done.tests, &done.seconds]);
+    }
+    table.text()
+}
+
+fn format(_: &mut Run) -> Result<()> {
+    program::run(workspace::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lints(_: &mut Run) -> Result<()> {
+    let clippy = |arguments: &[&str]| {
+        let mut command = workspace::cargo();
+        program::run(command.arg("clippy").args(arguments).args(["--all-targets", "--", "-D", "warnings"]))
+    };
+    let plain = clippy(&["--workspace"]);
+    let testing = clippy(&[
+        "--package=agentbox-kernel",
+        "--package=agentbox-launch",
+        "--package=agentboxd",
+        "--features=agentbox-kernel/testing,agentbox-launch/testing,agentboxd/testing",
+    ]);
+    plain.and(testing)
+}
+
+fn shape(run: &mut Run) -> Result<()> {
+    let tally = structure::check()?;
+    run.tally.add(tally);
+    if tally.failed > 0 {
+        bail!("{} checks of the structure failed", tally.failed);
+    }
+    Ok(())
+}
+
+fn unit(run: &mut Run) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["test", "--no-fail-fast", "--workspace", "--exclude", "agentbox-suite"]);
+    command.args(["--lib", "--bins", "--tests"]);
+    command.arg("--").args(&run.filter);
+    run.tally.count(&mut command, u64::from(run.filter.is_none()))
+}
+
+fn docs(run: &mut Run) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["test", "--no-fail-fast", "--workspace", "--exclude", "agentbox-suite", "--doc"]);
+    run.tally.count(&mut command, 0)
+}
+
+fn programs(run: &mut Run) -> Result<()> {
+    let (debug, testing) = (build(Kind::Debug)?, build(Kind::Testing)?);
+    println!("{}\n{}", debug.display(), testing.display());
+    remove_abandoned()?;
+    run.programs = Some(Copies::make(&debug, &testing)?);
+    Ok(())
+}
+
+fn suite(run: &mut Run) -> Result<()> {
+    let Some(Copies { debug, testing, .. }) = &run.programs else {
+        bail!("not run: the programs were not built")
+    };
+    let mut command = workspace::cargo();
+    command.args(["test", "--no-fail-fast", "--package", "agentbox-suite"]);
+    command.env("AGENTBOX_BIN_DIR", debug).env("AGENTBOX_TESTING_BIN_DIR", testing);
+    command.args(["--", "--test-threads=2"]).args(&run.filter);
+    run.tally.count(&mut command, u64::from(run.filter.is_none()))
+}
+
+fn leftovers(run: &mut Run) -> Result<()> {
+    let after = host::snapshot()?;
+    let left: Vec<&String> = after.difference(&run.host_before).collect();
+    for line in &left {
+        println!("left over: {line}");
+    }
+    if !left.is_empty() {
+        bail!("{} things of agentbox are left on this host", left.len());
+    }
+    println!("no control group, process, mount, user or directory of agentbox is left on this host");
+    run.tally.passed += 1;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Counting tests: what cargo's test programs print is read while it passes by.
+
+use anyhow::{Context as _, Result, bail};
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Write};
+use std::process::{Command, Stdio};
+
+/// Longest time of one `cargo test`, building included: five times what a cold start took on two cores.
+const LIMIT_SECONDS: &str = "1500";
+
+/// Tests that ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            passed: self.passed - before.passed,
+            failed: self.failed - before.failed,
+            ignored: self.ignored - before.ignored,
+        }
+    }
+
+    /// Runs `cargo test`, shows what it prints, and adds up its result lines. Fewer tests than `least`
+    /// are an error: then what should have run did not.
+    pub(super) fn count(&mut self, command: &mut Command, least: u64) -> Result<()> {
+        self.count_into(&mut bounded(command), least, &mut std::io::stdout())
+    }
+
+    fn count_into(&mut self, command: &mut Command, least: u64, out: &mut impl Write) -> Result<()> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {}", crate::program::shown(command)))?;
+        let output = child.stdout.take().context("the test program has no output")?;
+        let mut ran = 0;
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.context("cannot read what the tests print")?;
+            let line = String::from_utf8_lossy(&line);
+            writeln!(out, "{line}")?;
+            if let Some(result) = Self::parse(&line) {
+                self.add(result);
+                ran += result.passed + result.failed;
+            }
+        }
+        let status = child.wait().context("cannot wait for the test program")?;
+        if !status.success() {
+            bail!("{} ended with {status}", crate::program::shown(command));
+        }
+        if ran < least {
+            bail!("only {ran} tests ran");
+        }
+        Ok(())
+    }
+
+    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let count = |what: &str| {
+            counts.split("; ").find_map(|count| count.strip_suffix(what)?.trim_end().parse::<u64>().ok())
+        };
+        Some(Self { passed: count("passed")?, failed: count("failed")?, ignored: count("ignored")? })
+    }
+}
+
+/// The same command with an end: a test that waits for ever must fail in words. coreutils' timeout(1)
+/// ends the whole process group.
+fn bounded(command: &Command) -> Command {
+    let mut bounded = Command::new("timeout");
+    bounded.args(["--verbose", "--kill-after=10", LIMIT_SECONDS]);
+    bounded.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        bounded.current_dir(directory);
+    }
+    bounded
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_command_is_the_same_command() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo \"$NAME in $PWD\""]).env("NAME", "value").current_dir("/");
+        let output = bounded(&command).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "value in /\n");
+    }
+
+    #[test]
+    fn result_lines_are_added_up() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(Tally::parse(line), Some(Tally { passed: 12, failed: 3, ignored: 1 }));
+        for other in ["test a ... ok", "test result: ok", "  test result: ok. 1 passed; 0 failed; 0 ignored"]
+        {
+            assert_eq!(Tally::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_too_few_tests_is_an_error() {
+        let mut tally = Tally::default();
+        // Shown elsewhere: a result line of this test would be counted by the one who counts it.
+        let mut shown = Vec::new();
+        assert!(tally.count_into(&mut Command::new("true"), 1, &mut shown).is_err());
+        assert!(tally.count_into(&mut Command::new("false"), 0, &mut shown).is_err());
+        let mut echo = Command::new("echo");
+        echo.arg("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+        tally.count_into(&mut echo, 2, &mut shown).unwrap();
+        assert!(shown.starts_with(b"test result: ok. 2 passed"));
+        assert_eq!(tally.to_string(), "2 passed, 0 failed");
+    }
+}
