@@ -8,6 +8,7 @@ use crate::sys::call;
 use agentbox_probe::{Facts, Outcome};
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub(super) const TABLE: &[Attack] = &[
     Attack::new("t7.capability-sets", "hold a capability", |_| capabilities()).root(),
@@ -144,6 +145,9 @@ fn system_programs() -> Answer {
     }))
 }
 
+/// How long execve may take to bring its new ids into force after it has closed what it closes.
+const IDS_LIMIT: Duration = Duration::from_millis(250);
+
 fn effective_uid_of(program: &str) -> Answer {
     let (reader, _writer) = match std::io::pipe() {
         Ok(pair) => pair,
@@ -154,17 +158,24 @@ fn effective_uid_of(program: &str) -> Answer {
         Ok(child) => child,
         Err(error) => return refused(Errno::from(error)),
     };
-    // spawn() returns after execve, with the new ids in force.
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    // spawn() returns when execve closes its pipe, which is before the new ids are in force.
+    let limit = Instant::now() + IDS_LIMIT;
+    let answer = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+        let mut uids = uids.split_ascii_whitespace();
+        match (uids.next(), uids.next()) {
+            (Some(real), Some("0")) if real != "0" => break succeeded("its effective uid is 0"),
+            (Some(_), Some(effective)) if Instant::now() > limit => {
+                break refused(format!("effective uid {effective}"));
+            }
+            (Some(_), Some(_)) => std::thread::sleep(Duration::from_millis(1)),
+            _ => break refused("it ended at once"),
+        }
+    };
     let _ = child.kill();
     let _ = child.wait();
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-    let mut uids = uids.split_ascii_whitespace();
-    match (uids.next(), uids.next()) {
-        (Some(real), Some("0")) if real != "0" => succeeded("its effective uid is 0"),
-        (Some(_), Some(effective)) => refused(format!("effective uid {effective}")),
-        _ => refused("it ended at once"),
-    }
+    answer
 }
 
 /// Directories of control groups that are mounted here.
