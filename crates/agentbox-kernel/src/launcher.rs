@@ -84,6 +84,8 @@ pub struct Spawn<'a> {
     pub report: OwnedFd,
     /// The group that the agent goes into.
     pub payload: OwnedFd,
+    /// The network namespace that was prepared for it, when one was.
+    pub network: Option<OwnedFd>,
     /// What the plan's sources count.
     pub sources: Vec<OwnedFd>,
     /// The group that it starts in.
@@ -161,7 +163,9 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     let null = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("open /dev/null"))?;
     let plan = sealed(spawn.plan)?;
-    let fixed = [&null, &null, &null, &plan, &spawn.console, &spawn.release, &spawn.report, &spawn.payload];
+    let network = spawn.network.as_ref().unwrap_or(&null);
+    let fixed =
+        [&null, &null, &null, &plan, &spawn.console, &spawn.release, &spawn.report, &spawn.payload, network];
     debug_assert_eq!(fixed.len(), descriptors::FIRST_SOURCE as usize);
     let places =
         fixed.into_iter().chain(&spawn.sources).map(|fd| high(fd.as_fd())).collect::<Result<Vec<_>, _>>()?;

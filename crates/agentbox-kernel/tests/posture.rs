@@ -95,6 +95,7 @@ fn plan() -> Plan {
         confinement: Confinement::Sandbox {
             sandbox: Sandbox {
                 hostname: c"box".into(),
+                network: agentbox_plan::NetworkNamespace::Empty,
                 idmaps: vec![],
                 mounts: vec![
                     Mount::Bind {

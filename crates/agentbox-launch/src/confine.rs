@@ -9,18 +9,19 @@ use crate::step::{InStep, StepError, in_force, kill_point};
 use crate::sys;
 use crate::tree::{Detached, Tree};
 use agentbox_plan::inner::FromInner;
-use agentbox_plan::{Confinement, Plan, Sandbox};
+use agentbox_plan::{Confinement, NetworkNamespace, Plan, Sandbox};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Namespaces that the inner half is born into. The control group namespace comes later: its root is the
 /// group that the process is in when it is made.
-pub(crate) fn namespaces() -> u64 {
+pub(crate) fn namespaces(network: NetworkNamespace) -> u64 {
     let mut flags = libc::CLONE_NEWNS;
     for (step, flag) in [
         ("namespace-pid", libc::CLONE_NEWPID),
         ("namespace-ipc", libc::CLONE_NEWIPC),
         ("namespace-uts", libc::CLONE_NEWUTS),
-        ("namespace-net", libc::CLONE_NEWNET),
+        ("namespace-net", if network == NetworkNamespace::Empty { libc::CLONE_NEWNET } else { 0 }),
     ] {
         if in_force(step) {
             flags |= flag;
@@ -30,10 +31,10 @@ pub(crate) fn namespaces() -> u64 {
 }
 
 /// Confines this process and runs the agent; the process ends with it.
-pub(crate) fn run(plan: &Plan, detached: Detached, outer: OwnedFd) -> ! {
+pub(crate) fn run(plan: &Plan, detached: Detached, network: OwnedFd, outer: OwnedFd) -> ! {
     let own_pids = matches!(plan.confinement, Confinement::Sandbox { .. });
     let result = match &plan.confinement {
-        Confinement::Sandbox { sandbox } => confine(plan, sandbox, detached, &outer),
+        Confinement::Sandbox { sandbox } => confine(plan, sandbox, detached, network, &outer),
         Confinement::None => unconfined(plan, &outer),
     };
     let init = result.and_then(|()| match outer.try_clone() {
@@ -52,7 +53,13 @@ pub(crate) fn run(plan: &Plan, detached: Detached, outer: OwnedFd) -> ! {
     }
 }
 
-fn confine(plan: &Plan, sandbox: &Sandbox, detached: Detached, outer: &OwnedFd) -> Result<(), StepError> {
+fn confine(
+    plan: &Plan,
+    sandbox: &Sandbox,
+    detached: Detached,
+    network: OwnedFd,
+    outer: &OwnedFd,
+) -> Result<(), StepError> {
     if in_force("namespace-cgroup") {
         sys::unshare_control_groups().step("control group namespace")?;
     }
@@ -60,8 +67,15 @@ fn confine(plan: &Plan, sandbox: &Sandbox, detached: Detached, outer: &OwnedFd) 
         rustix::system::sethostname(sandbox.hostname.to_bytes()).step("host name")?;
     }
     if in_force("namespace-net") {
-        sys::loopback_up().step("loopback interface")?;
+        match sandbox.network {
+            NetworkNamespace::Empty => sys::loopback_up().step("loopback interface")?,
+            NetworkNamespace::Prepared => {
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                    .step("network namespace")?;
+            }
+        }
     }
+    drop(network);
     kill_point("l:namespaces");
     Tree::enter(sandbox, detached, &plan.identity.agent)?;
     kill_point("l:tree");

@@ -21,6 +21,7 @@ struct Inheritance {
     release: OwnedFd,
     report: OwnedFd,
     payload: OwnedFd,
+    network: OwnedFd,
     plan: OwnedFd,
     sources: Vec<OwnedFd>,
 }
@@ -62,12 +63,13 @@ fn inherit() -> std::io::Result<Inheritance> {
         release: sys::inherited(descriptors::RELEASE)?,
         report: sys::inherited(descriptors::REPORT)?,
         payload: sys::inherited(descriptors::PAYLOAD)?,
+        network: sys::inherited(descriptors::NETWORK)?,
     })
 }
 
 /// `failures` is a second descriptor of the report socket that outlives this function.
 fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, StepError> {
-    let Inheritance { console, release, report, payload, plan, sources } = inherited;
+    let Inheritance { console, release, report, payload, network, plan, sources } = inherited;
     let plan = read_plan(plan)?;
     kill_point("l:plan");
     if rustix::io::retry_on_intr(|| rustix::io::read(&release, &mut [0; 1])).step("wait for release")? != 1 {
@@ -78,7 +80,9 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
 
     let (flags, detached) = match &plan.confinement {
         Confinement::None => (0, Detached::new()),
-        Confinement::Sandbox { sandbox } => (confine::namespaces(), tree::detach(sandbox, &sources)?),
+        Confinement::Sandbox { sandbox } => {
+            (confine::namespaces(sandbox.network), tree::detach(sandbox, &sources)?)
+        }
     };
     kill_point("l:detached");
     let (outer, inner) =
@@ -86,10 +90,10 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
             .step("socket of the inner half")?;
     match sys::clone3(flags, Some(payload.as_fd())).step("start the inner half")? {
         // Does not return, so nothing that the parent owns is dropped in the child.
-        Fork::Child => confine::run(&plan, detached, inner),
+        Fork::Child => confine::run(&plan, detached, network, inner),
         Fork::Parent { pid, pidfd } => {
             kill_point("l:cloned");
-            drop((detached, sources, inner, payload));
+            drop((detached, sources, inner, payload, network));
             give_up_rights(&plan, &[&console, &report, failures, &outer, &pidfd])?;
             Ok(Some(Wiring {
                 listener: console,

@@ -13,6 +13,9 @@ pub const RELEASE: i32 = 5;
 pub const REPORT: i32 = 6;
 /// Directory of the control group (version 2) that the session's processes go into.
 pub const PAYLOAD: i32 = 7;
+/// The network namespace of the session (`/proc/PID/ns/net`), when the plan says
+/// [`Prepared`](crate::NetworkNamespace::Prepared); else `/dev/null`.
+pub const NETWORK: i32 = 8;
 /// First of the sources that [`SourceIndex`](crate::SourceIndex) counts from. Directories and files
 /// opened with `O_PATH` by the supervisor itself or checked by it.
-pub const FIRST_SOURCE: i32 = 8;
+pub const FIRST_SOURCE: i32 = 9;

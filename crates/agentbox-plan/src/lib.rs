@@ -2,7 +2,8 @@
 //!
 //! The supervisor writes a [`Plan`]; the launcher reads it from a sealed memfd and puts it into force.
 //! The other messages here cross the few boundaries that the launcher has: towards the supervisor
-//! ([`report`]), towards a person's terminal ([`console`]) and between its own two halves ([`inner`]).
+//! ([`report`]), towards a person's terminal ([`console`]), between its own two halves ([`inner`]), and
+//! between the supervisor and a session's network gate ([`gate`]).
 //!
 //! Everything is encoded by [`wire`], a fixed little-endian encoding of a few hundred lines, because
 //! this crate is all that the launcher has to parse. Nothing here does IO.
@@ -16,14 +17,17 @@
 //! | `process` | [`Process`], [`Streams`], [`Exit`]: what runs and how it ends |
 //! | `plan` | [`Plan`] and its parts |
 //! | `descriptors` | which descriptor number holds what when the launcher starts |
-//! | `report`, `console`, `inner` | the messages |
+//! | `net` | names, addresses and rules of the network, and the judgement over them |
+//! | `report`, `console`, `inner`, `gate` | the messages |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod console;
 pub mod descriptors;
+pub mod gate;
 pub mod inner;
 mod mount;
+pub mod net;
 mod path;
 mod plan;
 mod process;
@@ -33,7 +37,7 @@ pub mod wire;
 
 pub use mount::{Access, Mount, Owner, SourceIndex};
 pub use path::{InnerPath, InnerPathError};
-pub use plan::{Confinement, IdMap, Identity, Ids, Limit, LimitKind, Plan, Sandbox};
+pub use plan::{Confinement, IdMap, Identity, Ids, Limit, LimitKind, NetworkNamespace, Plan, Sandbox};
 pub use process::{Exit, Process, Streams, TerminalSize};
 pub use session::{SessionId, SessionIdError};
 pub use wire::{Wire, WireError};

@@ -70,6 +70,8 @@ wire_struct! {
     pub struct Sandbox {
         /// Host name inside.
         pub hostname: CString,
+        /// The network namespace.
+        pub network: NetworkNamespace,
         /// Maps through which binds see owners.
         pub idmaps: Vec<IdMap>,
         /// The file system, in order.
@@ -77,6 +79,18 @@ wire_struct! {
         /// Whether sockets of the unix family can be made; pairs of connected ones always can.
         /// False where sockets of the host could be reached by path (posture L1).
         pub unix_sockets: bool,
+    }
+}
+
+wire_enum! {
+    /// Where a session's network namespace comes from.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NetworkNamespace {
+        /// The launcher makes one, in which there is a loopback interface and nothing else.
+        1 = Empty,
+        /// The supervisor made one with a gate, and hands it over as
+        /// [`descriptors::NETWORK`](crate::descriptors::NETWORK).
+        2 = Prepared,
     }
 }
 
@@ -184,6 +198,7 @@ mod tests {
             confinement: Confinement::Sandbox {
                 sandbox: Sandbox {
                     hostname: c"box".into(),
+                    network: NetworkNamespace::Prepared,
                     idmaps: vec![IdMap { users: vec![(1000, 5)], groups: vec![(100, 6), (101, 7)] }],
                     mounts: vec![
                         Mount::Bind {

@@ -7,7 +7,7 @@
 use std::ffi::CString;
 
 /// First bytes of an encoded [`Plan`](crate::Plan); changes with every change of its layout.
-pub const MAGIC: &[u8; 8] = b"abplan01";
+pub const MAGIC: &[u8; 8] = b"abplan02";
 
 /// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -277,6 +277,7 @@ mod tests {
             let _ = crate::console::Hello::from_bytes(&bytes);
             let _ = crate::inner::ToInner::from_bytes(&bytes);
             let _ = crate::report::Report::from_bytes(&bytes);
+            let _ = crate::net::Rules::from_bytes(&bytes);
         }
     }
 }

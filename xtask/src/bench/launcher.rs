@@ -87,6 +87,7 @@ impl Recording {
             console: console::listen(&opened)?,
             release,
             report,
+            network: None,
             payload: group.payload.try_clone()?,
             sources: self.sources()?,
             supervise_group: &group.supervise,

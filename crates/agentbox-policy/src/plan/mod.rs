@@ -131,6 +131,7 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<Plan, PolicyError> {
         };
         let sandbox = Sandbox {
             hostname: c_string(made::hostname(facts))?,
+            network: agentbox_plan::NetworkNamespace::Empty,
             idmaps: owners::idmaps(policy, facts),
             mounts: tree.mounts()?,
             unix_sockets: policy.filesystem() == Filesystem::Listed,

@@ -281,6 +281,7 @@ impl Steps {
             release: their_release,
             report: their_report,
             payload: group.payload.try_clone()?,
+            network: None,
             sources: std::mem::take(&mut self.sources),
             supervise_group: &group.supervise,
             environment: self.supervisor.launcher_environment(),

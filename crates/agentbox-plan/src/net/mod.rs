@@ -1,0 +1,24 @@
+//! What a session may reach: names, addresses, rules and the judgement over them.
+//!
+//! The gate judges with this before it asks, the supervisor again before it connects; neither believes
+//! the other. Nothing here does IO.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `name` | [`HostName`] |
+//! | `cidr` | [`Cidr`] |
+//! | `internal` | [`internal_range`], the addresses that are nobody's public ones |
+//! | `target` | [`Target`], what a rule is about, as it is written in configuration |
+//! | `rules` | [`Rules`] and [`Decision`] |
+
+mod cidr;
+mod internal;
+mod name;
+mod rules;
+mod target;
+
+pub use cidr::{Cidr, CidrError};
+pub use internal::{canonical, internal_range};
+pub use name::{HostName, HostNameError};
+pub use rules::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict};
+pub use target::{Pattern, Target, TargetError};
