@@ -1,36 +1,7 @@
-//! First process of a session.
-//!
-//! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
-//! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
-//! the inner half (`confine`, then `init`) confines itself and becomes PID 1 of the agent.
-//!
-//! | file | responsible for |
-//! |---|---|
-//! | `outer` | the outer half up to the console |
-//! | `console` | streams, terminals and clients of a running session |
-//! | `confine` | the order of the confinement steps |
-//! | `tree`, `idmap` | mounts |
-//! | `privileges` | ids, capabilities, limits |
-//! | `landlock`, `seccomp` | what the kernel refuses |
-//! | `init`, `child` | PID 1 and its processes |
-//! | `step` | errors with the name of the step |
-//! | `sys` | system calls; the only `unsafe` |
-
-mod child;
-mod confine;
-mod console;
-mod idmap;
-mod init;
-mod landlock;
-mod outer;
-mod privileges;
-mod seccomp;
-mod step;
-mod sys;
-mod tree;
+//! First process of a session; see the library of this crate.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(outer::run())
+    ExitCode::from(agentbox_launch::run())
 }

@@ -154,7 +154,13 @@ mod tests {
 
     fn plan(mounts: Vec<Mount>) -> Plan {
         let ids = || Ids { uid: 1, gid: 1, groups: vec![] };
-        let sandbox = Sandbox { hostname: c"box".into(), network: agentbox_plan::NetworkNamespace::Empty, idmaps: vec![], mounts, unix_sockets: true };
+        let sandbox = Sandbox {
+            hostname: c"box".into(),
+            network: agentbox_plan::NetworkNamespace::Empty,
+            idmaps: vec![],
+            mounts,
+            unix_sockets: true,
+        };
         Plan {
             session: "abc".parse().unwrap(),
             label: "L2".to_owned(),
