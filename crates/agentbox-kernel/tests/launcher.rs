@@ -54,6 +54,7 @@ fn start(
         console: agentbox_kernel::console::listen(std::fs::File::open(place.path()).unwrap()).unwrap(),
         release: release_end,
         report: report_end,
+        network: None,
         payload: group.payload.try_clone().unwrap(),
         sources,
         supervise_group: &group.supervise,
