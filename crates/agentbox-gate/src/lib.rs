@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
+//! | `tls` | which name a ClientHello is for |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod link;
 pub mod runtime;
+pub mod tls;
