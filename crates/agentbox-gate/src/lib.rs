@@ -8,10 +8,14 @@
 //! |---|---|
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
+//! | `http` | whether requests without encryption are for the host that they go to |
+//! | `relay` | connections of the session: judged, made, relayed |
 //! | `tls` | which name a ClientHello is for |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod http;
 pub mod link;
+pub mod relay;
 pub mod runtime;
 pub mod tls;

@@ -1,0 +1,5 @@
+//! Connections of the session.
+
+mod claim;
+
+pub use claim::{Claim, Expected, Refusal};
