@@ -9,13 +9,17 @@
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
 //! | `http` | whether requests without encryption are for the host that they go to |
+//! | `budget` | how much the session may still send |
+//! | `publish` | connections from the host to ports of the session |
 //! | `relay` | connections of the session: judged, made, relayed |
 //! | `tls` | which name a ClientHello is for |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod budget;
 pub mod http;
 pub mod link;
+pub mod publish;
 pub mod relay;
 pub mod runtime;
 pub mod tls;

@@ -60,6 +60,9 @@ pub struct Requests {
     is_upgrade: bool,
     /// An empty line was passed where a head was expected.
     is_after_empty_line: bool,
+    /// What the last head named.
+    claim: Claim,
+    refusal: Option<Refusal>,
 }
 
 impl Default for Requests {
@@ -79,6 +82,8 @@ impl Requests {
             count: 0,
             is_upgrade: false,
             is_after_empty_line: false,
+            claim: Claim::Nothing,
+            refusal: None,
         }
     }
 
@@ -86,6 +91,19 @@ impl Requests {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// What the last request named as its host.
+    #[must_use]
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Whether the first request asks for another protocol: then the server's first words decide how this goes
+    /// on ([`super::Upgrade`]).
+    #[must_use]
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.is_upgrade
     }
 
     /// Takes the next piece of the stream and appends to `forward` what may go on. However the stream is cut
@@ -104,6 +122,7 @@ impl Requests {
                 Ok(()) => {}
                 Err(refusal) => {
                     self.state = State::Refused;
+                    self.refusal = Some(refusal.clone());
                     return Err(refusal);
                 }
             }
@@ -112,7 +131,7 @@ impl Requests {
             State::Body(left) | State::Chunk(left) => Ok(Want::Body(left)),
             State::Waiting => Ok(Want::Answer),
             State::Opaque => Ok(Want::Nothing),
-            State::Refused => Err(Refusal::because(Reason::Malformed)),
+            State::Refused => Err(self.refused()),
             _ => Ok(Want::More),
         }
     }
@@ -156,7 +175,7 @@ impl Requests {
                 } else {
                     let head = head::read(&lines)?;
                     judge(expected, &head)?;
-                    self.begin(&head);
+                    self.begin(head);
                 }
                 forward.extend(lines);
             }
@@ -190,17 +209,22 @@ impl Requests {
             }
             State::Waiting => self.behind.extend_from_slice(std::mem::take(piece)),
             State::Opaque => forward.extend_from_slice(std::mem::take(piece)),
-            State::Refused => return Err(Refusal::because(Reason::Malformed)),
+            State::Refused => return Err(self.refused()),
         }
         Ok(())
     }
 
-    fn begin(&mut self, head: &Head) {
+    fn refused(&self) -> Refusal {
+        self.refusal.clone().unwrap_or(Refusal::because(Reason::Malformed))
+    }
+
+    fn begin(&mut self, head: Head) {
         // The first thing that a server says answers the first request. Behind others it could be about an
         // earlier one, and a body could look like an answer; so a later request for another protocol goes on,
         // but what is behind it still has to be HTTP.
         self.is_upgrade = head.is_upgrade && self.count == 0;
         self.count += 1;
+        self.claim = head.host.claim;
         self.is_after_empty_line = false;
         self.state = match head.body {
             Body::Length(length) => self.behind_body(length),
