@@ -1,7 +1,7 @@
 //! A descriptor that can be waited for.
 
-use super::current;
 use super::reactor::Source;
+use super::{current, if_any};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::future::poll_fn;
 use std::io;
@@ -46,7 +46,7 @@ impl<T: AsFd> Fd<T> {
 
     fn unwatch(&self) {
         if let Some(inner) = &self.inner {
-            current().reactor.forget(&self.source, inner.as_fd());
+            if_any(|executor| executor.reactor.forget(&self.source, inner.as_fd()));
         }
     }
 

@@ -66,6 +66,14 @@ fn current() -> Rc<Executor> {
     CURRENT.with_borrow(Clone::clone).expect("inside of block_on")
 }
 
+/// The executor for what is dropped, which may be after its end.
+fn if_any(with: impl FnOnce(&Executor)) {
+    let executor = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+    if let Some(executor) = executor {
+        with(&executor);
+    }
+}
+
 impl Executor {
     fn add(&self, work: Work) -> u64 {
         let task = self.next.get();
@@ -142,7 +150,7 @@ pub struct Task(u64);
 impl Task {
     /// Ends it where it waits; everything that it holds is dropped.
     pub fn cancel(&self) {
-        current().cancel(self.0);
+        if_any(|executor| executor.cancel(self.0));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Waiting for a time, and for the first of two things.
 
-use super::{current, first_of};
+use super::{current, first_of, if_any};
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ struct Alarm {
 impl Alarm {
     fn clear(&mut self) {
         if let Some(number) = self.number.take() {
-            current().reactor.forget_time(self.time, number);
+            if_any(|executor| executor.reactor.forget_time(self.time, number));
         }
     }
 }
