@@ -8,8 +8,10 @@
 //! |---|---|
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
+//! | `dns` | the session's questions for names |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod dns;
 pub mod link;
 pub mod runtime;
