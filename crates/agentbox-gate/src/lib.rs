@@ -9,9 +9,11 @@
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
 //! | `dns` | the session's questions for names |
+//! | `names` | which address stands for which name |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod dns;
 pub mod link;
+pub mod names;
 pub mod runtime;
