@@ -9,6 +9,7 @@
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
 //! | `dns` | the session's questions for names |
+//! | `resolve` | asking for the addresses of names |
 //! | `names` | which address stands for which name |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,4 +17,5 @@
 pub mod dns;
 pub mod link;
 pub mod names;
+pub mod resolve;
 pub mod runtime;
