@@ -5,8 +5,10 @@
 //!
 //! | file | responsible for |
 //! |---|---|
+//! | `frame` | messages on a stream |
 //! | `message` | reading a question |
 //! | `reply` | writing an answer |
 
+pub mod frame;
 pub mod message;
 pub mod reply;

@@ -9,7 +9,7 @@ pub(super) fn asked(name: &str, family: Family) -> Asked {
 }
 
 /// The name of a question, written with dots.
-pub(super) fn name_of(question: &[u8]) -> String {
+pub(crate) fn name_of(question: &[u8]) -> String {
     let (mut at, mut labels) = (12, Vec::new());
     while question[at] != 0 {
         let length = usize::from(question[at]);
@@ -20,17 +20,17 @@ pub(super) fn name_of(question: &[u8]) -> String {
 }
 
 /// Whether a question is for IPv6 addresses.
-pub(super) fn is_v6(question: &[u8]) -> bool {
+pub(crate) fn is_v6(question: &[u8]) -> bool {
     question[12..].windows(5).any(|bytes| bytes == [0, 0, 28, 0, 1])
 }
 
 /// An answer that grows.
 #[derive(Debug, Clone)]
-pub(super) struct Forged(pub(super) Vec<u8>);
+pub(crate) struct Forged(pub(crate) Vec<u8>);
 
 impl Forged {
     /// To that question, with that code and no records.
-    pub(super) fn to(question: &[u8], code: u8) -> Self {
+    pub(crate) fn to(question: &[u8], code: u8) -> Self {
         let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
         let mut bytes = question[..end].to_vec();
         (bytes[2], bytes[3]) = (0x81, 0x80 | code);
@@ -68,15 +68,15 @@ impl Forged {
     }
 
     /// A record of its own making.
-    pub(super) fn raw(self, owner: &str, rtype: u16, data: &[u8]) -> Self {
+    pub(crate) fn raw(self, owner: &str, rtype: u16, data: &[u8]) -> Self {
         self.record(7, owner, rtype, 60, |forged| forged.0.extend_from_slice(data))
     }
 
-    pub(super) fn alias(self, owner: &str, target: &str, ttl: u32) -> Self {
+    pub(crate) fn alias(self, owner: &str, target: &str, ttl: u32) -> Self {
         self.record(7, owner, 5, ttl, |forged| forged.name(target))
     }
 
-    pub(super) fn address(self, owner: &str, address: &str, ttl: u32) -> Self {
+    pub(crate) fn address(self, owner: &str, address: &str, ttl: u32) -> Self {
         match address.parse().unwrap() {
             IpAddr::V4(address) => {
                 self.record(7, owner, 1, ttl, |forged| forged.0.extend_from_slice(&address.octets()))
@@ -88,7 +88,7 @@ impl Forged {
     }
 
     /// An authority that says for how long there is nothing. Comes behind answers.
-    pub(super) fn authority(self, owner: &str, ttl: u32, minimum: u32) -> Self {
+    pub(crate) fn authority(self, owner: &str, ttl: u32, minimum: u32) -> Self {
         self.record(9, owner, 6, ttl, |forged| {
             forged.name("ns");
             forged.name("admin");
@@ -98,7 +98,7 @@ impl Forged {
     }
 
     /// A chain of aliases `a0.NAME`, `a1.NAME`, … from the name on, and an address at its end.
-    pub(super) fn chain(mut self, name: &str, length: usize, address: &str) -> Self {
+    pub(crate) fn chain(mut self, name: &str, length: usize, address: &str) -> Self {
         let link = |at: usize| if at == 0 { name.to_owned() } else { format!("a{at}.{name}") };
         for at in 0..length {
             self = self.alias(&link(at), &link(at + 1), 60);
