@@ -231,7 +231,8 @@ impl Conversation {
         {
             return Err(reason);
         }
-        self.made(self.host.tcp(self.network.fixed.gate_uid, SocketAddr::new(address.to_canonical(), port)))
+        let to = SocketAddr::new(address.to_canonical(), port);
+        self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
     }
 
     fn resolver(&self, which: u8, transport: Transport) -> Result<OwnedFd, Reason> {
@@ -239,7 +240,7 @@ impl Conversation {
         let uid = self.network.fixed.gate_uid;
         self.made(match transport {
             Transport::Udp => self.host.udp(uid, to),
-            Transport::Tcp => self.host.tcp(uid, to),
+            Transport::Tcp => self.host.tcp(uid, to, None),
         })
     }
 

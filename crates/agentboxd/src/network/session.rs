@@ -212,7 +212,7 @@ impl SessionNetwork {
         let mut changing = self.lock();
         // The newest word about a target counts.
         changing.rules.retain(|timed| {
-            timed.rule.target != rule.target || !timed.rule.origin.starts_with(super::live::ORIGIN)
+            timed.rule.target != rule.target || !super::live::is_live(&timed.rule)
         });
         changing.rules.push(Timed { rule, until });
         drop(changing);
