@@ -6,6 +6,7 @@
 //!
 //! | part | responsible for |
 //! |---|---|
+//! | `serve` | a gate from its start to its end |
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
 //! | `dns` | the session's questions for names |
@@ -19,3 +20,6 @@ pub mod link;
 pub mod names;
 pub mod resolve;
 pub mod runtime;
+mod serve;
+
+pub use serve::run;

@@ -77,7 +77,8 @@ fn path_answer(
     values: &[ValueRow],
     target: &str,
 ) -> WhyAnswer {
-    let granted = values.iter().find(|[key, value, _]| matches!(key.as_str(), "read" | "write") && value == target);
+    let granted =
+        values.iter().find(|[key, value, _]| matches!(key.as_str(), "read" | "write") && value == target);
     let is_hidden = access == agentbox_ipc::Access::Hidden;
     WhyAnswer {
         destination: what.to_owned(),
@@ -86,11 +87,7 @@ fn path_answer(
         reason: if is_hidden { "it does not exist inside".to_owned() } else { String::new() },
         rule: rule.to_owned(),
         origin: granted.map(|[_, _, origin]| origin.clone()).unwrap_or_default(),
-        remedy: if is_hidden {
-            "grant it in the profile: read or write".to_owned()
-        } else {
-            String::new()
-        },
+        remedy: if is_hidden { "grant it in the profile: read or write".to_owned() } else { String::new() },
         access: Some(access),
     }
 }

@@ -50,12 +50,13 @@ fn network(session: &Session) -> NetworkStatus {
     let Some(network) = session.network() else { return NetworkStatus { mode, ..NetworkStatus::default() } };
     let (whole, totals) = network.totals();
     let (gate_pid, gate_restarts) = network.gate();
-    let destinations = totals.into_iter().take(MAX_DESTINATIONS).map(|(destination, total)| DestinationTotal {
-        destination: crate::network::session::shown(&destination),
-        sent_bytes: total.sent,
-        received_bytes: total.received,
-        denied: total.denied,
-    });
+    let destinations =
+        totals.into_iter().take(MAX_DESTINATIONS).map(|(destination, total)| DestinationTotal {
+            destination: crate::network::session::shown(&destination),
+            sent_bytes: total.sent,
+            received_bytes: total.received,
+            denied: total.denied,
+        });
     NetworkStatus {
         mode,
         rules: u32::try_from(network.rules().rules.len()).unwrap_or(u32::MAX),

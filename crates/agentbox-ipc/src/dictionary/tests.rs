@@ -127,10 +127,7 @@ fn the_other_answers_survive() {
             gate_restarts: 1,
             sent_bytes: u64::MAX,
             received_bytes: 3,
-            destinations: vec![DestinationTotal {
-                destination: "a.org".into(),
-                ..Default::default()
-            }],
+            destinations: vec![DestinationTotal { destination: "a.org".into(), ..Default::default() }],
             published: vec![PublishedPort { host: 8080, inside: 3000 }],
         },
         workspace: "direct".into(),

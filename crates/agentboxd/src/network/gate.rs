@@ -192,7 +192,8 @@ impl Conversation {
             }
             Request::Failed { step, detail } => {
                 let what = format!("{step}: {detail}");
-                self.network.audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
+                self.network
+                    .audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
                 if let Some(ready) = self.ready.take() {
                     let _ = ready.send(Err(what));
                 }
@@ -268,7 +269,8 @@ impl Conversation {
         let bytes = answer.to_bytes();
         loop {
             let mut ready = connection.writable().await?;
-            match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd))) {
+            match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd)))
+            {
                 Ok(sent) => return Ok(sent?),
                 Err(_would_block) => {}
             }
@@ -300,5 +302,7 @@ fn receive(connection: &OwnedFd) -> io::Result<Option<Request>> {
     if whole > MAX_REQUEST_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Request::from_bytes(&bytes[..filled]).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Request::from_bytes(&bytes[..filled])
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -3,13 +3,13 @@
 
 use crate::descriptor::watch;
 use crate::supervisor::Supervisor;
+use agentbox_kernel::dial;
 use agentbox_kernel::firewall::{self, Flow, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;
-use agentbox_kernel::dial;
 use agentbox_plan::net::{Destination, Reason, Rules, canonical};
-use std::collections::{HashMap, VecDeque};
 use serde_json::json;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -138,7 +138,7 @@ impl HostNetwork {
     }
 
     fn grant(&self, uid: u32, to: SocketAddr, datagrams: bool) -> io::Result<()> {
-        let granted = lock(&self.grants).add(uid, to.ip(), to.port(), datagrams);
+        let granted = lock(&self.grants).add(uid, to, datagrams);
         granted.map_err(|error| io::Error::other(error.to_string()))
     }
 
@@ -168,7 +168,9 @@ impl HostNetwork {
     /// Takes back all that a gate was given.
     pub(crate) fn forget(&self, uid: u32) {
         let mine = lock(&self.flows).remove(&uid).unwrap_or_default();
-        mine.into_iter().for_each(|(_, flow)| drop(end(flow)));
+        for (_, flow) in mine {
+            end(flow);
+        }
     }
 }
 

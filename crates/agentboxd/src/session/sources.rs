@@ -9,6 +9,7 @@ use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, person};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
+use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Name inside the session's directory, for supervisors that come later.
@@ -27,10 +28,14 @@ pub(super) fn open(
     lease_first: u32,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     open_with(order, record, lease_first, &|wanted| {
-        if wanted.what == WantedKind::Denials {
+        let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
-            let directory = directory.ok_or_else(|| missing("a directory"))?;
-            return Ok(Denials::source(directory)?);
+            directory.ok_or_else(|| missing("a directory"))
+        };
+        match wanted.what {
+            WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
+            _ => {}
         }
         let parts: Vec<_> = wanted.path.split('/').collect();
         Ok(supervisor.directories.volume(&parts, order.person.uid, order.person.gid)?)
@@ -90,7 +95,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials => {
+            WantedKind::Denials | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -120,13 +125,20 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials => return None,
+        WantedKind::Volume | WantedKind::Denials | WantedKind::Made { .. } => return None,
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,
         agentbox_policy::Opener::Person => Opener::person(&order.person),
     };
     Some(source::Request { path: wanted.path.clone(), by, kind })
+}
+
+/// A file that the supervisor makes for a session, opened for it.
+fn made(directory: &OwnedFd, name: &str, content: &str) -> Result<OwnedFd, StepError> {
+    directory::write_atomic(directory, name, content.as_bytes(), 0o444, false)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(std::io::Error::from)?)
 }
 
 /// Names of the groups that files of the session can belong to; one without a name gets its number.

@@ -3,9 +3,9 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
-use super::network::Network;
 use super::{Live, Step};
 use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
@@ -153,9 +153,25 @@ impl Steps {
         }
     }
 
-    /// Takes over the network of a re-adopted session.
-    pub(crate) fn adopt_network(&mut self, network: Network) {
+    /// Takes over the network of a re-adopted session, whose namespace is that of its PID 1. The number comes
+    /// from a process that reads what agents write, so it counts only for one of the session's own.
+    pub(crate) fn adopt_network(&mut self, init_pid: u32) -> Result<(), String> {
+        let (Some(directory), Some(group)) = (&self.directory, &self.group) else { return Ok(()) };
+        if self.network.is_some() || self.order.is_some() {
+            return Ok(());
+        }
+        if !group.payload_pids().map_err(|error| error.to_string())?.contains(&init_pid) {
+            return Err(format!("process {init_pid} is not one of its own"));
+        }
+        let (supervisor, record) = (&self.supervisor, &self.record);
+        let Some(network) = Network::adopt(supervisor, record, directory, &group.supervise, init_pid)? else {
+            return Ok(());
+        };
+        if let Some(session) = supervisor.session(&record.id) {
+            session.set_network(Arc::clone(network.shared()));
+        }
         self.network = Some(network);
+        Ok(())
     }
 
     /// Goes on with the ledger of a re-adopted session.
