@@ -8,14 +8,16 @@
 //!
 //! What the listeners do, each on all that the facts name, over IPv4 and IPv6:
 //!
-//! * port 80: answers every HTTP/1.1 request with `200`, `Content-Length` and the token as the body; a
-//!   request with `Upgrade: websocket` with `101`, then as a plain one.
-//! * every other TCP port: waits for the first bytes, whatever they are, answers with the token, and goes
-//!   on to read and to record until the end of the stream. Nothing of TLS is spoken.
-//! * UDP: answers every datagram with the token. The same for UDP-Lite, SCTP and DCCP, where the kernel
-//!   has them.
-//! * port 53, UDP and TCP: answers every question of every type with `NOERROR`; A and AAAA of the names
-//!   below with their addresses, and of every other name with those of [`Network::refused`].
+//! * port 80: every empty line (CRLF CRLF) ends a request; nothing else of it is looked at. Each is answered
+//!   with `200`, `Content-Length` and the token as the body, once in the whole response; the connection stays.
+//!   Only one with `Upgrade: websocket` is answered with `101` and the token in a header.
+//! * every other TCP port: waits for the first bytes, whatever they are, answers with the token once, and
+//!   goes on to read and to record until the end of the stream. Nothing of TLS is spoken.
+//! * UDP, on the same addresses and ports: answers every datagram with the token. The same for UDP-Lite,
+//!   SCTP and DCCP on [`Site::port`], where the kernel has them.
+//! * port 53, UDP and TCP: answers every question of every type and class with `NOERROR`, TXT with the
+//!   token; A and AAAA of the names below with their addresses, and of every other name with those of
+//!   [`Network::refused`]. Messages are recorded as they came, since a mark can be anywhere in them.
 
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,7 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// Names this run: at most 24 lower-case letters and digits, and not the beginning of another run's.
+    /// Names this run: at most 16 lower-case letters and digits, and not the beginning of another run's.
     pub tag: String,
     /// What a process is told to ask for names. Inside it is the gate, outside a resolver of the lab.
     pub resolvers: Vec<IpAddr>,
@@ -106,7 +108,7 @@ pub struct Internal {
     pub tailnet: Vec<Endpoint>,
     /// Metadata services of clouds, port 80.
     pub metadata: Vec<Endpoint>,
-    /// Name of a metadata service; a rule does not allow it.
+    /// Name of a metadata service, with its internal addresses; a rule does not allow it.
     pub metadata_name: Option<Site>,
     /// The gateway of the person's network.
     pub gateway: Vec<Endpoint>,
@@ -138,13 +140,15 @@ pub struct Inside {
     pub knock_port: Option<u16>,
     /// What is sent there.
     pub knock_token: String,
+    /// Most connections that the session may have at once.
+    pub connections: Option<u32>,
     /// A network namespace that belongs to somebody else, by a path that opens it, such as
     /// `/run/netns/lan`.
     pub other_namespace: Option<String>,
 }
 
 /// What an attack writes into all that it sends: letters, digits and hyphens, so that it is also a label
-/// of a name. At most 63 bytes with a tag of 24.
+/// of a name. At most 36 bytes with a tag of 16, which fits into the options of an IPv4 packet.
 #[must_use]
 pub fn mark(tag: &str, attack: &str) -> String {
     format!("{tag}-{}", attack.replace('.', "-"))
