@@ -3,7 +3,8 @@
 use crate::attacks;
 use crate::errno::Errno;
 use crate::sys::{self, Ended};
-use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record};
+use crate::trial::{Trial, Tried};
+use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record, mark};
 use std::time::Duration;
 
 /// Longest that one attack may take. The longest walks every mount.
@@ -73,6 +74,8 @@ enum Run {
     Whole(fn(&Facts) -> Answer),
     /// A system call that does nothing where it is allowed.
     Reach(fn() -> Result<i64, Errno>),
+    /// Aims at listeners of a lab.
+    Network(fn(&Trial<'_>) -> Tried),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +113,16 @@ impl Attack {
         run: fn() -> Result<i64, Errno>,
     ) -> Self {
         Self::with(id, title, Run::Reach(run))
+    }
+
+    /// An attack that aims at listeners of a lab, of which it needs these.
+    pub(crate) const fn network(
+        id: &'static str,
+        title: &'static str,
+        needs: &'static [&'static str],
+        run: fn(&Trial<'_>) -> Tried,
+    ) -> Self {
+        Self::with(id, title, Run::Network(run)).needs(needs)
     }
 
     const fn with(id: &'static str, title: &'static str, run: Run) -> Self {
@@ -211,7 +224,20 @@ impl Attack {
         match self.run {
             Run::Whole(run) => run(facts),
             Run::Reach(run) => reached(run()),
+            Run::Network(run) => self.on_network(facts, run),
         }
+    }
+
+    fn on_network(&self, facts: &Facts, run: fn(&Trial<'_>) -> Tried) -> Answer {
+        let Some(network) = facts.network.as_ref().filter(|network| !network.tag.is_empty()) else {
+            return lacking("network with a tag");
+        };
+        let trial = Trial { network, mark: mark(&network.tag, self.id) };
+        let mut answer = run(&trial).unwrap_or_else(|before| before);
+        if self.judged == Judged::OnHost && answer.outcome != Outcome::NotApplicable {
+            answer.left.push(trial.mark);
+        }
+        answer
     }
 }
 
@@ -247,7 +273,31 @@ mod tests {
                 name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
                 "{name}"
             );
+            // With a tag of 16 bytes it is a label of a name.
+            assert!(attack.id.len() <= 46, "{}", attack.id);
             assert!(!attack.title.is_empty() && !attack.title.ends_with('.'), "{}", attack.id);
+        }
+    }
+
+    #[test]
+    fn an_attack_on_the_network_says_that_it_needs_one() {
+        for attack in all() {
+            let needs = attack.needs.iter().any(|need| need.starts_with(agentbox_probe::NEEDS_NETWORK));
+            assert_eq!(matches!(attack.run, Run::Network(_)), needs, "{}", attack.id);
+        }
+    }
+
+    #[test]
+    fn without_a_lab_an_attack_on_the_network_is_not_tried() {
+        for attack in all().filter(|attack| matches!(attack.run, Run::Network(_))) {
+            assert_eq!(attack.answer(&Facts::default()).outcome, Outcome::NotApplicable, "{}", attack.id);
+            // These aim at the machine itself, which is not for a test to change.
+            if attack.needs == ["network.tag"] {
+                continue;
+            }
+            let empty = serde_json::from_str(r#"{"network":{"tag":"a"}}"#).unwrap();
+            let answer = attack.answer(&empty);
+            assert_eq!(answer.outcome, Outcome::NotApplicable, "{}: {answer:?}", attack.id);
         }
     }
 

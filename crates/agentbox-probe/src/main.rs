@@ -10,7 +10,9 @@ mod errno;
 mod own_state;
 mod sys;
 mod tools;
+mod trial;
 mod victim;
+mod wire;
 
 use std::process::ExitCode;
 

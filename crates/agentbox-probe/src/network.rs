@@ -148,7 +148,7 @@ pub struct Inside {
 }
 
 /// What an attack writes into all that it sends: letters, digits and hyphens, so that it is also a label
-/// of a name. At most 36 bytes with a tag of 16, which fits into the options of an IPv4 packet.
+/// of a name.
 #[must_use]
 pub fn mark(tag: &str, attack: &str) -> String {
     format!("{tag}-{}", attack.replace('.', "-"))

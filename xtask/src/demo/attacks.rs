@@ -316,8 +316,8 @@ mod tests {
             );
             lines::<Listing>(&text).unwrap().remove(0)
         };
-        assert!(!is_harmless(&listing(r#""rig-only""#, r#""l2""#)));
-        assert!(is_harmless(&listing(r#"{"none-possible":"x"}"#, r#""l1""#)));
+        assert!(!may_be_tried(&listing(r#""rig-only""#, r#""l2""#)));
+        assert!(may_be_tried(&listing(r#"{"none-possible":"x"}"#, r#""l1""#)));
         assert!(is_promised(&listing(r#""root""#, r#""l2""#)));
         assert!(!is_promised(&listing(r#""person""#, r#"{"none":"a residual"}"#)));
     }
