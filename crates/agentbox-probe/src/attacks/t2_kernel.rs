@@ -75,22 +75,9 @@ pub(super) const TABLE: &[Attack] = &[
     })
     .root()
     .kernel("rules for routes"),
-    Attack::network("t2.add-device", "give the network another device", HOST, |_| {
-        Ok(change(
-            libc::NETLINK_ROUTE,
-            &Thing {
-                add: libc::RTM_NEWLINK,
-                remove: libc::RTM_DELLINK,
-                fixed: vec![0; 16],
-                attributes: vec![
-                    (libc::IFLA_IFNAME, b"ab-probe\0".to_vec()),
-                    (libc::IFLA_LINKINFO, nested(&[(1, b"dummy")])),
-                ],
-            },
-        ))
-    })
-    .root()
-    .kernel("devices that are made"),
+    Attack::network("t2.add-device", "give the network another device", HOST, |_| Ok(devices()))
+        .root()
+        .kernel("devices that are made"),
     Attack::network("t2.change-filter", "change the rules of the packet filter", HOST, |_| Ok(filter()))
         .root()
         .kernel("nf_tables"),
@@ -138,6 +125,20 @@ fn change(protocol: i32, thing: &Thing) -> Answer {
         Ok(())
     });
     judge(attempt)
+}
+
+/// A device of whatever kind the kernel has.
+fn devices() -> Answer {
+    let name = (libc::IFLA_IFNAME, b"ab-probe\0".to_vec());
+    any_of(["dummy", "veth", "bridge", "ifb"].map(|kind| {
+        let device = Thing {
+            add: libc::RTM_NEWLINK,
+            remove: libc::RTM_DELLINK,
+            fixed: vec![0; 16],
+            attributes: vec![name.clone(), (libc::IFLA_LINKINFO, nested(&[(1, kind.as_bytes())]))],
+        };
+        (kind.to_owned(), change(libc::NETLINK_ROUTE, &device))
+    }))
 }
 
 /// A table of nftables, by the number of its subsystem.
