@@ -48,9 +48,9 @@ pub struct Network {
     /// Addresses on the public side that answer an ICMP echo, and whose neighbourhood is recorded packet
     /// by packet, so that a mark is seen in whatever carries it.
     pub echo: Vec<IpAddr>,
-    /// A NAT64 prefix (/96) of the network, behind which IPv4 addresses answer.
+    /// A NAT64 prefix (/96) of the network, behind which the IPv4 address of `refused` answers with its token.
     pub nat64: Option<Ipv6Addr>,
-    /// Whether 6to4 addresses (2002::/16) of the IPv4 addresses answer.
+    /// Whether the 6to4 network (2002::/16) of the IPv4 address of `refused` answers with its token: hosts 0 and 1.
     pub six_to_four: bool,
     /// What is not public.
     pub internal: Internal,
