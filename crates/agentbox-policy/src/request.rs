@@ -1,6 +1,6 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{Layer, Network, State, System, Workspace};
+use crate::{HostRule, Layer, Network, Publish, State, System, Workspace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,15 @@ pub struct Request {
     /// In place of the posture's state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// Hosts that can be reached besides, within what the system allows a person to allow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<HostRule>,
+    /// Hosts that cannot be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<HostRule>,
+    /// Ports of the session to publish on the host's loopback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<Publish>,
     /// Name of a configured project; its path must hold the directory that was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,

@@ -81,7 +81,12 @@ impl Target {
     /// Whether a rule that allows is about this port.
     #[must_use]
     pub fn allows_port(&self, port: u16) -> bool {
-        self.port.map_or_else(|| DEFAULT_PORTS.contains(&port), |mine| mine == port)
+        self.allowed_ports().contains(&port)
+    }
+
+    /// The ports that a rule that allows is about.
+    pub(super) fn allowed_ports(&self) -> &[u16] {
+        self.port.as_ref().map_or(&DEFAULT_PORTS, std::slice::from_ref)
     }
 
     /// Whether a rule that denies is about this port.

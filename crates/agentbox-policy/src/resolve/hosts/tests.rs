@@ -1,0 +1,1 @@
+//! What is reached, and what is refused in whole messages.
