@@ -5,6 +5,7 @@ mod build;
 mod demo;
 mod elf;
 mod host;
+mod lab;
 mod program;
 mod setup;
 mod structure;

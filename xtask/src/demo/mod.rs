@@ -14,6 +14,7 @@ mod attacks;
 mod person;
 mod place;
 mod session;
+mod standin;
 mod victim;
 
 pub(crate) use person::Person;

@@ -1,0 +1,65 @@
+//! The Responses API: one answer as a stream of events, with a text or one call of a tool.
+
+use super::http::Reply;
+use super::task::{Done, Step, Task};
+use serde_json::{Value, json};
+
+/// Calls are named so; the step follows.
+const CALL: &str = "call_agentbox_";
+
+pub(super) fn responses(task: &Task, body: &Value) -> Reply {
+    let step = task.next(last(body).as_ref());
+    let item = item(task, step, &tools(body));
+    let response = |status: &str, output: Value| {
+        json!({
+            "id": "resp_agentbox", "object": "response", "created_at": 0, "status": status,
+            "model": body["model"], "output": output,
+            "usage": { "input_tokens": 1, "input_tokens_details": { "cached_tokens": 0 }, "output_tokens": 1,
+                "output_tokens_details": { "reasoning_tokens": 0 }, "total_tokens": 2 },
+        })
+    };
+    Reply::events(&[
+        json!({ "type": "response.created", "response": response("in_progress", json!([])) }),
+        json!({ "type": "response.output_item.added", "output_index": 0, "item": item }),
+        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
+        json!({ "type": "response.completed", "response": response("completed", json!([item])) }),
+    ])
+}
+
+/// Names of the tools that the client offers.
+fn tools(body: &Value) -> Vec<String> {
+    let tools = body["tools"].as_array().into_iter().flatten();
+    tools.filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect()
+}
+
+fn item(task: &Task, step: Step, tools: &[String]) -> Value {
+    let id = format!("{CALL}{}", step.name());
+    let shell = |line: &str| {
+        let (name, arguments) = if tools.iter().any(|name| name == "exec_command") {
+            ("exec_command", json!({ "cmd": line }))
+        } else if tools.iter().any(|name| name == "shell_command") {
+            ("shell_command", json!({ "command": line }))
+        } else {
+            ("shell", json!({ "command": ["sh", "-c", line] }))
+        };
+        json!({ "type": "function_call", "id": format!("fc_{}", step.name()), "call_id": id,
+            "name": name, "arguments": arguments.to_string(), "status": "completed" })
+    };
+    let file = task.file.display();
+    match step {
+        Step::Read => shell(&format!("cat {file}")),
+        Step::Edit { wrong, right } => shell(&format!("sed -i 's/{wrong}/{right}/' {file}")),
+        Step::Test => shell(&task.test),
+        Step::Say(text) => json!({ "type": "message", "id": "msg_agentbox", "role": "assistant",
+            "status": "completed", "content": [{ "type": "output_text", "text": text, "annotations": [] }] }),
+    }
+}
+
+/// The newest result of a call.
+fn last(body: &Value) -> Option<Done> {
+    body["input"].as_array()?.iter().rev().find_map(|item| {
+        let name = item["call_id"].as_str()?.strip_prefix(CALL)?.to_owned();
+        let output = item.get("output")?;
+        Some(Done { name, output: output.to_string() })
+    })
+}
