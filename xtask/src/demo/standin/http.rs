@@ -90,7 +90,11 @@ impl<S: Read + Write> Connection<S> {
 
     pub(super) fn reply(&mut self, reply: &Reply) -> std::io::Result<()> {
         let Reply { status, kind, pieces } = reply;
-        let reason = if *status == 200 { "OK" } else { "Not Found" };
+        let reason = match status {
+            200 => "OK",
+            426 => "Upgrade Required",
+            _ => "Not Found",
+        };
         let head = format!("HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\n");
         if let [only] = pieces.as_slice() {
             let body = if self.is_head { "" } else { only };

@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 /// Calls are named so; the step follows.
 const CALL: &str = "call_agentbox_";
 
+/// The step that an answer to this asks for.
+pub(super) fn step(task: &Task, body: &Value) -> Step {
+    task.next(last(body).as_ref())
+}
+
 pub(super) fn responses(task: &Task, body: &Value) -> Reply {
-    let step = task.next(last(body).as_ref());
-    let item = item(task, step, &tools(body));
+    let item = item(task, step(task, body), &tools(body));
     let response = |status: &str, output: Value| {
         json!({
             "id": "resp_agentbox", "object": "response", "created_at": 0, "status": status,
@@ -62,4 +66,36 @@ fn last(body: &Value) -> Option<Done> {
         let output = item.get("output")?;
         Some(Done { name, output: output.to_string() })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_result_decides() {
+        let task = Task::example();
+        let call = |name: &str| json!({ "type": "function_call", "call_id": format!("{CALL}{name}") });
+        let result = |name: &str, text: &str| {
+            json!({ "type": "function_call_output", "call_id": format!("{CALL}{name}"), "output": text })
+        };
+        let mut body = json!({ "input": [
+            { "type": "message", "role": "user" }, call("read"), result("read", "return a - b;"),
+        ]});
+        assert!(matches!(step(&task, &body), Step::Edit { .. }));
+        let input = body["input"].as_array_mut().unwrap();
+        input.extend([call("edit"), result("edit", ""), call("test"), result("test", "sum is 4")]);
+        assert_eq!(step(&task, &body), Step::Say("Repaired: the test passes."));
+    }
+
+    #[test]
+    fn the_tool_is_one_that_the_client_has() {
+        let name = |tools: &[&str]| {
+            let tools: Vec<String> = tools.iter().map(ToString::to_string).collect();
+            item(&Task::example(), Step::Test, &tools)["name"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(name(&["apply_patch", "exec_command"]), "exec_command");
+        assert_eq!(name(&["shell_command"]), "shell_command");
+        assert_eq!(name(&[]), "shell");
+    }
 }

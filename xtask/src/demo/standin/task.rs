@@ -8,7 +8,7 @@ const RIGHT: &str = "a + b";
 
 /// A program with a bug.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(in crate::demo) struct Task {
     /// The file with the bug.
     pub(crate) file: PathBuf,
     /// The command that tests it.
