@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let place = Place::make("bench", &programs)?;
     let person = Person::make("bench", &place)?;
     let sessions = Sessions::new(&place, &person);
-    sessions.configure()?;
+    sessions.configure(&[], "")?;
     let measured = measure(arguments, &place, &person, &sessions);
     let ended = sessions.end();
     let report = measured?;

@@ -24,7 +24,7 @@ pub(super) fn measure(
     // A supervisor of its own for the cold starts: the session that keeps the other one warm is not there.
     let cold_place = Place::make("cold", &place.program(""))?;
     let cold = Sessions::new(&cold_place, person);
-    cold.configure()?;
+    cold.configure(&[], "")?;
     let recording = Recording::make(place, sessions)?;
 
     let mut runners = Vec::new();

@@ -1,6 +1,7 @@
 //! Sessions of the throw-away person, started as an administrator would: through `agentboxctl`.
 
 use super::{Person, Place};
+use crate::lab::RESOLVER;
 use crate::program;
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
@@ -21,26 +22,46 @@ impl<'a> Sessions<'a> {
         Self { place, person }
     }
 
-    /// Writes the administrator's configuration: a profile that may read the probe and what is with it.
-    pub(crate) fn configure(&self) -> Result<()> {
-        self.place
-            .configure(&format!("[profile.demo]\nread = [{:?}]\n", self.place.shared().display().to_string()))
+    /// Writes the administrator's configuration: a profile that may read the probe and what is with it,
+    /// and reach these names, and what stands behind that.
+    pub(crate) fn configure(&self, allow: &[&str], more: &str) -> Result<()> {
+        let read = self.place.shared().display().to_string();
+        self.place.configure(&format!(
+            "resolvers = [\"{RESOLVER}\"]\n\n[profile.demo]\nread = [{read:?}]\nallow = {allow:?}\n\n{more}"
+        ))
     }
 
     /// `agentboxctl` in the person's environment, with the directories of the demonstration.
     pub(crate) fn agentboxctl(&self) -> Command {
-        let mut command = Command::new(self.place.program("agentboxctl"));
+        let mut command = self.person.on_machine(self.place.program("agentboxctl"));
         command.env_clear().envs(self.person.environment()).current_dir(&self.person.project);
         self.place.apply(&mut command);
         command.arg("--embedded").stdin(Stdio::null());
         command
     }
 
+    /// `agentboxctl` with these arguments; what it says.
+    pub(crate) fn capture(&self, arguments: &[&str]) -> Result<String> {
+        program::capture(self.agentboxctl().args(arguments))
+    }
+
     /// `agentboxctl start` of the project. The session belongs to the owner of the project.
     pub(crate) fn start(&self) -> Command {
+        self.start_as("demo")
+    }
+
+    /// The same with another profile.
+    pub(crate) fn start_as(&self, profile: &str) -> Command {
         let mut command = self.agentboxctl();
-        command.arg("start").arg(&self.person.project).args(["--profile", "demo"]);
+        command.arg("start").arg(&self.person.project).args(["--profile", profile]);
         command
+    }
+
+    /// Starts a session that stays, with these options; its id.
+    pub(crate) fn stay(&self, options: &[&str]) -> Result<String> {
+        let mut start = self.start();
+        start.args(options).args(["--quiet", "--detach", "--", "sleep", "infinity"]);
+        Ok(program::capture(&mut start)?.trim().to_owned())
     }
 
     /// Stops every session and waits until the supervisor has ended by itself.

@@ -21,7 +21,16 @@ impl Authority {
         let this = Self { directory: directory.to_owned() };
         let mut openssl = this.openssl();
         openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-        openssl.args(["-days", "2", "-subj", "/CN=Authority of the lab", "-keyout", "ca.key", "-out", "ca.pem"]);
+        openssl.args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=Authority of the lab",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+        ]);
         program::capture(&mut openssl)?;
         Ok(this)
     }

@@ -24,8 +24,7 @@ pub(crate) struct Zone {
 impl Zone {
     /// Adds a name: its first answer, its second one, …
     pub(crate) fn name(mut self, name: &str, answers: &[&[&str]]) -> Self {
-        let addresses =
-            |answer: &&[&str]| answer.iter().filter_map(|address| address.parse().ok()).collect();
+        let addresses = |answer: &&[&str]| answer.iter().filter_map(|address| address.parse().ok()).collect();
         self.names.insert(name.to_owned(), answers.iter().map(addresses).collect());
         self
     }

@@ -54,9 +54,7 @@ struct Content {
 impl Content {
     fn of(task: &Task, step: Step) -> Self {
         if let Some((name, input)) = tool(task, step) {
-            let block = |input: &Value| {
-                json!({ "type": "tool_use", "id": format!("{CALL}{}", step.name()), "name": name, "input": input })
-            };
+            let block = |input: &Value| json!({ "type": "tool_use", "id": format!("{CALL}{}", step.name()), "name": name, "input": input });
             let delta = |json| json!({ "type": "input_json_delta", "partial_json": json });
             let deltas = halves(&input.to_string()).map(delta);
             return Self { whole: block(&input), begin: block(&json!({})), deltas, stop: "tool_use" };
@@ -90,12 +88,14 @@ fn tool(task: &Task, step: Step) -> Option<(&'static str, Value)> {
 /// The newest result of a call.
 fn last(body: &Value) -> Option<Done> {
     let messages = body["messages"].as_array()?;
-    messages.iter().rev().flat_map(|message| message["content"].as_array().into_iter().flatten().rev()).find_map(
-        |block| {
+    messages
+        .iter()
+        .rev()
+        .flat_map(|message| message["content"].as_array().into_iter().flatten().rev())
+        .find_map(|block| {
             let name = block["tool_use_id"].as_str()?.strip_prefix(CALL)?.to_owned();
             Some(Done { name, output: block["content"].to_string() })
-        },
-    )
+        })
 }
 
 #[cfg(test)]
@@ -123,8 +123,7 @@ mod tests {
     #[test]
     fn the_pieces_of_a_call_make_its_input() {
         let content = Content::of(&Task::example(), Step::Read);
-        let text: String =
-            content.deltas.iter().filter_map(|delta| delta["partial_json"].as_str()).collect();
+        let text: String = content.deltas.iter().filter_map(|delta| delta["partial_json"].as_str()).collect();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "file_path": "/project/sum.c" }));
         assert_eq!((content.begin["input"].clone(), content.stop), (json!({}), "tool_use"));
     }

@@ -175,7 +175,10 @@ mod tests {
             POST /c HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nde\r\n1;x\r\nf\r\n0\r\n\r\n";
         let mut connection = Connection::new(Both(bytes, Vec::new()));
         let first = connection.request().unwrap().unwrap();
-        assert_eq!((first.path.as_str(), first.host.as_str(), first.body.as_slice()), ("/a", "h", &b"abc"[..]));
+        assert_eq!(
+            (first.path.as_str(), first.host.as_str(), first.body.as_slice()),
+            ("/a", "h", &b"abc"[..])
+        );
         assert_eq!(connection.request().unwrap().unwrap().method, "HEAD");
         connection.reply(&Reply::status(200, "word")).unwrap();
         assert!(said(&connection).ends_with("content-length: 4\r\n\r\n"));
@@ -185,7 +188,10 @@ mod tests {
 
     #[test]
     fn a_body_that_ends_early_is_an_error() {
-        for bytes in ["POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc", "P / H\r\ncontent-length: 99999999999\r\n\r\n"] {
+        for bytes in [
+            "POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc",
+            "P / H\r\ncontent-length: 99999999999\r\n\r\n",
+        ] {
             assert!(Connection::new(Both(bytes.as_bytes(), Vec::new())).request().is_err());
         }
     }

@@ -16,12 +16,12 @@ mod task;
 pub(super) use task::Task;
 
 use http::{Connection, Reply, Request};
-use task::Step;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use task::Step;
 
 /// Longest time that a connection is kept without a question: what is idle longer is closed, as a real
 /// service does.
@@ -138,6 +138,9 @@ mod tests {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, *b"HTTP/1.1 200 OK");
         assert_eq!(standin.asked(), ["GET a.example /"]);
-        assert_eq!((standin.connections_to(address.ip()), standin.connections_to([10, 0, 0, 1].into())), (1, 0));
+        assert_eq!(
+            (standin.connections_to(address.ip()), standin.connections_to([10, 0, 0, 1].into())),
+            (1, 0)
+        );
     }
 }

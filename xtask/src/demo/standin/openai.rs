@@ -76,9 +76,7 @@ mod tests {
     fn the_newest_result_decides() {
         let task = Task::example();
         let call = |name: &str| json!({ "type": "function_call", "call_id": format!("{CALL}{name}") });
-        let result = |name: &str, text: &str| {
-            json!({ "type": "function_call_output", "call_id": format!("{CALL}{name}"), "output": text })
-        };
+        let result = |name: &str, text: &str| json!({ "type": "function_call_output", "call_id": format!("{CALL}{name}"), "output": text });
         let mut body = json!({ "input": [
             { "type": "message", "role": "user" }, call("read"), result("read", "return a - b;"),
         ]});
