@@ -1,7 +1,9 @@
 //! Targets of rules as a project's own file may spell them, and the judgement over them.
 #![no_main]
 
-use agentbox_plan::net::{Destination, HostName, Mode, Pattern, Rule, Rules, Target, Verdict, internal_range};
+use agentbox_plan::net::{
+    Destination, HostName, Mode, Pattern, Rule, Rules, Target, Verdict, internal_range,
+};
 use libfuzzer_sys::fuzz_target;
 use std::net::IpAddr;
 
@@ -29,34 +31,34 @@ fuzz_target!(|text: &str| {
         rules.rules.push(Rule { verdict, target, internal: false, origin: String::new() });
     }
     let Some(wanted) = wanted else { return };
-    let denied = rules.rules.iter().any(|rule| rule.verdict == Verdict::Deny && rule.target.port.is_none());
-    for port in [1, 80, 443, u16::MAX] {
+    let open = Rules { mode: Mode::Public, ..rules.clone() };
+    let allows = rules.rules.iter().any(|rule| rule.verdict == Verdict::Allow);
+    let is_denied = rules.rules.iter().any(|rule| denies_everywhere(rule, &wanted));
+    let names_addresses =
+        rules.rules.iter().any(|rule| matches!(rule.target.pattern, Pattern::Network { .. }));
+    for port in [1, 22, 80, 443, u16::MAX] {
         let decision = rules.judge(&wanted, port);
-        if rules.rules.iter().all(|rule| rule.verdict == Verdict::Deny) {
-            assert!(!decision.is_allowed());
-        }
-        for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "fd00::1", "1.1.1.1"] {
+        assert!(allows || !decision.is_allowed());
+        // A wider mode never forbids what the narrow one allows, and a rule that denies holds in both.
+        assert!(!decision.is_allowed() || open.judge(&wanted, port).is_allowed());
+        assert!(!is_denied || !open.judge(&wanted, port).is_allowed());
+        for address in ADDRESSES {
             let Ok(address) = address.parse::<IpAddr>() else { continue };
             let at_address = rules.judge_address(&wanted, port, address);
             // The address can only take away.
             assert!(decision.is_allowed() || !at_address.is_allowed());
-            let names_addresses =
-                rules.rules.iter().any(|rule| matches!(rule.target.pattern, Pattern::Network { .. }));
-            if internal_range(address).is_some() && !names_addresses {
-                assert!(!at_address.is_allowed(), "{address}");
-            }
-        }
-        // A wider mode never forbids what the narrow one allows, and a deny holds in both.
-        let open = Rules { mode: Mode::Public, ..rules.clone() };
-        assert!(!decision.is_allowed() || open.judge(&wanted, port).is_allowed());
-        if denied && rules.rules.iter().any(|rule| is_about(rule, &wanted)) {
-            assert!(!open.judge(&wanted, port).is_allowed());
+            let is_granted = internal_range(address).is_none() || names_addresses;
+            assert!(is_granted || !at_address.is_allowed(), "{address}");
         }
     }
 });
 
+/// A public one, and internal ones in several spellings.
+const ADDRESSES: [&str; 6] =
+    ["1.1.1.1", "127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "fd00::1"];
+
 /// A rule that denies exactly this name at every port.
-fn is_about(rule: &Rule, wanted: &Destination) -> bool {
+fn denies_everywhere(rule: &Rule, wanted: &Destination) -> bool {
     let exactly = match (&rule.target.pattern, wanted) {
         (Pattern::Name { name }, Destination::Name { name: wanted }) => name == wanted,
         _ => false,
