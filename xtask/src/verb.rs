@@ -21,6 +21,9 @@ pub(crate) enum Verb {
     Demo(demo::Arguments),
     /// Measures, and writes docs/BENCHMARKS.md
     Bench(bench::Arguments),
+    /// The client of the benchmark, run by it inside and outside of sessions
+    #[command(hide = true)]
+    Measure(bench::network::client::Arguments),
 }
 
 impl Verb {
@@ -33,6 +36,7 @@ impl Verb {
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),
+            Self::Measure(arguments) => bench::network::client::run(&arguments),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Sessions of the throw-away person, started as an administrator would: through `agentboxctl`.
 
 use super::{Person, Place};
-use crate::lab::RESOLVER;
+use crate::lab::{RESOLVER, within};
 use crate::program;
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,19 @@ const END: Duration = Duration::from_secs(15);
 pub(crate) struct Sessions<'a> {
     place: &'a Place,
     person: &'a Person,
+    /// The network namespace of the supervisor, when it is not the person's.
+    space: Option<PathBuf>,
 }
 
 impl<'a> Sessions<'a> {
     pub(crate) fn new(place: &'a Place, person: &'a Person) -> Self {
-        Self { place, person }
+        Self { place, person, space: None }
+    }
+
+    /// The same with a supervisor in this network namespace.
+    pub(crate) fn inside(mut self, space: PathBuf) -> Self {
+        self.space = Some(space);
+        self
     }
 
     /// Writes the administrator's configuration: a profile that may read the probe and what is with it,
@@ -33,7 +42,11 @@ impl<'a> Sessions<'a> {
 
     /// `agentboxctl` in the person's environment, with the directories of the demonstration.
     pub(crate) fn agentboxctl(&self) -> Command {
-        let mut command = self.person.on_machine(self.place.program("agentboxctl"));
+        let program = self.place.program("agentboxctl");
+        let mut command = match &self.space {
+            Some(space) => within(space, program),
+            None => self.person.on_machine(program),
+        };
         command.env_clear().envs(self.person.environment()).current_dir(&self.person.project);
         self.place.apply(&mut command);
         command.arg("--embedded").stdin(Stdio::null());
