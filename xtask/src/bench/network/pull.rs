@@ -43,13 +43,15 @@ impl Pull {
 }
 
 pub(super) fn measure(sides: &Sides, place: &Place, person: &Person, rounds: usize) -> Result<Vec<Pull>> {
+    let script = place.shared().join("pull.sh");
+    std::fs::write(&script, SCRIPT)?;
     let peer = peer(place, person);
     let mut pulls = Vec::new();
     for streams in STREAMS {
         let address = ADDRESS.to_string();
         let arguments = |host: &str| {
             let (url, bytes) = (format!("http://{host}/"), (BYTES / streams).to_string());
-            ["-c".to_owned(), SCRIPT.to_owned(), "bash".to_owned(), url, bytes, streams.to_string()]
+            [script.display().to_string(), url, bytes, streams.to_string()]
         };
         let direct = || sides.command(false, "bash").args(arguments(&address)).output();
         let gate = || sides.command(true, "bash").args(arguments(NAME)).output();
@@ -72,7 +74,7 @@ pub(super) fn measure(sides: &Sides, place: &Place, person: &Person, rounds: usi
                         }
                     },
                 };
-                match took(output.context("cannot run a turn")?) {
+                match output.map_err(|error| error.to_string()).and_then(took) {
                     Ok(time) if round > 0 => times.push(time),
                     Ok(_) => {}
                     Err(why) => measured.times = Err(why),
