@@ -11,12 +11,14 @@
 //! | `error` | [`Error`] |
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
+//! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod dictionary;
 mod error;
+mod network;
 mod proxy;
 mod session;
 mod start;
@@ -24,6 +26,9 @@ mod supervisor;
 
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
+pub use network::{
+    Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
+};
 pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
 pub use start::{ExplainAnswer, StartAnswer, StartRequest};

@@ -49,6 +49,18 @@ pub trait Manager {
     /// Ends a session: SIGTERM, after `timeout_ms` SIGKILL. Returns when nothing of it is left.
     fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error>;
 
+    /// Lets a session reach `target` (a target or a group, as configuration writes it) for `for_ms`, and
+    /// with 0 until it ends. Answers an [`AllowAnswer`](crate::AllowAnswer).
+    fn allow(&self, id: &str, target: &str, for_ms: u64) -> Result<Dict, Error>;
+
+    /// Keeps a session from `target`, whatever allows it, and cuts its connections there. Answers an
+    /// [`AllowAnswer`](crate::AllowAnswer).
+    fn deny(&self, id: &str, target: &str) -> Result<Dict, Error>;
+
+    /// Which rule decides whether a session reaches `what`: HOST, HOST:PORT or an absolute path inside. A
+    /// [`WhyAnswer`](crate::WhyAnswer).
+    fn why(&self, id: &str, what: &str) -> Result<Dict, Error>;
+
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.
     fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;

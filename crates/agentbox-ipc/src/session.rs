@@ -1,5 +1,6 @@
 //! What `List`, `Status`, `Attach` and `Exec` take and answer.
 
+use crate::NetworkStatus;
 use serde::{Deserialize, Serialize};
 
 /// One effective value of a policy: key, value, origin.
@@ -46,6 +47,8 @@ pub struct SessionSummary {
     /// Its processes and threads, where the host counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks: Option<u64>,
+    /// How often its network refused something.
+    pub denied: u64,
     /// Whose session it is.
     pub owner_uid: u32,
 }
@@ -57,7 +60,7 @@ pub struct SessionStatus {
     /// What the list shows of it.
     pub summary: SessionSummary,
     /// Its network.
-    pub network: String,
+    pub network: NetworkStatus,
     /// How it sees the project.
     pub workspace: String,
     /// User id of its processes on the host.

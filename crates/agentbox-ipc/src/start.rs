@@ -1,6 +1,6 @@
 //! What `Start` and `Explain` take and answer.
 
-use crate::ValueRow;
+use crate::{PublishedPort, ValueRow};
 use agentbox_policy::{Layer, Request};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,12 @@ pub struct StartAnswer {
     pub profile: String,
     /// Its network.
     pub network: String,
+    /// How many rules of its network allow something.
+    pub allowed: u32,
+    /// How many of these grant an internal address or a port of the host's loopback.
+    pub internal: u32,
+    /// Its ports that appear on the host's loopback.
+    pub published: Vec<PublishedPort>,
     /// How it sees the project.
     pub workspace: String,
     /// How it is isolated.

@@ -4,7 +4,7 @@
 use crate::step::{InStep as _, StepError};
 use agentbox_plan::Sandbox;
 use landlock::{
-    ABI, Access as _, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use std::ffi::OsStr;
@@ -41,6 +41,20 @@ pub(crate) fn confine(sandbox: &Sandbox) -> Result<(), StepError> {
 /// As [`confine`].
 pub(crate) fn confine_console() -> Result<(), StepError> {
     enforce(reading_below("/proc")?)
+}
+
+/// Confines a gate: no file, no connection, no socket or process of others.
+///
+/// # Errors
+/// As [`confine`].
+pub(crate) fn confine_gate() -> Result<(), StepError> {
+    let rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create)
+        .map_err(|error| StepError::new(STEP, error))?;
+    enforce(rules)
 }
 
 /// Everything that Landlock knows refused, but reading and executing below `path`.

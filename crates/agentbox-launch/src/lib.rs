@@ -1,4 +1,4 @@
-//! First process of a session.
+//! First process of a session, and how its network gate confines itself.
 //!
 //! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
 //! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
@@ -13,12 +13,14 @@
 //! | `privileges` | ids, capabilities, limits |
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
+//! | `gate` | the way of a network gate to a process without rights |
 //! | `step` | errors with the name of the step |
 //! | `sys` | system calls; the only `unsafe` |
 
 mod child;
 mod confine;
 mod console;
+pub mod gate;
 mod idmap;
 mod init;
 mod landlock;

@@ -111,6 +111,12 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
 }
 
 fn read_plan(memfd: OwnedFd) -> Result<Plan, StepError> {
+    let bytes = read_sealed(memfd)?;
+    Plan::from_bytes(&bytes).map_err(|error| StepError::new("read the plan", error))
+}
+
+/// The content of a memfd that nobody can change any more.
+pub(crate) fn read_sealed(memfd: OwnedFd) -> Result<Vec<u8>, StepError> {
     const STEP: &str = "read the plan";
     let sealed = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     if sys::seals(memfd.as_fd()).step(STEP)? & sealed != sealed {
@@ -125,7 +131,7 @@ fn read_plan(memfd: OwnedFd) -> Result<Plan, StepError> {
             count => at += count,
         }
     }
-    Plan::from_bytes(&bytes).map_err(|error| StepError::new(STEP, error))
+    Ok(bytes)
 }
 
 /// The outer half reads what the agent writes, so it keeps nothing that would be worth taking over.

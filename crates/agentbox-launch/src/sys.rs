@@ -165,6 +165,12 @@ pub(crate) fn unshare_control_groups() -> io::Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()).map(drop)
 }
 
+/// Leaves all namespaces for new ones that the flags name (unshare(2)).
+pub(crate) fn unshare(flags: i32) -> io::Result<()> {
+    // SAFETY: an integer. Without CLONE_FILES and CLONE_VM nothing of memory or descriptors changes.
+    check(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
 /// Brings the loopback interface of the current network namespace up (netdevice(7)).
 pub(crate) fn loopback_up() -> io::Result<()> {
     // SAFETY: socket(2) takes integers; the descriptor is new and owned from here on.

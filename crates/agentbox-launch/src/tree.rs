@@ -94,6 +94,34 @@ fn detached_copy(source: &OwnedFd, recursive: bool) -> rustix::io::Result<OwnedF
     open_tree(source, "", flags)
 }
 
+/// Makes an empty, read-only directory the root of this process, in a mount namespace of its own.
+///
+/// # Errors
+/// The step that failed.
+pub(crate) fn enter_empty() -> Result<(), StepError> {
+    make_private()?;
+    let root = in_memory("mode=0555", 4096, 2, false)?;
+    move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step("attach the empty root")?;
+    sys::mount_setattr(root.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None)
+        .step("make the root read-only")?;
+    become_root(&root)
+}
+
+/// The namespace is a copy of the host's; nothing done in it may travel back.
+fn make_private() -> Result<(), StepError> {
+    let here = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open /")?;
+    sys::mount_setattr(here.as_fd(), true, 0, libc::MS_PRIVATE, None).step("make mounts private")
+}
+
+/// Makes an attached tree the root and drops the copy of the host's.
+fn become_root(root: &OwnedFd) -> Result<(), StepError> {
+    rustix::process::fchdir(root).step("enter the new root")?;
+    // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one.
+    rustix::process::pivot_root(".", ".").step("pivot_root")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
+    rustix::process::chdir("/").step("enter the new root")
+}
+
 /// The new root while it is being built.
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
@@ -110,10 +138,7 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// The first step that failed.
     pub(crate) fn enter(sandbox: &Sandbox, detached: Detached, agent: &'a Ids) -> Result<(), StepError> {
-        // The namespace is a copy of the host's; nothing done here may travel back.
-        let here = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open /")?;
-        sys::mount_setattr(here.as_fd(), true, 0, libc::MS_PRIVATE, None).step("make mounts private")?;
-
+        make_private()?;
         let mut steps = sandbox.mounts.iter().zip(detached).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
@@ -221,17 +246,12 @@ impl<'a> Tree<'a> {
         attach(&copy, &place).step_with(step)
     }
 
-    /// Makes the tree the root and drops the copy of the host's.
     fn finish(self) -> Result<(), StepError> {
         if self.root_is_made && in_force("root-readonly") {
             sys::mount_setattr(self.root.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None)
                 .step("make the root read-only")?;
         }
-        rustix::process::fchdir(&self.root).step("enter the new root")?;
-        // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one.
-        rustix::process::pivot_root(".", ".").step("pivot_root")?;
-        rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
-        rustix::process::chdir("/").step("enter the new root")
+        become_root(&self.root)
     }
 
     /// What is at `target` now. Links are followed inside the new root only.

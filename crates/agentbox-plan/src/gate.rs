@@ -164,6 +164,15 @@ wire_enum! {
             /// To what and how much.
             sent: Sent,
         },
+        /// It is confined and serves: the first message on each connection.
+        6 = Ready,
+        /// It could not confine itself and ends.
+        7 = Failed {
+            /// The step.
+            step: String,
+            /// What was refused or missing.
+            detail: String,
+        },
     }
 }
 

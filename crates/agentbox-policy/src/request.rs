@@ -26,6 +26,15 @@ pub struct Request {
     /// In place of the posture's state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// Also reachable: targets, or groups as `@NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Not reachable: targets, or groups as `@NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+    /// Ports inside that appear on the host's loopback: `PORT` or `HOST_PORT:PORT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<String>,
     /// Name of a configured project; its path must hold the directory that was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,

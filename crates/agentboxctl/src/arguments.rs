@@ -43,6 +43,12 @@ pub enum Command {
     Stop(Stop),
     /// Show everything about a session, or about the supervisor
     Status(Status),
+    /// Let a session that runs reach a host
+    Allow(Allow),
+    /// Keep a session that runs from a host, and cut its connections there
+    Deny(Deny),
+    /// Show which rule decides about a host or a path, and what would change it
+    Why(Why),
     /// Show the audit trail
     Log(Log),
     /// Show the policy and the plan that a start would use; starts nothing
@@ -78,6 +84,15 @@ pub struct Choice {
     /// What it reaches: host, public, allowlist or none
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<Network>,
+    /// Let it reach a host as well: NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP (can be repeated)
+    #[arg(long, value_name = "TARGET", value_parser = crate::targets::target)]
+    pub allow: Vec<String>,
+    /// Keep it from a host, whatever allows it (can be repeated)
+    #[arg(long, value_name = "TARGET", value_parser = crate::targets::target)]
+    pub deny: Vec<String>,
+    /// Show a port inside on the loopback of this machine: 3000, or 8080:3000 for another number here (can be repeated)
+    #[arg(long, value_name = "[HOST_PORT:]PORT", value_parser = crate::targets::published)]
+    pub publish: Vec<String>,
     /// How it can change the project: direct, overlay or readonly
     #[arg(long, value_name = "WORKSPACE")]
     pub workspace: Option<Workspace>,
@@ -170,6 +185,48 @@ pub struct Status {
     pub json: bool,
 }
 
+/// `allow`
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// The session
+    pub id: SessionId,
+    /// NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP; without a port, 80 and 443
+    #[arg(value_name = "TARGET", value_parser = crate::targets::target)]
+    pub target: String,
+    /// For how long: 90s, 10m, 2h [default: until the session ends]
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::targets::lasting)]
+    pub lasting: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `deny`
+#[derive(Debug, Args)]
+pub struct Deny {
+    /// The session
+    pub id: SessionId,
+    /// NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP; without a port, every port
+    #[arg(value_name = "TARGET", value_parser = crate::targets::target)]
+    pub target: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The session
+    pub id: SessionId,
+    /// HOST, HOST:PORT or an absolute path inside
+    #[arg(value_name = "HOST[:PORT]|PATH", value_parser = crate::targets::destination)]
+    pub what: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `log`
 #[derive(Debug, Args)]
 pub struct Log {
@@ -223,38 +280,4 @@ pub struct Doctor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn what_stands_behind_the_dashes_is_the_agents() {
-        let line = ["agentboxctl", "start", ".", "--posture", "L1", "--", "sh", "-c", "--detach"];
-        let Command::Start(start) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
-        assert_eq!(start.choice.command, ["sh", "-c", "--detach"]);
-        assert!(!start.detach);
-        assert_eq!(start.choice.posture.as_deref(), Some("L1"));
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for line in [
-            &["agentboxctl"][..],
-            &["agentboxctl", "start", "--network", "everything"],
-            &["agentboxctl", "start", "--json"],
-            &["agentboxctl", "attach", "../x"],
-            &["agentboxctl", "exec", "abc"],
-            &["agentboxctl", "stop"],
-            &["agentboxctl", "stop", "abc", "--all"],
-            &["agentboxctl", "stop", "abc", "--timeout", "soon"],
-            &["agentboxctl", "log", "abc", "--verify"],
-        ] {
-            assert!(Arguments::try_parse_from(line).is_err(), "{line:?}");
-        }
-    }
-}
+mod tests;

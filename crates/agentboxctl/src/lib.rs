@@ -16,7 +16,8 @@
 //! | `child` | output of a child process, with bounds |
 //! | `supervisor`, `embedded` | the connection; starting a supervisor where none runs |
 //! | `client`, `terminal` | streams and frames; raw mode |
-//! | `output` | tables, ages, sizes; the escaping of what agents and projects name |
+//! | `targets` | hosts, ports and times as they are written on the command line |
+//! | `output` | tables, ages, sizes, networks in words; the escaping of what agents and projects name |
 //! | `errors` | [`Failure`](errors::Failure), and the exit status it gives |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -34,6 +35,7 @@ mod output;
 mod own_files;
 mod project;
 mod supervisor;
+mod targets;
 mod terminal;
 
 use clap::Parser;

@@ -111,7 +111,10 @@ fn the_schema_is_json_that_knows_the_keys() {
 fn completions_are_scripts() {
     for shell in ["bash", "zsh", "fish"] {
         let script = agentboxctl(Path::new("/"), &["completions", shell]);
-        assert!(script.status.success() && text(&script.stdout).contains("agentboxctl"), "{shell}");
+        assert!(script.status.success(), "{shell}");
+        for word in ["agentboxctl", "allow", "deny", "why", "publish"] {
+            assert!(text(&script.stdout).contains(word), "{word} for {shell}");
+        }
     }
 }
 
@@ -124,6 +127,9 @@ fn failures_have_the_status_that_belongs_to_them() {
         (&["attach"], 125),
         (&["check", "/nonexistent.toml"], 1),
         (&["list", "--no-such-option"], 2),
+        (&["start", "--allow", "*.org"], 125),
+        (&["allow", "abc", "*.org"], 2),
+        (&["why", "abc", "https://a.org"], 2),
         (&["no-such-verb"], 2),
         (&["--help"], 0),
         (&["start", "--help"], 0),

@@ -97,6 +97,7 @@ fn summary(
         started_unix_s,
         memory_bytes,
         tasks: memory_bytes,
+        denied: started_unix_s,
         owner_uid,
     }
 }
@@ -105,10 +106,33 @@ fn summary(
 fn the_other_answers_survive() {
     let values = vec![["a".to_owned(), "b".to_owned(), String::new()]];
     survives(&StartAnswer { id: "a".into(), banner: vec!["x".into()], ..StartAnswer::default() });
+    survives(&StartAnswer {
+        allowed: 3,
+        internal: 1,
+        published: vec![PublishedPort { host: 1, inside: 65535 }],
+        ..StartAnswer::default()
+    });
+    survives(&AllowAnswer { target: "a.org:22".into(), rules: 15, cut: 2 });
+    survives(&WhyAnswer::default());
+    for access in [Access::Hidden, Access::ReadOnly, Access::Writable] {
+        survives(&WhyAnswer { access: Some(access), destination: "/a".into(), ..WhyAnswer::default() });
+    }
     survives(&ExplainAnswer { values: values.clone(), steps: vec![], hash: "h".into(), warnings: vec![] });
     survives(&SessionStatus {
         summary: summary("a".into(), None, "/p".into(), 1, None, 1000, SessionState::Running),
-        network: "none".into(),
+        network: NetworkStatus {
+            mode: "allowlist".into(),
+            rules: 14,
+            gate_pid: 9,
+            gate_restarts: 1,
+            sent_bytes: u64::MAX,
+            received_bytes: 3,
+            destinations: vec![DestinationTotal {
+                destination: "a.org".into(),
+                ..Default::default()
+            }],
+            published: vec![PublishedPort { host: 8080, inside: 3000 }],
+        },
         workspace: "direct".into(),
         uid: 1,
         gid: 1,

@@ -1,7 +1,7 @@
 //! Rules to BPF (seccomp(2), Documentation/userspace-api/seccomp_filter.rst).
 //!
 //! The program is a chain: for each system call that is ruled, one comparison of its number and, where
-//! the rule looks at arguments, a block behind it. Everything else is allowed. Linux 5.11 and later
+//! the rule looks at arguments, a block behind it, and at the end what holds for every other call. Linux 5.11 and later
 //! precompute which calls a filter always allows, so the length of the chain costs nothing there.
 //!
 //! Arguments are compared by their lower 32 bits wherever the kernel itself takes an `int`: it ignores
@@ -86,8 +86,8 @@ fn ret(verdict: Verdict) -> sock_filter {
     )
 }
 
-/// The whole program.
-pub(super) fn program(rules: &[Rule]) -> Vec<sock_filter> {
+/// The whole program. A call without a rule gets `otherwise`.
+pub(super) fn program(rules: &[Rule], otherwise: Verdict) -> Vec<sock_filter> {
     let unknown = ret(Verdict::Errno(libc::ENOSYS));
     let mut program = vec![
         // i386 by int 0x80 has other numbers: nothing of it is there.
@@ -108,7 +108,7 @@ pub(super) fn program(rules: &[Rule]) -> Vec<sock_filter> {
         program.push(statement(JA, block.len() as u32));
         program.extend(block);
     }
-    program.push(ret(Verdict::Allow));
+    program.push(ret(otherwise));
     program
 }
 
@@ -193,7 +193,7 @@ pub(super) mod tests {
             ],
             otherwise: Verdict::Allow,
         };
-        let program = program(&[rule]);
+        let program = program(&[rule], Verdict::Allow);
         let run = |first, second| run(&program, AUDIT_ARCH, 7, [first, second, 0, 0, 0, 0]);
         assert_eq!(run(1, 2), errno(1));
         assert_eq!(run(1, 4), errno(1));
@@ -203,7 +203,7 @@ pub(super) mod tests {
 
     #[test]
     fn other_architectures_and_unknown_numbers_are_not_there() {
-        let program = program(&[]);
+        let program = program(&[], Verdict::Allow);
         assert_eq!(run(&program, 0x4000_0003, 20, [0; 6]), errno(libc::ENOSYS));
         assert_eq!(run(&program, AUDIT_ARCH, X32_BIT | 1, [0; 6]), errno(libc::ENOSYS));
         assert_eq!(run(&program, AUDIT_ARCH, HIGHEST + 1, [0; 6]), errno(libc::ENOSYS));

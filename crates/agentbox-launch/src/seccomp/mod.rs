@@ -5,17 +5,20 @@
 //! those is a known way around a filter (docs/decisions/0004).
 
 mod assemble;
+mod gate;
 mod rules;
 
 use crate::step::{InStep, StepError};
 use crate::sys;
+use assemble::Verdict;
 
 /// Loads the filter of the agent and of PID 1.
 ///
 /// # Errors
 /// When the kernel refuses the program (no_new_privs missing, no seccomp).
 pub(crate) fn confine_session(unix_sockets: bool) -> Result<(), StepError> {
-    sys::load_filter(&assemble::program(&rules::session(unix_sockets))).step("system call filter")
+    sys::load_filter(&assemble::program(&rules::session(unix_sockets), Verdict::Allow))
+        .step("system call filter")
 }
 
 /// Loads the filter of the launcher's outer half, which also never starts a program or makes a socket.
@@ -23,5 +26,15 @@ pub(crate) fn confine_session(unix_sockets: bool) -> Result<(), StepError> {
 /// # Errors
 /// As [`confine_session`].
 pub(crate) fn confine_console() -> Result<(), StepError> {
-    sys::load_filter(&assemble::program(&rules::console())).step("system call filter of the console")
+    sys::load_filter(&assemble::program(&rules::console(), Verdict::Allow))
+        .step("system call filter of the console")
+}
+
+/// Loads the filter of a gate, which is a list of what it may do.
+///
+/// # Errors
+/// As [`confine_session`].
+pub(crate) fn confine_gate() -> Result<(), StepError> {
+    let filter = assemble::program(&gate::rules(), Verdict::Errno(libc::EPERM));
+    sys::load_filter(&filter).step("system call filter of the gate")
 }

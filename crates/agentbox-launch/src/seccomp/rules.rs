@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn verdict_of(rules: &[Rule], number: c_long, arguments: [u64; 6]) -> Result<(), i32> {
-        match run(&program(rules), ARCH, number as u32, arguments) {
+        match run(&program(rules, ALLOW), ARCH, number as u32, arguments) {
             libc::SECCOMP_RET_ALLOW => Ok(()),
             other => Err((other & libc::SECCOMP_RET_DATA) as i32),
         }

@@ -36,7 +36,8 @@ pub(super) fn state(state: SessionState) -> (&'static str, Tone) {
 }
 
 fn table(sessions: &[SessionSummary], now_unix_s: u64, owners: bool) -> String {
-    let mut heads = vec!["ID", "NAME", "PROJECT", "PROFILE", "POSTURE", "AGENT", "STATE", "AGE", "MEMORY"];
+    let mut heads =
+        vec!["ID", "NAME", "PROJECT", "PROFILE", "POSTURE", "AGENT", "STATE", "AGE", "MEMORY", "DENIED"];
     if owners {
         heads.push("OWNER");
     }
@@ -44,6 +45,7 @@ fn table(sessions: &[SessionSummary], now_unix_s: u64, owners: bool) -> String {
     for session in sessions {
         let age = units::age(now_unix_s.saturating_sub(session.started_unix_s));
         let memory = session.memory_bytes.map_or_else(|| "-".to_owned(), units::size);
+        let denied = session.denied.to_string();
         let owner = session.owner_uid.to_string();
         let (state, tone) = state(session.state);
         let mut cells = vec![
@@ -56,6 +58,7 @@ fn table(sessions: &[SessionSummary], now_unix_s: u64, owners: bool) -> String {
             (state, tone),
             (&age, Tone::Plain),
             (&memory, Tone::Plain),
+            (&denied, if session.denied == 0 { Tone::Plain } else { Tone::Warning }),
         ];
         if owners {
             cells.push((&owner, Tone::Plain));

@@ -1,5 +1,6 @@
-//! A file for each verb.
+//! A file for each verb; `allow` and `deny` share one.
 
+mod allow;
 mod attach;
 mod check;
 mod completions;
@@ -12,6 +13,7 @@ mod schema;
 mod start;
 mod status;
 mod stop;
+mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
 use crate::client::Ending;
@@ -32,6 +34,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Exec(exec) => exec::run(&exec, embedded),
         Command::Stop(stop) => stop::run(&stop, embedded),
         Command::Status(status) => status::run(&status, embedded),
+        Command::Allow(wanted) => allow::allow(&wanted, embedded),
+        Command::Deny(wanted) => allow::deny(&wanted, embedded),
+        Command::Why(why) => why::run(&why, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Check(check) => check::run(&check),
@@ -50,6 +55,9 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         network: choice.network,
         workspace: choice.workspace,
         state: choice.state,
+        allow: choice.allow.clone(),
+        deny: choice.deny.clone(),
+        publish: choice.publish.clone(),
         project,
         name,
         command: choice.command.clone(),

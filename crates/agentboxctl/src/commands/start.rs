@@ -6,6 +6,7 @@ use crate::arguments::{Choice, Start};
 use crate::client;
 use crate::errors::Failure;
 use crate::layers;
+use crate::output::network::{published, reach};
 use crate::output::{escape, note, print, print_json};
 use crate::own_files::Reading;
 use crate::project::Project;
@@ -134,7 +135,7 @@ fn announce(answer: &StartAnswer) {
     }
 }
 
-/// One line, and a second one when there is something to add.
+/// A line each for the session, its network and its published ports, and one when there is something to add.
 fn banner(answer: &StartAnswer) -> String {
     let profile = match answer.profile.as_str() {
         "" => "no profile".to_owned(),
@@ -142,9 +143,14 @@ fn banner(answer: &StartAnswer) -> String {
     };
     let StartAnswer { id, posture, network, workspace, isolation, identity, project, agent, .. } = answer;
     let line = format!(
-        "agentbox {id}: {agent} in {project} · {posture} ({isolation}, {identity} identity) · {profile} · network {network} · workspace {workspace}"
+        "agentbox {id}: {agent} in {project} · {posture} ({isolation}, {identity} identity) · {profile} · workspace {workspace}"
     );
     let mut text = escape::name(&line);
+    let network = reach(network, answer.allowed, answer.internal);
+    text.push_str(&format!("\n  network {}", escape::name(&network)));
+    for port in &answer.published {
+        text.push_str(&format!("\n  {}", published(port)));
+    }
     if !answer.banner.is_empty() {
         text.push_str("\n  ");
         text.push_str(&escape::message(&answer.banner.join("; ")).replace('\n', " "));
@@ -155,15 +161,27 @@ fn banner(answer: &StartAnswer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentbox_ipc::PublishedPort;
 
     #[test]
-    fn the_banner_is_at_most_two_lines_and_escaped() {
-        let mut answer =
-            StartAnswer { id: "abc".into(), project: "/p\n\x1b[2J".into(), ..StartAnswer::default() };
-        assert_eq!(banner(&answer).lines().count(), 1);
-        answer.banner = vec!["one\ntwo".into(), "three\u{202e}".into()];
+    fn the_banner_has_a_line_for_each_thing_and_is_escaped() {
+        let mut answer = StartAnswer {
+            id: "abc".into(),
+            project: "/p\n\x1b[2J".into(),
+            network: "allowlist".into(),
+            allowed: 14,
+            ..StartAnswer::default()
+        };
         let text = banner(&answer);
-        assert_eq!(text.lines().count(), 2, "{text}");
+        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["  network allowlist: 14 names"]);
+        answer.published = vec![PublishedPort { host: 8080, inside: 3000 }];
+        answer.banner = vec!["one\ntwo".into(), "three\u{202e}".into()];
+        answer.network = "none\n\x1b".into();
+        let text = banner(&answer);
+        assert_eq!(
+            text.lines().skip(1).collect::<Vec<_>>(),
+            ["  network none\\n\\x1b", "  http://127.0.0.1:8080 → 3000", "  one two; three\\u{202e}"]
+        );
         assert!(!text.contains(['\x1b', '\u{202e}']));
     }
 }

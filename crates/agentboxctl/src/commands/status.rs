@@ -3,10 +3,11 @@
 use super::list::state;
 use crate::arguments::Status;
 use crate::errors::Failure;
+use crate::output::network::{counted, published};
 use crate::output::table::{Columns, Tone};
 use crate::output::{print, print_json, units};
 use crate::supervisor::{Supervisor, understand};
-use agentbox_ipc::{Mode, SessionStatus, SupervisorStatus};
+use agentbox_ipc::{Mode, NetworkStatus, SessionStatus, SupervisorStatus};
 
 pub(super) fn run(status: &Status, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
@@ -60,7 +61,7 @@ fn of_session(status: &SessionStatus) -> String {
     columns.plain(["profile", profile]);
     columns.plain(["posture", &session.posture]);
     columns.plain(["agent", &session.agent]);
-    columns.plain(["network", &status.network]);
+    of_network(&status.network, session.denied, &mut columns);
     columns.plain(["workspace", &status.workspace]);
     columns.plain(["age", &age]);
     if let Some(bytes) = session.memory_bytes {
@@ -80,5 +81,54 @@ fn of_session(status: &SessionStatus) -> String {
     for difference in &status.posture_diff {
         columns.row([("differs", Tone::Bad), (difference.as_str(), Tone::Bad)]);
     }
-    format!("{}\n{}", columns.finish(), super::explain::values(&status.values))
+    let destinations = destinations(&status.network);
+    format!("{}\n{destinations}{}", columns.finish(), super::explain::values(&status.values))
+}
+
+fn of_network(network: &NetworkStatus, denied: u64, columns: &mut Columns) {
+    let gated = matches!(network.mode.as_str(), "public" | "allowlist");
+    if !gated {
+        columns.plain(["network", &network.mode]);
+        return;
+    }
+    let rules = counted(network.rules.into(), "rule", "rules");
+    columns.plain(["network", &format!("{}, {rules}", network.mode)]);
+    let restarts = match network.gate_restarts {
+        0 => String::new(),
+        number => format!(", restarted {}", counted(number.into(), "time", "times")),
+    };
+    // Without one nothing is reachable: that deserves to stand out, and so does one that was lost before.
+    let (gate, tone) = match (network.gate_pid, network.gate_restarts) {
+        (0, _) => (format!("none{restarts}"), Tone::Bad),
+        (pid, 0) => (format!("process {pid}"), Tone::Plain),
+        (pid, _) => (format!("process {pid}{restarts}"), Tone::Warning),
+    };
+    columns.row([("gate", Tone::Plain), (gate.as_str(), tone)]);
+    columns.plain(["sent", &units::size(network.sent_bytes)]);
+    columns.plain(["received", &units::size(network.received_bytes)]);
+    let tone = if denied == 0 { Tone::Plain } else { Tone::Warning };
+    columns.row([("denied", Tone::Plain), (counted(denied, "time", "times").as_str(), tone)]);
+    for port in &network.published {
+        columns.plain(["published", &published(port)]);
+    }
+}
+
+/// What went where; nothing when nothing did.
+fn destinations(network: &NetworkStatus) -> String {
+    if network.destinations.is_empty() {
+        return String::new();
+    }
+    let mut columns = Columns::new(&["DESTINATION", "SENT", "RECEIVED", "DENIED"]);
+    for total in &network.destinations {
+        let tone = if total.denied == 0 { Tone::Plain } else { Tone::Warning };
+        let denied = total.denied.to_string();
+        let [sent, received] = [total.sent_bytes, total.received_bytes].map(units::size);
+        columns.row([
+            (total.destination.as_str(), Tone::Plain),
+            (&sent, Tone::Plain),
+            (&received, Tone::Plain),
+            (&denied, tone),
+        ]);
+    }
+    format!("{}\n", columns.finish())
 }

@@ -34,6 +34,16 @@ pub(crate) fn age(seconds: u64) -> String {
     }
 }
 
+/// A time as [`parse_duration`] reads it, in the largest unit that divides it.
+pub(crate) fn span(ms: u64) -> String {
+    for (unit_ms, unit) in [(3_600_000, "h"), (60_000, "m"), (1000, "s")] {
+        if ms > 0 && ms.is_multiple_of(unit_ms) {
+            return format!("{}{unit}", ms / unit_ms);
+        }
+    }
+    format!("{ms}ms")
+}
+
 /// Bytes with a binary unit.
 pub(crate) fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -106,6 +116,14 @@ mod tests {
             (u64::MAX, "15.9 EiB"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_span_is_written_as_it_is_read() {
+        for text in ["1ms", "90s", "10m", "90m", "2h", "1500ms"] {
+            let time = parse_duration(text).unwrap();
+            assert_eq!(span(u64::try_from(time.as_millis()).unwrap()), text);
         }
     }
 

@@ -1,16 +1,19 @@
 //! `log`: the audit trail as a time line.
 
+mod words;
+
 use crate::arguments::Log;
 use crate::errors::{FAILURE, Failure};
 use crate::output::{escape, note, print, units};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::LogVerdict;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Map, Value};
-use std::thread;
-use std::time::Duration;
 
-/// How often a trail that is followed is looked at.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often a trail that is followed is looked at. A person sees an event at once, and the supervisor
+/// reads its trail twice a second.
+const INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
 
 pub(super) fn run(log: &Log, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
@@ -33,16 +36,28 @@ pub(super) fn run(log: &Log, embedded: bool) -> Result<u8, Failure> {
         }
         print(&text)?;
         // An answer holds only so many lines: ask on at once while there are more.
-        if after == before {
-            if !log.follow {
-                return Ok(0);
-            }
-            thread::sleep(INTERVAL);
+        if after == before && (!log.follow || reader_has_left()?) {
+            return Ok(0);
         }
     }
 }
 
-/// Time, session, event, and the rest as `key=value`.
+/// Waits for the next look. Whoever reads standard output may have seen enough meanwhile: without this, a
+/// trail without events would be followed for nobody.
+fn reader_has_left() -> Result<bool, Failure> {
+    let stdout = std::io::stdout();
+    // Asked for nothing, poll(2) reports only errors and hang-ups.
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    match poll(&mut watched, Some(&INTERVAL)) {
+        Ok(_) | Err(Errno::INTR) => Ok(!watched[0].revents().is_empty()),
+        Err(errno) => Err(Failure::system("cannot wait", errno)),
+    }
+}
+
+/// Members of every event, which are no news.
+const ENVELOPE: [&str; 6] = ["seq", "time_unix_ms", "session", "event", "prev", "hash"];
+
+/// Time, session, event, what it means where that is known, and the rest as `key=value`.
 fn shown(event: &Map<String, Value>, with_session: bool) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or("-");
     let time = event.get("time_unix_ms").and_then(Value::as_u64).map_or_else(|| "-".to_owned(), units::utc);
@@ -50,9 +65,15 @@ fn shown(event: &Map<String, Value>, with_session: bool) -> String {
     if with_session {
         line.push_str(&format!("  {:<8}", escape::name(text("session"))));
     }
-    line.push_str(&format!("  {:<12}", escape::name(text("event"))));
+    line.push_str(&format!("  {:<13}", escape::name(text("event"))));
+    let told = words::of(event);
+    let mut used: &[&str] = &[];
+    if let Some(told) = &told {
+        line.push_str(&format!(" {}", escape::name(&told.text)));
+        used = told.used;
+    }
     for (key, value) in event {
-        if ["seq", "time_unix_ms", "session", "event", "prev", "hash"].contains(&key.as_str()) {
+        if ENVELOPE.contains(&key.as_str()) || used.contains(&key.as_str()) {
             continue;
         }
         let value = match value {

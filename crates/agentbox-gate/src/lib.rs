@@ -1,0 +1,15 @@
+//! The gate of a session: what meets the untrusted bytes of its network.
+//!
+//! It answers questions for names, judges connections by the names in TLS and HTTP, and relays what is
+//! allowed. It has no network of its own, no files and no rights: sockets come from the supervisor, one for
+//! each connection, after the supervisor has judged as well.
+//!
+//! | part | responsible for |
+//! |---|---|
+//! | `runtime` | tasks, descriptors, times |
+//! | `link` | the conversation with the supervisor |
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod link;
+pub mod runtime;

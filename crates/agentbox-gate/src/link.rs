@@ -1,0 +1,398 @@
+//! The conversation with the supervisor: requests for sockets, decisions for the trail, new rules.
+//!
+//! The supervisor connects; when it goes away, what waits for an answer is refused, and so is every new
+//! request, until the next supervisor connects. Connections that are there go on.
+
+use crate::runtime::{Event, Fd, Task, spawn, timeout};
+use agentbox_plan::Wire as _;
+use agentbox_plan::gate::{Answer, MAX_ANSWER_BYTES, Request, Sent, Transport};
+use agentbox_plan::net::{Destination, HostName, Reason, Rules};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSliceMut};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A supervisor answers in microseconds; one that is stuck is as good as none.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Messages that wait for a supervisor that is slow to read. What comes on top of them is lost, and nothing
+/// is reached meanwhile: a request for a socket stands behind them.
+const QUEUE: usize = 16_384;
+
+type Place = Rc<Waiting>;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    answer: RefCell<Option<Result<OwnedFd, Reason>>>,
+    answered: Event,
+}
+
+impl Waiting {
+    fn answer(&self, answer: Result<OwnedFd, Reason>) {
+        self.answer.replace(Some(answer));
+        self.answered.notify();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    rules: RefCell<Rc<Rules>>,
+    changed: Event,
+    is_connected: Cell<bool>,
+    next: Cell<u32>,
+    waiting: RefCell<HashMap<u32, Place>>,
+    queue: RefCell<VecDeque<Vec<u8>>>,
+    queued: Event,
+}
+
+/// A handle to the conversation; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Link(Rc<Shared>);
+
+/// Forgets a request that nobody waits for any more.
+struct Asked<'a> {
+    link: &'a Link,
+    number: u32,
+    place: Place,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.link.0.waiting.borrow_mut().remove(&self.number);
+    }
+}
+
+impl Link {
+    /// Serves the supervisors that connect to `listener`, one after the other; the newest one counts.
+    ///
+    /// # Errors
+    /// When the listener cannot be watched.
+    pub fn serve(listener: OwnedFd, rules: Rules) -> io::Result<Self> {
+        let link = Self(Rc::new(Shared {
+            rules: RefCell::new(Rc::new(rules)),
+            changed: Event::new(),
+            is_connected: Cell::new(false),
+            next: Cell::new(0),
+            waiting: RefCell::default(),
+            queue: RefCell::default(),
+            queued: Event::new(),
+        }));
+        let (listener, own) = (Fd::new(listener)?, link.clone());
+        spawn(async move {
+            let mut before: Option<Task> = None;
+            loop {
+                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                let accepted =
+                    listener.read_with(|fd| Ok(rustix::net::accept_with(fd, flags)?)).await.and_then(Fd::new);
+                let Ok(connection) = accepted else { continue };
+                if let Some(before) = before.take() {
+                    before.cancel();
+                    own.disconnected();
+                }
+                let own = own.clone();
+                before = Some(spawn(async move { own.converse(Rc::new(connection)).await }));
+            }
+        });
+        Ok(link)
+    }
+
+    async fn converse(&self, connection: Rc<Fd<OwnedFd>>) {
+        self.0.queue.borrow_mut().push_front(Request::Ready.to_bytes());
+        self.0.is_connected.set(true);
+        let (own, writing) = (self.clone(), Rc::clone(&connection));
+        let writer = CancelOnDrop(spawn(async move {
+            // Without a reader the other task learns of the end.
+            let _ = own.write(&writing).await;
+        }));
+        let _ = self.read(&connection).await;
+        drop(writer);
+        self.disconnected();
+    }
+
+    fn disconnected(&self) {
+        self.0.is_connected.set(false);
+        // Decisions wait for the next supervisor; requests do not.
+        let waiting = std::mem::take(&mut *self.0.waiting.borrow_mut());
+        for place in waiting.into_values() {
+            place.answer(Err(Reason::SupervisorAway));
+        }
+    }
+
+    async fn write(&self, connection: &Fd<OwnedFd>) -> io::Result<()> {
+        loop {
+            let queued = self.0.queued.wait();
+            let message = self.0.queue.borrow().front().cloned();
+            let Some(message) = message else {
+                queued.await;
+                continue;
+            };
+            connection.write_with(|fd| Ok(rustix::net::send(fd, &message, SendFlags::NOSIGNAL)?)).await?;
+            self.0.queue.borrow_mut().pop_front();
+        }
+    }
+
+    async fn read(&self, connection: &Fd<OwnedFd>) -> io::Result<()> {
+        let mut bytes = vec![0; MAX_ANSWER_BYTES];
+        loop {
+            let (count, socket) = connection.read_with(|fd| receive(fd, &mut bytes)).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            let Ok(answer) = Answer::from_bytes(&bytes[..count]) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            self.answered(answer, socket);
+        }
+    }
+
+    fn answered(&self, answer: Answer, socket: Option<OwnedFd>) {
+        let (number, answer) = match answer {
+            Answer::Socket { number } => (number, socket.ok_or(Reason::SupervisorAway)),
+            Answer::Refused { number, reason } => (number, Err(reason)),
+            Answer::Rules { rules } => {
+                self.0.rules.replace(Rc::new(rules));
+                self.0.changed.notify();
+                return;
+            }
+        };
+        // Nobody waits any more: the socket is closed again.
+        let place = self.0.waiting.borrow_mut().remove(&number);
+        if let Some(place) = place {
+            place.answer(answer);
+        }
+    }
+
+    fn send(&self, request: &Request) {
+        let mut queue = self.0.queue.borrow_mut();
+        if queue.len() < QUEUE {
+            queue.push_back(request.to_bytes());
+            drop(queue);
+            self.0.queued.notify();
+        }
+    }
+
+    async fn ask(&self, request: impl FnOnce(u32) -> Request) -> Result<OwnedFd, Reason> {
+        if !self.0.is_connected.get() {
+            return Err(Reason::SupervisorAway);
+        }
+        if self.0.queue.borrow().len() >= QUEUE {
+            return Err(Reason::TooMany);
+        }
+        let number = self.0.next.get();
+        self.0.next.set(number.wrapping_add(1));
+        let place = Place::default();
+        self.0.waiting.borrow_mut().insert(number, Rc::clone(&place));
+        let asked = Asked { link: self, number, place };
+        let answered = asked.place.answered.wait();
+        self.send(&request(number));
+        match timeout(ANSWER_LIMIT, answered).await {
+            Ok(()) => asked.place.answer.take().unwrap_or(Err(Reason::SupervisorAway)),
+            Err(_elapsed) => Err(Reason::SupervisorAway),
+        }
+    }
+
+    /// A socket that is being connected to an address of a destination.
+    ///
+    /// # Errors
+    /// Why the supervisor refused.
+    pub async fn dial(
+        &self,
+        destination: Destination,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<OwnedFd, Reason> {
+        self.ask(|number| Request::Dial { number, destination, address, port }).await
+    }
+
+    /// A socket to an upstream resolver, for one question.
+    ///
+    /// # Errors
+    /// [`Reason::Unresolved`] when there are fewer resolvers; other reasons when there is no socket.
+    pub async fn resolver(&self, which: u8, transport: Transport) -> Result<OwnedFd, Reason> {
+        self.ask(|number| Request::Resolver { number, which, transport }).await
+    }
+
+    /// A socket that is being connected to a published port inside.
+    ///
+    /// # Errors
+    /// Why the supervisor refused.
+    pub async fn dial_inside(&self, port: u16) -> Result<OwnedFd, Reason> {
+        self.ask(|number| Request::DialInside { number, port }).await
+    }
+
+    /// Reports a decision for the audit trail.
+    pub fn decided(
+        &self,
+        destination: Destination,
+        port: u16,
+        reason: Option<Reason>,
+        rule: Option<u32>,
+        other: Option<HostName>,
+    ) {
+        self.send(&Request::Decided { destination, port, reason, rule, other });
+    }
+
+    /// Reports what was sent since the last report.
+    pub fn used(&self, sent: Sent) {
+        self.send(&Request::Used { sent });
+    }
+
+    /// The rules of now.
+    #[must_use]
+    pub fn rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.0.rules.borrow())
+    }
+
+    /// Waits for other rules.
+    pub fn rules_changed(&self) -> impl Future<Output = ()> + '_ {
+        self.0.changed.wait()
+    }
+}
+
+struct CancelOnDrop(Task);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn receive(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let received = rustix::net::recvmsg(fd, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut socket = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            socket = socket.or(descriptors.last());
+        }
+    }
+    Ok((received.bytes, socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{block_on, sleep};
+    use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SocketType, sendmsg};
+    use std::io::IoSlice;
+    use std::os::fd::AsFd;
+
+    const HOST: Destination = Destination::HostLoopback;
+
+    struct Supervisor {
+        directory: tempfile::TempDir,
+    }
+
+    impl Supervisor {
+        fn new() -> (Self, OwnedFd) {
+            let directory = tempfile::tempdir().unwrap();
+            let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+            rustix::net::bind(&listener, &Self::address(&directory)).unwrap();
+            rustix::net::listen(&listener, 9).unwrap();
+            (Self { directory }, listener)
+        }
+
+        fn address(directory: &tempfile::TempDir) -> rustix::net::SocketAddrUnix {
+            rustix::net::SocketAddrUnix::new(directory.path().join("gate")).unwrap()
+        }
+
+        fn connect(&self) -> Fd<OwnedFd> {
+            let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+            rustix::net::connect(&socket, &Self::address(&self.directory)).unwrap();
+            Fd::new(socket).unwrap()
+        }
+    }
+
+    async fn next(connection: &Fd<OwnedFd>) -> Request {
+        let mut bytes = [0; 2048];
+        let received =
+            connection.read_with(|fd| Ok(rustix::net::recv(fd, &mut bytes[..], RecvFlags::empty())?));
+        let (count, _) = received.await.unwrap();
+        Request::from_bytes(&bytes[..count]).unwrap()
+    }
+
+    fn give(connection: &Fd<OwnedFd>, answer: &Answer, socket: Option<&OwnedFd>) {
+        let fds = socket.map(|socket| [socket.as_fd()]);
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if let Some(fds) = &fds {
+            assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
+        }
+        let bytes = answer.to_bytes();
+        sendmsg(connection.get(), &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).unwrap();
+    }
+
+    #[test]
+    fn a_socket_comes_to_who_asked_for_it() {
+        block_on(async {
+            let (supervisor, listener) = Supervisor::new();
+            let link = Link::serve(listener, Rules::nothing()).unwrap();
+            assert!(matches!(link.dial_inside(1).await, Err(Reason::SupervisorAway)));
+            let connection = supervisor.connect();
+            assert_eq!(next(&connection).await, Request::Ready);
+            let results = Rc::new(RefCell::new(Vec::new()));
+            for port in [1, 2] {
+                let (link, results) = (link.clone(), Rc::clone(&results));
+                spawn(async move {
+                    let result = link.dial_inside(port).await.map(drop);
+                    results.borrow_mut().push((port, result));
+                });
+            }
+            assert_eq!(next(&connection).await, Request::DialInside { number: 0, port: 1 });
+            assert_eq!(next(&connection).await, Request::DialInside { number: 1, port: 2 });
+            let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+            give(&connection, &Answer::Socket { number: 1 }, Some(&one.into()));
+            give(&connection, &Answer::Socket { number: 77 }, None);
+            give(&connection, &Answer::Refused { number: 0, reason: Reason::Denied }, None);
+            sleep(Duration::from_millis(20)).await;
+            assert_eq!(*results.borrow(), [(2, Ok(())), (1, Err(Reason::Denied))]);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn without_a_supervisor_everything_is_refused_until_the_next_one_comes() {
+        block_on(async {
+            let (supervisor, listener) = Supervisor::new();
+            let link = Link::serve(listener, Rules::nothing()).unwrap();
+            let first = supervisor.connect();
+            assert_eq!(next(&first).await, Request::Ready);
+            let asked = link.clone();
+            let result = Rc::new(RefCell::new(None));
+            let place = Rc::clone(&result);
+            spawn(async move {
+                let answer = asked.dial_inside(1).await.map(drop);
+                place.replace(Some(answer));
+            });
+            next(&first).await;
+            drop(first);
+            sleep(Duration::from_millis(20)).await;
+            assert_eq!(result.take(), Some(Err(Reason::SupervisorAway)));
+            link.decided(HOST, 7, None, None, None);
+            let second = supervisor.connect();
+            assert_eq!(next(&second).await, Request::Ready);
+            // What was decided meanwhile is not lost.
+            assert!(matches!(next(&second).await, Request::Decided { port: 7, .. }));
+            give(
+                &second,
+                &Answer::Rules {
+                    rules: Rules { mode: agentbox_plan::net::Mode::Public, ..Rules::nothing() },
+                },
+                None,
+            );
+            link.rules_changed().await;
+            assert_eq!(link.rules().mode, agentbox_plan::net::Mode::Public);
+        })
+        .unwrap();
+    }
+}

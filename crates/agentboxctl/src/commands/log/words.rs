@@ -1,0 +1,217 @@
+//! Events of a session's network in words.
+//!
+//! An event that has not the form it should have is left to the list of its members, so nothing of the
+//! trail is hidden because it is odd.
+
+use crate::output::network::{counted, endpoint};
+use crate::output::units;
+use agentbox_plan::net::Reason;
+use serde_json::{Map, Value};
+
+/// An event in words. The text is not escaped yet.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The words.
+    pub(super) text: String,
+    /// Members that they hold, and those that a person does not miss.
+    pub(super) used: &'static [&'static str],
+}
+
+/// What an event means, where that is known.
+pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
+    let event = Event(event);
+    let (text, used): (String, &[&str]) = match event.text("event")?? {
+        "net-allowed" => (
+            format!("{}{}{}", event.endpoint()?, event.rule()?, event.times()?),
+            &["owner_uid", "destination", "port", "rule", "origin", "count"],
+        ),
+        "net-denied" => (
+            format!("{}: {}{}{}", event.endpoint()?, event.reason()?, event.rule()?, event.times()?),
+            &["owner_uid", "destination", "port", "reason", "rule", "origin", "other", "count"],
+        ),
+        "gate-lost" => {
+            (format!("the gate of its network ended: {}", event.text("exit")??), &["owner_uid", "exit"])
+        }
+        "gate-repaired" => {
+            let attempt = event.number("attempt")??;
+            (format!("it has a gate again, attempt {attempt}"), &["owner_uid", "attempt"])
+        }
+        "rule-added" => (
+            format!("{} {}{}{}", event.change()?, event.lasting()?, event.caller()?, event.cut()?),
+            &["owner_uid", "verdict", "target", "for_ms", "caller_uid", "cut"],
+        ),
+        "rule-removed" => (
+            format!("{}{}{}", event.change()?, event.caller()?, event.cut()?),
+            &["owner_uid", "verdict", "target", "for_ms", "caller_uid", "cut"],
+        ),
+        "budget-reached" => (event.budget()?, &["owner_uid", "destination", "limit_bytes"]),
+        "firewall-restored" => {
+            ("the firewall's table was gone and is in force again".to_owned(), &["owner_uid"])
+        }
+        _ => return None,
+    };
+    Some(Told { text, used })
+}
+
+/// An event whose members are looked at. Each look answers nothing when a member is not of its type.
+struct Event<'a>(&'a Map<String, Value>);
+
+impl Event<'_> {
+    /// A text that may be missing.
+    fn text(&self, key: &str) -> Option<Option<&str>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => value.as_str().map(Some),
+        }
+    }
+
+    /// A number that may be missing.
+    fn number(&self, key: &str) -> Option<Option<u64>> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => value.as_u64().map(Some),
+        }
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        let port = u16::try_from(self.number("port")?.unwrap_or(0)).ok()?;
+        Some(endpoint(self.text("destination")??, port))
+    }
+
+    /// Why, in words, and which name was named instead.
+    fn reason(&self) -> Option<String> {
+        let said = self.text("reason")??;
+        let known = Reason::ALL.iter().find(|reason| reason.as_str() == said);
+        let mut words = known.map_or_else(|| said.to_owned(), ToString::to_string);
+        if let Some(other) = self.text("other")? {
+            words.push_str(&format!(" ({other})"));
+        }
+        Some(words)
+    }
+
+    fn rule(&self) -> Option<String> {
+        Some(match (self.text("rule")?, self.text("origin")?) {
+            (Some(rule), Some(origin)) => format!("; rule {rule} from {origin}"),
+            (Some(rule), None) => format!("; rule {rule}"),
+            (None, Some(origin)) => format!("; from {origin}"),
+            (None, None) => String::new(),
+        })
+    }
+
+    fn times(&self) -> Option<String> {
+        Some(match self.number("count")?.unwrap_or(1) {
+            1 => String::new(),
+            count => format!("; {}", counted(count, "time", "times")),
+        })
+    }
+
+    fn change(&self) -> Option<String> {
+        Some(format!("{} {}", self.text("verdict")??, self.text("target")??))
+    }
+
+    fn lasting(&self) -> Option<String> {
+        Some(match self.number("for_ms")?.unwrap_or(0) {
+            0 => "until the session ends".to_owned(),
+            ms => format!("for {}", units::span(ms)),
+        })
+    }
+
+    fn caller(&self) -> Option<String> {
+        Some(self.number("caller_uid")?.map_or_else(String::new, |uid| format!("; by user id {uid}")))
+    }
+
+    fn cut(&self) -> Option<String> {
+        Some(match self.number("cut")?.unwrap_or(0) {
+            0 => String::new(),
+            cut => format!("; {} cut", counted(cut, "connection", "connections")),
+        })
+    }
+
+    fn budget(&self) -> Option<String> {
+        let limit = units::size(self.number("limit_bytes")??);
+        let to = self.text("destination")?.map_or_else(String::new, |name| format!(" to {name}"));
+        Some(format!("it has sent {limit}{to}, as much as it may"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(event: Value) -> Option<String> {
+        let Value::Object(event) = event else { panic!() };
+        of(&event).map(|told| told.text)
+    }
+
+    #[test]
+    fn every_event_of_the_network_is_a_sentence() {
+        for (event, words) in [
+            (
+                json!({"event": "net-denied", "destination": "evil.org", "port": 443, "reason": "not-listed",
+                    "rule": null, "origin": null, "other": null, "count": 3}),
+                "evil.org:443: no rule allows it; 3 times",
+            ),
+            (
+                json!({"event": "net-denied", "destination": "a.org", "port": 443, "reason": "name-mismatch",
+                    "rule": "a.org", "origin": "/etc/x.toml: profile.w.allow", "other": "b.org", "count": 1}),
+                "a.org:443: the name in TLS or HTTP is another one (b.org); rule a.org from /etc/x.toml: profile.w.allow",
+            ),
+            (
+                json!({"event": "net-denied", "destination": "2606::1", "port": 53, "reason": "of-tomorrow"}),
+                "[2606::1]:53: of-tomorrow",
+            ),
+            (
+                json!({"event": "net-denied", "destination": "a.b", "port": 0, "reason": "not-found"}),
+                "a.b: the name does not exist",
+            ),
+            (
+                json!({"event": "net-allowed", "destination": "host", "port": 5432, "rule": "host:5432",
+                    "origin": "preset x", "count": 2}),
+                "host:5432; rule host:5432 from preset x; 2 times",
+            ),
+            (json!({"event": "gate-lost", "exit": "signal 9"}), "the gate of its network ended: signal 9"),
+            (json!({"event": "gate-repaired", "attempt": 1}), "it has a gate again, attempt 1"),
+            (
+                json!({"event": "rule-added", "verdict": "allow", "target": "a.org:22", "for_ms": 600_000,
+                    "caller_uid": 1000, "cut": 0}),
+                "allow a.org:22 for 10m; by user id 1000",
+            ),
+            (
+                json!({"event": "rule-added", "verdict": "deny", "target": "a.org", "for_ms": null,
+                    "caller_uid": 0, "cut": 2}),
+                "deny a.org until the session ends; by user id 0; 2 connections cut",
+            ),
+            (
+                json!({"event": "rule-removed", "verdict": "allow", "target": "a.org", "for_ms": 1, "cut": 1}),
+                "allow a.org; 1 connection cut",
+            ),
+            (
+                json!({"event": "budget-reached", "destination": null, "limit_bytes": 1_u64 << 30}),
+                "it has sent 1.0 GiB, as much as it may",
+            ),
+            (
+                json!({"event": "budget-reached", "destination": "a.org", "limit_bytes": 1024}),
+                "it has sent 1.0 KiB to a.org, as much as it may",
+            ),
+            (json!({"event": "firewall-restored"}), "the firewall's table was gone and is in force again"),
+        ] {
+            assert_eq!(told(event).as_deref(), Some(words));
+        }
+    }
+
+    #[test]
+    fn what_has_another_form_is_left_to_its_members() {
+        for event in [
+            json!({"event": "net-denied", "destination": 7, "port": 443, "reason": "denied"}),
+            json!({"event": "net-denied", "destination": "a", "port": 70_000, "reason": "denied"}),
+            json!({"event": "net-denied", "destination": "a", "port": 1, "reason": "denied", "rule": {}}),
+            json!({"event": "rule-added", "verdict": "allow"}),
+            json!({"event": "gate-lost"}),
+            json!({"event": "of-tomorrow"}),
+            json!({}),
+        ] {
+            assert_eq!(told(event), None);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A supervisor that answers what it is told to answer.
+
+mod answers;
+mod console;
+
+use agentbox_ipc::{
+    AllowAnswer, Check, CheckState, Dict, Error, ExplainAnswer, LogVerdict, PATH, SOCKET_NAME, StartAnswer,
+    StartRequest, from_dict, to_dict,
+};
+pub(crate) use console::Console;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// What was asked of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    Start(Box<StartRequest>),
+    Stop(String, u64),
+    Allow(String, String, u64),
+    Deny(String, String),
+    Why(String, String),
+}
+
+type Play = Arc<dyn Fn(Console) + Send + Sync>;
+
+pub(crate) struct Fake {
+    directory: TempDir,
+    project: String,
+    said: Arc<Mutex<Vec<Said>>>,
+    trail: Arc<Mutex<Vec<String>>>,
+    /// How often the trail was asked for and had nothing new.
+    in_vain: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// Serves until the test ends. `play` is the console of every session.
+    pub(crate) fn new(play: impl Fn(Console) + Send + Sync + 'static) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join(SOCKET_NAME)).unwrap();
+        let project = directory.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let trail = Arc::new(Mutex::new(Vec::new()));
+        let in_vain = Arc::new(AtomicUsize::new(0));
+        let manager = Manager {
+            play: Arc::new(play),
+            said: Arc::clone(&said),
+            trail: Arc::clone(&trail),
+            in_vain: Arc::clone(&in_vain),
+        };
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(serve(listener, manager));
+        });
+        let fake = Self { directory, project: project.to_str().unwrap().to_owned(), said, trail, in_vain };
+        for _ in 0..3 {
+            fake.event(&format!(r#""event":"started","x":"{}\u001b{}""#, '\u{9b}', '\u{202e}'));
+        }
+        fake
+    }
+
+    pub(crate) fn in_vain(&self) -> usize {
+        self.in_vain.load(Ordering::SeqCst)
+    }
+
+    /// Adds a line with these members to the audit trail.
+    pub(crate) fn event(&self, members: &str) {
+        let mut trail = self.trail.lock().unwrap();
+        let seq = trail.len() + 1;
+        trail.push(format!(
+            r#"{{"seq":{seq},"time_unix_ms":0,"prev":"0","session":"abc","owner_uid":1000,{members}}}"#
+        ));
+    }
+
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
+    pub(crate) fn said(&self) -> Vec<Said> {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentboxctl"));
+        command
+            .args(arguments)
+            .env("RUNTIME_DIRECTORY", self.directory.path())
+            .env("CONFIGURATION_DIRECTORY", self.directory.path().join("etc"))
+            .env("LOGS_DIRECTORY", self.directory.path().join("log"))
+            .env("AB_MARK", "1");
+        command
+    }
+}
+
+async fn serve(listener: UnixListener, manager: Manager) {
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    let guid = zbus::Guid::generate();
+    let mut connections = Vec::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let built = zbus::connection::Builder::unix_stream(stream.into_std().unwrap())
+            .server(guid.clone())
+            .p2p()
+            .serve_at(PATH, manager.clone())
+            .build()
+            .await;
+        // A client that was refused before it asked anything just goes.
+        connections.extend(built.ok());
+    }
+}
+
+#[derive(Clone)]
+struct Manager {
+    play: Play,
+    said: Arc<Mutex<Vec<Said>>>,
+    trail: Arc<Mutex<Vec<String>>>,
+    in_vain: Arc<AtomicUsize>,
+}
+
+/// How the fake describes itself.
+pub(crate) fn introspection() -> String {
+    let mut xml = String::new();
+    let manager = Manager {
+        play: Arc::new(drop),
+        said: Arc::default(),
+        trail: Arc::default(),
+        in_vain: Arc::default(),
+    };
+    zbus::object_server::Interface::introspect_to_writer(&manager, &mut xml, 0);
+    xml
+}
+
+impl Manager {
+    fn say(&self, said: Said) {
+        self.said.lock().unwrap().push(said);
+    }
+
+    fn console(&self) -> zbus::OwnedFd {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let play = Arc::clone(&self.play);
+        std::thread::spawn(move || play(Console::new(ours)));
+        OwnedFd::from(theirs).into()
+    }
+}
+
+#[allow(unused_variables, reason = "the names of arguments are part of the interface")]
+#[zbus::interface(name = "org.agentbox1.Manager")]
+impl Manager {
+    #[zbus(out_args("answer", "console"))]
+    async fn start(&self, project: zbus::OwnedFd, request: Dict) -> Result<(Dict, zbus::OwnedFd), Error> {
+        let request: StartRequest = from_dict(request)?;
+        if request.options.profile.as_deref() == Some("refuse") {
+            return Err(Error::Refused(
+                "refused: \x1b[2J\nrule: /etc/agentbox/agentbox.toml: floor.network\ndo this".into(),
+            ));
+        }
+        self.say(Said::Start(Box::new(request)));
+        let answer = StartAnswer {
+            id: "abc".into(),
+            project: "/p".into(),
+            network: "public".into(),
+            published: answers::network().published,
+            ..StartAnswer::default()
+        };
+        Ok((to_dict(&answer)?, self.console()))
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn explain(&self, project: zbus::OwnedFd, request: Dict) -> Result<Dict, Error> {
+        let answer = ExplainAnswer {
+            values: vec![["project".into(), "/p\x1b[2J".into(), "file: \u{202e}key".into()]],
+            steps: vec!["bind \u{9b}x".into()],
+            hash: "0123".into(),
+            warnings: vec!["\x1b]0;x\x07".into()],
+        };
+        Ok(to_dict(&answer)?)
+    }
+
+    #[zbus(out_args("sessions"))]
+    async fn list(&self) -> Result<Vec<Dict>, Error> {
+        Ok(vec![to_dict(&answers::summary())?])
+    }
+
+    #[zbus(out_args("status"))]
+    async fn status(&self, id: &str) -> Result<Dict, Error> {
+        if id != "abc" {
+            return Err(Error::NotFound(format!("no session {id}")));
+        }
+        Ok(to_dict(&answers::status())?)
+    }
+
+    #[zbus(out_args("console"))]
+    async fn attach(&self, id: &str, client: Dict) -> Result<zbus::OwnedFd, Error> {
+        Ok(self.console())
+    }
+
+    #[zbus(out_args("console"))]
+    async fn exec(&self, id: &str, command: Vec<String>, client: Dict) -> Result<zbus::OwnedFd, Error> {
+        Ok(self.console())
+    }
+
+    async fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error> {
+        self.say(Said::Stop(id.to_owned(), timeout_ms));
+        Ok(())
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn allow(&self, id: &str, target: &str, for_ms: u64) -> Result<Dict, Error> {
+        if target == "above.org" {
+            return Err(Error::Refused(
+                "refused: above.org\nrule: /etc/agentbox/agentbox.toml: ceiling.allow\nask root".into(),
+            ));
+        }
+        self.say(Said::Allow(id.to_owned(), target.to_owned(), for_ms));
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 15, cut: 0 })?)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn deny(&self, id: &str, target: &str) -> Result<Dict, Error> {
+        self.say(Said::Deny(id.to_owned(), target.to_owned()));
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 16, cut: 2 })?)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn why(&self, id: &str, what: &str) -> Result<Dict, Error> {
+        self.say(Said::Why(id.to_owned(), what.to_owned()));
+        Ok(to_dict(&answers::why(id, what))?)
+    }
+
+    #[zbus(out_args("lines"))]
+    async fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
+        let trail = self.trail.lock().unwrap();
+        // An answer holds only so many lines.
+        let answer: Vec<_> = trail.iter().skip(usize::try_from(after).unwrap()).take(2).cloned().collect();
+        self.in_vain.fetch_add(usize::from(answer.is_empty()), Ordering::SeqCst);
+        Ok(answer)
+    }
+
+    #[zbus(out_args("verdict"))]
+    async fn verify_log(&self) -> Result<Dict, Error> {
+        Ok(to_dict(&LogVerdict { whole: false, lines: 3, last: 3, problems: vec!["line 2: \x1b".into()] })?)
+    }
+
+    #[zbus(out_args("checks"))]
+    async fn diagnose(&self) -> Result<Vec<Dict>, Error> {
+        let check = Check {
+            check: "kernel".into(),
+            state: CheckState::Missing,
+            found: "\x1b[31m".into(),
+            remedy: "\u{202e}".into(),
+        };
+        Ok(vec![to_dict(&check)?])
+    }
+
+    #[zbus(out_args("cleaned"))]
+    async fn repair(&self) -> Result<Vec<String>, Error> {
+        Ok(vec!["/run/\x1b".into()])
+    }
+}
