@@ -6,10 +6,20 @@
 //!
 //! | part | responsible for |
 //! |---|---|
+//! | `serve` | a gate from its start to its end |
 //! | `runtime` | tasks, descriptors, times |
 //! | `link` | the conversation with the supervisor |
+//! | `dns` | the session's questions for names |
+//! | `resolve` | asking for the addresses of names |
+//! | `names` | which address stands for which name |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod dns;
 pub mod link;
+pub mod names;
+pub mod resolve;
 pub mod runtime;
+mod serve;
+
+pub use serve::run;

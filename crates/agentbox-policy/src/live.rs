@@ -15,61 +15,25 @@ pub const LIVE_DENY: &str = "agentboxctl deny";
 /// Room for the words around the rules in an answer.
 const ANSWER_BYTES: usize = 16;
 
-/// Whether a denial was added to the session while it ran.
-fn is_live(rule: &Rule) -> bool {
-    rule.origin.strip_prefix(LIVE_DENY).is_some_and(|rest| rest.is_empty() || rest.starts_with(" @"))
+/// Whether a rule was added to the session while it ran.
+fn is_live(rule: &Rule, origin: &str) -> bool {
+    rule.origin.ends_with(origin)
 }
 
-/// The rules that a person adds with `agentboxctl allow`, held against the rules of the session as they
-/// are. Their origin is [`LIVE_ALLOW`], with the name of the group where there is one.
+/// The rules that a person adds with `agentboxctl allow`, for [`with_live`].
 ///
 /// # Errors
 /// [`PolicyError::Refused`] with the `FILE: KEY` of the ceiling that they are above, or of the denial that
-/// closes them. A denial that was added while the session ran closes nothing here: the newest word about a
-/// target counts, and the supervisor takes the other one back.
+/// closes them. A denial that the person added to the same session closes nothing here: it is taken back.
 pub fn ceiling_allow(system: &System, rules: &Rules, asked: &HostRule) -> Result<Vec<Rule>, PolicyError> {
-    let more = live(asked, Verdict::Allow, LIVE_ALLOW);
+    let more = asked.rules(Verdict::Allow, LIVE_ALLOW);
     for rule in &more {
         ceiling::check_rule(&system.source, rule)?;
         let denials = rules.rules.iter().filter(|other| other.verdict == Verdict::Deny);
-        check_denials(denials.filter(|other| !is_live(other)), rule)?;
+        let configured = denials.filter(|other| !is_live(other, LIVE_DENY));
+        check_denials(configured, rule)?;
     }
-    check_size(rules, &more)?;
     Ok(more)
-}
-
-/// The denials that a person adds with `agentboxctl deny`. Whoever may speak for the session may always
-/// add them: they only tighten.
-///
-/// # Errors
-/// [`PolicyError::Refused`] when the gate takes no more rules.
-pub fn live_deny(rules: &Rules, asked: &HostRule) -> Result<Vec<Rule>, PolicyError> {
-    let more = live(asked, Verdict::Deny, LIVE_DENY);
-    check_size(rules, &more)?;
-    Ok(more)
-}
-
-fn live(asked: &HostRule, verdict: Verdict, origin: &str) -> Vec<Rule> {
-    let origin = match asked {
-        HostRule::Target(_) => origin.to_owned(),
-        HostRule::Group(_) => format!("{origin} {asked}"),
-    };
-    let rule = |target| Rule { verdict, target, internal: false, origin: origin.clone() };
-    asked.targets().into_iter().map(rule).collect()
-}
-
-fn check_size(rules: &Rules, more: &[Rule]) -> Result<(), PolicyError> {
-    let mut all = rules.clone();
-    all.rules.extend_from_slice(more);
-    if all.to_bytes().len() + ANSWER_BYTES <= MAX_ANSWER_BYTES {
-        return Ok(());
-    }
-    let what = more.iter().map(|rule| rule.target.to_string()).collect::<Vec<_>>().join(", ");
-    Err(PolicyError::Refused {
-        what: format!("`{}`: the session has {} rules already", printable(&what), rules.rules.len()),
-        rule: format!("built-in: at most {MAX_ANSWER_BYTES} bytes of rules"),
-        remedy: "use a wildcard in place of many names".to_owned(),
-    })
 }
 
 /// Refuses a rule of which denials leave nothing.
@@ -86,6 +50,38 @@ pub(crate) fn check_denials<'a>(
         rule: denial.origin.clone(),
         remedy: "leave it out, or change the rule that denies it".to_owned(),
     })
+}
+
+/// The denials that a person adds with `agentboxctl deny`, for [`with_live`]. Always allowed: they only
+/// tighten.
+#[must_use]
+pub fn live_deny(asked: &HostRule) -> Vec<Rule> {
+    asked.rules(Verdict::Deny, LIVE_DENY)
+}
+
+/// The rules of a session with more of them. What a person said before about the same target, while the
+/// session ran, is replaced.
+///
+/// # Errors
+/// [`PolicyError::Refused`] when they are more than the gate takes.
+pub fn with_live(rules: &Rules, more: &[Rule]) -> Result<Rules, PolicyError> {
+    let mut rules = rules.clone();
+    for rule in more {
+        rules.rules.retain(|other| {
+            let live = is_live(other, LIVE_ALLOW) || is_live(other, LIVE_DENY);
+            !(live && other.target == rule.target)
+        });
+        rules.rules.push(rule.clone());
+    }
+    if rules.to_bytes().len() + ANSWER_BYTES > MAX_ANSWER_BYTES {
+        let what = more.iter().map(|rule| rule.target.to_string()).collect::<Vec<_>>().join(", ");
+        return Err(PolicyError::Refused {
+            what: format!("`{}`: the session has {} rules already", printable(&what), rules.rules.len()),
+            rule: format!("built-in: at most {MAX_ANSWER_BYTES} bytes of rules"),
+            remedy: "use a wildcard in place of many names".to_owned(),
+        });
+    }
+    Ok(rules)
 }
 
 #[cfg(test)]
@@ -107,12 +103,6 @@ mod tests {
         ceiling_allow(&system(SYSTEM), &rules(), &text.parse().unwrap()).map_err(|error| error.to_string())
     }
 
-    fn with(rules: &Rules, more: Vec<Rule>) -> Rules {
-        let mut rules = rules.clone();
-        rules.rules.extend(more);
-        rules
-    }
-
     fn reaches(rules: &Rules, name: &str) -> bool {
         rules.judge(&Destination::Name { name: name.parse().unwrap() }, 443).is_allowed()
     }
@@ -122,8 +112,9 @@ mod tests {
         for text in ["a.example.org", "a.example.org:443", "@npm", "registry.npmjs.org", "host:5432"] {
             let more = allow(text).unwrap();
             assert!(
-                more.iter().all(|rule| rule.verdict == Verdict::Allow && rule.origin.starts_with(LIVE_ALLOW))
+                more.iter().all(|rule| rule.verdict == Verdict::Allow && rule.origin.ends_with(LIVE_ALLOW))
             );
+            assert!(with_live(&rules(), &more).unwrap().rules.len() > rules().rules.len());
         }
         for (text, key) in [
             ("a.example.org:22", "allow"),
@@ -151,30 +142,33 @@ mod tests {
              rule: /etc/agentbox/agentbox.toml: profile.w.deny\nleave it out, or change the rule that denies it"
         );
         // A wildcard around it is no way in either.
-        let after = with(&rules(), allow("*.example.org").unwrap());
+        let after = with_live(&rules(), &allow("*.example.org").unwrap()).unwrap();
         assert!(!reaches(&after, "bad.example.org") && reaches(&after, "good.example.org"));
     }
 
     #[test]
-    fn a_person_takes_back_what_the_person_denied_and_nothing_else() {
-        for text in ["a.example.org", "@npm"] {
-            let entry: HostRule = text.parse().unwrap();
-            let denied = with(&rules(), live_deny(&rules(), &entry).unwrap());
-            assert!(ceiling_allow(&system(SYSTEM), &denied, &entry).is_ok(), "{text}");
-            // A file that is called like it is none.
-            let mut configured = denied.clone();
-            configured.rules.iter_mut().for_each(|rule| rule.origin = format!("{LIVE_DENY}: deny"));
-            assert!(ceiling_allow(&system(SYSTEM), &configured, &entry).is_err(), "{text}");
-        }
+    fn the_newest_word_about_a_target_counts() {
+        let entry: HostRule = "a.example.org".parse().unwrap();
+        let allowed = with_live(&rules(), &allow("a.example.org").unwrap()).unwrap();
+        assert!(reaches(&allowed, "a.example.org"));
+        let denied = with_live(&allowed, &live_deny(&entry)).unwrap();
+        assert!(!reaches(&denied, "a.example.org"));
+        let again = ceiling_allow(&system(SYSTEM), &denied, &entry).unwrap();
+        assert_eq!(with_live(&denied, &again).unwrap(), allowed);
     }
 
     #[test]
     fn rules_that_are_accepted_fit_into_an_answer() {
         let mut rules = Rules { mode: Mode::Allowlist, rules: Vec::new() };
         let refusal = (0..9999).find_map(|at| {
-            let entry = format!("{at}.{}.org", "a".repeat(60)).parse().unwrap();
-            let more = live_deny(&rules, &entry).map_err(|error| error.to_string());
-            more.map(|more| rules.rules.extend(more)).err()
+            let more = live_deny(&format!("{at}.{}.org", "a".repeat(60)).parse().unwrap());
+            match with_live(&rules, &more) {
+                Ok(more) => {
+                    rules = more;
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            }
         });
         assert!(refusal.unwrap().contains("rules already"));
         assert!(Answer::Rules { rules }.to_bytes().len() <= MAX_ANSWER_BYTES);

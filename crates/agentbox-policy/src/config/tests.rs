@@ -487,9 +487,9 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
         network: Some(Network::None),
         command: vec!["sh".into(), "-c".into(), "x".into()],
         allow_unconfined: true,
-        allow: vec!["a.org".into(), "@npm".into()],
-        deny: vec!["10.0.0.0/8".into()],
-        publish: vec!["8080:3000".into()],
+        allow: vec!["a.org".parse().unwrap(), "@npm".parse().unwrap()],
+        deny: vec!["10.0.0.0/8".parse().unwrap()],
+        publish: vec!["8080:3000".parse().unwrap()],
         ..Request::default()
     });
     let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"";

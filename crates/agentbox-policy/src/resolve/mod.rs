@@ -22,7 +22,7 @@ use crate::config::check;
 use crate::places::Base;
 use crate::policy::{Held, Sourced};
 use crate::system::{Source, check_references};
-use crate::text::{printable, suggestion};
+use crate::text::suggestion;
 use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
 
@@ -125,15 +125,6 @@ impl<'a> Sources<'a> {
 fn checked(layer: &crate::Layer, kind: LayerKind) -> Result<Source, PolicyError> {
     check::check(layer, kind)?;
     Ok(Source::of_layer(layer))
-}
-
-/// What was asked for as text, as what it has to be.
-fn asked<T: std::str::FromStr<Err = String>>(option: &str, texts: &[String]) -> Result<Vec<T>, PolicyError> {
-    let one = |text: &String| {
-        text.parse()
-            .map_err(|what: String| refused(format!("--{option} {}", printable(text)), COMMAND_LINE, what))
-    };
-    texts.iter().map(one).collect()
 }
 
 fn check_request(inputs: &Inputs<'_>) -> Result<(), PolicyError> {

@@ -132,7 +132,7 @@ prop_compose! {
             request.posture = asked.map(str::to_owned);
             request.allow_unconfined = true;
             request.network = network;
-            request.allow = asked_hosts.iter().map(|host| (*host).to_owned()).collect();
+            request.allow = asked_hosts.iter().map(|host| host.parse().unwrap()).collect();
         });
         for name in ["MY_TOKEN", "MY_NAME", "FOO", "MY_OTHER"] {
             world.environment.insert(name.into(), "1".into());
@@ -162,7 +162,7 @@ fn with_lists(allow: &[&str], deny: &[&str], more: Option<(usize, &str)>, public
     let world = if own { World::new().own(&text) } else { World::new().system(&text) };
     let world = world.file(&format!("deny = {:?}", at(2))).ask(|request| {
         request.network = Some(if public { Network::Public } else { Network::Allowlist });
-        request.deny = at(3).into_iter().map(str::to_owned).collect();
+        request.deny = at(3).into_iter().map(|host| host.parse().unwrap()).collect();
     });
     world.resolve().unwrap().network_rules().clone()
 }
@@ -258,7 +258,7 @@ proptest! {
         );
         let world = World::new().system(&ceiling).own(&own).ask(|request| {
             request.profile = Some("w".into());
-            request.allow = vec![asked.into()];
+            request.allow = vec![asked.parse().unwrap()];
         });
         let (Ok(policy), Some(_)) = (world.resolve(), &most) else { return Ok(()) };
         let mut rules = Rules::nothing();

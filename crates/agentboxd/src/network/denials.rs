@@ -30,7 +30,8 @@ impl Denials {
         let opened = rustix::fs::openat(&directory, FILE, flags, Mode::from_raw_mode(0o644));
         let file = opened.map_err(|errno| failed("open", errno))?;
         // Whatever mask this process has: the session reads it as another user.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).map_err(|errno| failed("make readable", errno))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
+            .map_err(|errno| failed("make readable", errno))?;
         Ok(Self { file: file.into() })
     }
 
@@ -64,7 +65,7 @@ impl Denials {
 }
 
 fn failed(doing: &'static str, errno: Errno) -> DirectoryError {
-    DirectoryError::io(doing, FILE, errno.into())
+    DirectoryError::io(doing, FILE, errno)
 }
 
 /// What a person does so that a destination can be reached.

@@ -192,7 +192,8 @@ impl Conversation {
             }
             Request::Failed { step, detail } => {
                 let what = format!("{step}: {detail}");
-                self.network.audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
+                self.network
+                    .audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
                 if let Some(ready) = self.ready.take() {
                     let _ = ready.send(Err(what));
                 }
@@ -231,7 +232,8 @@ impl Conversation {
         {
             return Err(reason);
         }
-        self.made(self.host.tcp(self.network.fixed.gate_uid, SocketAddr::new(address.to_canonical(), port)))
+        let to = SocketAddr::new(address.to_canonical(), port);
+        self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
     }
 
     fn resolver(&self, which: u8, transport: Transport) -> Result<OwnedFd, Reason> {
@@ -239,7 +241,7 @@ impl Conversation {
         let uid = self.network.fixed.gate_uid;
         self.made(match transport {
             Transport::Udp => self.host.udp(uid, to),
-            Transport::Tcp => self.host.tcp(uid, to),
+            Transport::Tcp => self.host.tcp(uid, to, None),
         })
     }
 
@@ -267,7 +269,8 @@ impl Conversation {
         let bytes = answer.to_bytes();
         loop {
             let mut ready = connection.writable().await?;
-            match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd))) {
+            match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd)))
+            {
                 Ok(sent) => return Ok(sent?),
                 Err(_would_block) => {}
             }
@@ -299,5 +302,7 @@ fn receive(connection: &OwnedFd) -> io::Result<Option<Request>> {
     if whole > MAX_REQUEST_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Request::from_bytes(&bytes[..filled]).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Request::from_bytes(&bytes[..filled])
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

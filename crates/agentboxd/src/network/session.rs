@@ -146,11 +146,7 @@ impl SessionNetwork {
     }
 
     /// Of a session that an earlier supervisor started; none when it has no gate.
-    pub(crate) fn read(
-        id: SessionId,
-        owner_uid: u32,
-        directory: impl AsFd,
-    ) -> Result<Option<Self>, String> {
+    pub(crate) fn read(id: SessionId, owner_uid: u32, directory: impl AsFd) -> Result<Option<Self>, String> {
         let bytes = directory::read_file(&directory, FILE, MAX_BYTES).map_err(|error| error.to_string())?;
         let Some(bytes) = bytes else { return Ok(None) };
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| format!("{FILE}: {error}"))?;
@@ -180,11 +176,8 @@ impl SessionNetwork {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }),
         });
-        let kept = Kept {
-            fixed: self.fixed.clone(),
-            public: changing.mode == Mode::Public,
-            rules: rules.collect(),
-        };
+        let kept =
+            Kept { fixed: self.fixed.clone(), public: changing.mode == Mode::Public, rules: rules.collect() };
         drop(changing);
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
         directory::write_atomic(directory, FILE, &bytes, 0o600, false)
@@ -211,9 +204,7 @@ impl SessionNetwork {
     pub(super) fn add(&self, rule: Rule, until: Option<SystemTime>) {
         let mut changing = self.lock();
         // The newest word about a target counts.
-        changing.rules.retain(|timed| {
-            timed.rule.target != rule.target || !timed.rule.origin.starts_with(super::live::ORIGIN)
-        });
+        changing.rules.retain(|timed| timed.rule.target != rule.target || !super::live::is_live(&timed.rule));
         changing.rules.push(Timed { rule, until });
         drop(changing);
         self.rules_changed.notify_one();
@@ -262,7 +253,7 @@ impl SessionNetwork {
     }
 
     /// A gate runs.
-    pub(super) fn gate_started(&self, pid: u32, is_restart: bool) -> u32 {
+    pub(crate) fn gate_started(&self, pid: u32, is_restart: bool) -> u32 {
         let mut changing = self.lock();
         changing.gate_pid = pid;
         changing.restarts += u32::from(is_restart);
@@ -391,7 +382,12 @@ mod tests {
             internal: true,
             origin: "agentbox.toml: allow".into(),
         };
-        SessionNetwork::new("abc".parse().unwrap(), 1000, fixed, Rules { mode: Mode::Public, rules: vec![rule] })
+        SessionNetwork::new(
+            "abc".parse().unwrap(),
+            1000,
+            fixed,
+            Rules { mode: Mode::Public, rules: vec![rule] },
+        )
     }
 
     #[test]
@@ -400,7 +396,12 @@ mod tests {
         let directory = std::fs::File::open(place.path()).unwrap();
         let network = network();
         let until = SystemTime::now() + std::time::Duration::from_secs(60);
-        let rule = Rule { verdict: Verdict::Deny, target: "b.org".parse().unwrap(), internal: false, origin: "x".into() };
+        let rule = Rule {
+            verdict: Verdict::Deny,
+            target: "b.org".parse().unwrap(),
+            internal: false,
+            origin: "x".into(),
+        };
         network.add(rule, Some(until));
         network.keep(&directory).unwrap();
         let read = SessionNetwork::read(network.id.clone(), 1000, &directory).unwrap().unwrap();
@@ -420,7 +421,12 @@ mod tests {
     #[test]
     fn a_rule_that_has_ended_holds_no_more() {
         let network = network();
-        let rule = Rule { verdict: Verdict::Allow, target: "b.org".parse().unwrap(), internal: false, origin: "x".into() };
+        let rule = Rule {
+            verdict: Verdict::Allow,
+            target: "b.org".parse().unwrap(),
+            internal: false,
+            origin: "x".into(),
+        };
         network.add(rule, Some(SystemTime::now()));
         assert_eq!(network.rules().rules.len(), 1);
         assert_eq!(network.expire().len(), 1);

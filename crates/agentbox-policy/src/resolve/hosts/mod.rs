@@ -6,7 +6,7 @@ mod publish;
 mod tests;
 
 use super::choice::Choice;
-use super::{COMMAND_LINE, Sources, asked, refused};
+use super::{COMMAND_LINE, Sources, refused};
 use crate::config::HostRule;
 use crate::policy::{Held, Sourced};
 use crate::preset::Preset;
@@ -49,7 +49,7 @@ struct Entry {
 
 pub(super) fn collect(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Result<Reach, PolicyError> {
     groups::load()?;
-    let mut entries = entries(context, warnings)?;
+    let mut entries = entries(context, warnings);
     let system = context.sources.system;
     for entry in entries.iter().filter(|entry| entry.whose != Whose::System) {
         for rule in entry.rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
@@ -113,7 +113,7 @@ fn entry(key: &'static str, rule: &HostRule, origin: &str, whose: Whose) -> Entr
 }
 
 /// Every entry of every list.
-fn entries(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Result<Vec<Entry>, PolicyError> {
+fn entries(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Vec<Entry> {
     let (choice, sources) = (context.choice, context.sources);
     let mut entries = of_preset(context, warnings);
     let whose = |source| if sources.is_person(source) { Whose::Person } else { Whose::System };
@@ -137,8 +137,8 @@ fn entries(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Result<Vec<
         add("deny", &other.table.deny, whose(other.source), &other.rule("deny"));
     }
     let request = context.inputs.request;
-    add("allow", &Some(asked("allow", &request.allow)?), Whose::Request, COMMAND_LINE);
-    add("deny", &Some(asked("deny", &request.deny)?), Whose::Request, COMMAND_LINE);
+    add("allow", &Some(request.allow.clone()), Whose::Request, COMMAND_LINE);
+    add("deny", &Some(request.deny.clone()), Whose::Request, COMMAND_LINE);
     if let Some(file) = sources.file {
         add("deny", &file.config.deny, Whose::System, &file.rule("deny"));
     }
@@ -147,7 +147,7 @@ fn entries(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Result<Vec<
             entry.rules.iter_mut().for_each(|rule| rule.internal = true);
         }
     }
-    Ok(entries)
+    entries
 }
 
 /// What the agent needs. Where a person chose the agent the ceiling holds for what comes with it.

@@ -1,6 +1,6 @@
 //! Which ports of a session are seen from the host's loopback.
 
-use super::super::{COMMAND_LINE, asked, refused};
+use super::super::{COMMAND_LINE, refused};
 use super::Context;
 use crate::config::Publish;
 use crate::text::printable;
@@ -22,8 +22,7 @@ pub(super) fn collect(context: &Context<'_, '_>) -> Result<Vec<(Publish, String)
         let list = own.table.publish.as_deref().unwrap_or_default();
         lists.push((list, sources.is_person(own.source), own.rule("publish")));
     }
-    let wanted = asked("publish", &context.inputs.request.publish)?;
-    lists.push((&wanted, true, COMMAND_LINE.to_owned()));
+    lists.push((&context.inputs.request.publish, true, COMMAND_LINE.to_owned()));
     let mut published: BTreeMap<u16, (Publish, String)> = BTreeMap::new();
     for (list, own, origin) in lists {
         for publish in list {

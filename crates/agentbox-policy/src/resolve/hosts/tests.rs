@@ -65,8 +65,8 @@ fn rows(policy: &Policy, keys: &[&str]) -> Vec<String> {
 #[test]
 fn every_rule_names_where_it_is_written() {
     let world = World::new().system(SYSTEM).ask(|request| {
-        request.allow = vec!["a.example.org".into()];
-        request.publish = vec!["3000".into()];
+        request.allow = vec!["a.example.org".parse().unwrap()];
+        request.publish = vec!["3000".parse().unwrap()];
     });
     let policy = world.file("deny = [\"evil.org\"]").resolve().unwrap();
     assert_eq!(
@@ -150,7 +150,8 @@ fn an_agent_reaches_its_own_service_and_not_where_it_reports() {
         }
     }
     // Where the network is public a denial closes it.
-    let policy = World::new().ask(|request| request.deny = vec!["@telemetry".into()]).resolve().unwrap();
+    let policy =
+        World::new().ask(|request| request.deny = vec!["@telemetry".parse().unwrap()]).resolve().unwrap();
     assert!(reaches(&policy, "example.org", 443) && !reaches(&policy, "statsig.anthropic.com", 443));
 }
 
@@ -199,7 +200,7 @@ fn a_ceiling_bounds_the_person_and_not_the_system() {
         );
     }
     assert_eq!(
-        own("").ask(|request| request.allow = vec!["github.com".into()]).refusal(),
+        own("").ask(|request| request.allow = vec!["github.com".parse().unwrap()]).refusal(),
         format!(
             "refused: a rule that allows `github.com` (command line)\nrule: {FILE}: ceiling.allow\n\
              remove it, or ask the administrator to add it there"
@@ -226,7 +227,7 @@ fn what_is_asked_for_is_had_or_refused() {
     let ask = |text: &str, network: Network, allow: &str| {
         plain(text).ask(|request| {
             request.network = Some(network);
-            request.allow = vec![allow.into()];
+            request.allow = vec![allow.parse().unwrap()];
         })
     };
     assert_eq!(
@@ -255,14 +256,10 @@ fn what_is_asked_for_is_had_or_refused() {
         "refused: network `none` cannot hold allow `a.b.org` (command line)\nrule: .agentbox.toml: network\n\
          leave it out, or use network `public` or `allowlist`"
     );
-    assert_eq!(
-        ask("", Network::Allowlist, "@nmp").refusal(),
-        "refused: --allow @nmp\nrule: command line\nthere is no group `@nmp` (did you mean `@npm`?)"
-    );
     let publish = |network: Network, ports: &[&str]| {
         plain("publish = [3000]").ask(|request| {
             request.network = Some(network);
-            request.publish = ports.iter().map(|port| (*port).to_owned()).collect();
+            request.publish = ports.iter().map(|port| port.parse().unwrap()).collect();
         })
     };
     assert_eq!(
@@ -281,11 +278,6 @@ fn what_is_asked_for_is_had_or_refused() {
         publish(Network::Allowlist, &["443:8443"]).refusal(),
         "refused: port 443 of the host, published (command line)\n\
          rule: built-in: ports of the host below 1024 are root's\npublish another one: 8443:8443"
-    );
-    assert!(
-        publish(Network::Allowlist, &["80"])
-            .refusal()
-            .starts_with("refused: --publish 80\nrule: command line\n")
     );
     let many: Vec<_> = (4000..4032).map(|port| port.to_string()).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
