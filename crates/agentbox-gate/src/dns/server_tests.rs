@@ -198,7 +198,6 @@ fn special_names_are_never_asked_for() {
             assert_eq!(test.step(name, rtype), Step::Answer(Outcome::Refused), "{name}");
         }
     }
-    }
     assert_eq!(test.sockets.get(), 0);
 }
 
