@@ -1,4 +1,8 @@
-//! The gate of a session's network.
+//! The gate of a session's network; see the library of this crate.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(agentbox_gate::run())
+}

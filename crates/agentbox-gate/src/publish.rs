@@ -2,12 +2,13 @@
 //! inside. Nothing is judged: the person asked for the port, and reaches what the session shows there.
 
 use crate::link::Link;
-use crate::relay::both::{Ended, Stopped, both, close};
+use crate::relay::both::{both, close};
 use crate::relay::pump::{Meter, pump};
 use crate::relay::socket::{self, Socket, connected, drop_with_reset, prepare, reset};
 use crate::relay::{Pipes, Places};
 use crate::runtime::{Fd, give_way, spawn, timeout};
 use agentbox_plan::net::Reason;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -16,14 +17,17 @@ use std::time::Duration;
 /// Time for a connection to a port inside: nothing but the loopback is between.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Has no limit. Bytes of published ports stay on this machine and are no upload.
-struct Unmetered;
+/// Has no limit: bytes of published ports stay on this machine and are no upload.
+#[derive(Default)]
+struct Counted(Cell<u64>);
 
-impl Meter for Unmetered {
+impl Meter for Counted {
     fn left(&self) -> Result<u64, Reason> {
         Ok(u64::MAX)
     }
-    fn count(&self, _bytes: u64) {}
+    fn count(&self, bytes: u64) {
+        self.0.set(self.0.get() + bytes);
+    }
 }
 
 /// Serves a listener on the host: its connections go to this port inside.
@@ -62,10 +66,15 @@ async fn connection(client: Socket, port: u16, link: &Link, pipes: &Pipes) {
     let Ok(Ok(server)) = timeout(DIAL_LIMIT, dial).await else { return reset(client) };
     prepare(&client);
     prepare(&server);
-    let up =
-        async { pump(&client, &server, pipes, u64::MAX, &Unmetered).await.map(drop).map_err(Stopped::from) };
-    let down =
-        async { pump(&server, &client, pipes, u64::MAX, &Unmetered).await.map(drop).map_err(Stopped::from) };
-    let ended: Ended = both(&client, &server, up, down).await;
+    let (sent, received) = (Counted::default(), Counted::default());
+    let up = async {
+        pump(&client, &server, pipes, u64::MAX, &sent).await?;
+        Ok(())
+    };
+    let down = async {
+        pump(&server, &client, pipes, u64::MAX, &received).await?;
+        Ok(())
+    };
+    let ended = both(&client, &server, up, down, || received.0.get()).await;
     close(client, server, &ended).await;
 }

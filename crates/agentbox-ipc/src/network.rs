@@ -69,8 +69,6 @@ pub struct PublishedPort {
 pub struct DestinationTotal {
     /// Name or address, as the session asked for it.
     pub destination: String,
-    /// How many ports of it were asked for.
-    pub ports: u32,
     /// Bytes from the session.
     pub sent_bytes: u64,
     /// Bytes to the session.
@@ -91,8 +89,6 @@ pub struct NetworkStatus {
     pub gate_pid: u32,
     /// How often a gate was lost and another one started.
     pub gate_restarts: u32,
-    /// Connections that are open.
-    pub connections: u32,
     /// Bytes from the session, all together.
     pub sent_bytes: u64,
     /// Bytes to the session, all together.

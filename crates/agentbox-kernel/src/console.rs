@@ -47,13 +47,18 @@ pub enum ConsoleError {
 /// # Errors
 /// [`ConsoleError`] when something else has the name, or the socket cannot be made.
 pub fn listen(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
-    let dir = session_dir.as_fd();
-    if open_socket(dir)?.is_some() {
+    listen_at(session_dir.as_fd(), NAME, SocketType::STREAM)
+}
+
+/// The same for a socket of another name and kind.
+pub(crate) fn listen_at(dir: BorrowedFd<'_>, name: &CStr, kind: SocketType) -> Result<OwnedFd, ConsoleError> {
+    let failed = |doing, dir, errno| failed(doing, dir, name, errno);
+    if open_socket(dir, name)?.is_some() {
         let flags = fs::AtFlags::empty();
-        fs::unlinkat(dir, NAME, flags).map_err(|errno| failed("replace", dir, errno))?;
+        fs::unlinkat(dir, name, flags).map_err(|errno| failed("replace", dir, errno))?;
     }
-    let socket = new_socket(dir)?;
-    let address = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), NAME.to_string_lossy());
+    let socket = new_socket(dir, name, kind)?;
+    let address = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), name.to_string_lossy());
     let address = SocketAddrUnix::new(address).map_err(|errno| failed("name", dir, errno))?;
     rustix::net::bind(&socket, &address).map_err(|errno| failed("make", dir, errno))?;
     rustix::net::listen(&socket, BACKLOG).map_err(|errno| failed("listen at", dir, errno))?;
@@ -65,9 +70,18 @@ pub fn listen(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
 /// # Errors
 /// [`ConsoleError`] when nobody listens, or what is there is not a socket of root's.
 pub fn connect(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
-    let dir = session_dir.as_fd();
-    let Some(there) = open_socket(dir)? else { return Err(failed("find", dir, Errno::NOENT)) };
-    let socket = new_socket(dir)?;
+    connect_at(session_dir.as_fd(), NAME, SocketType::STREAM)
+}
+
+/// The same for a socket of another name and kind.
+pub(crate) fn connect_at(
+    dir: BorrowedFd<'_>,
+    name: &CStr,
+    kind: SocketType,
+) -> Result<OwnedFd, ConsoleError> {
+    let failed = |doing, dir, errno| failed(doing, dir, name, errno);
+    let Some(there) = open_socket(dir, name)? else { return Err(failed("find", dir, Errno::NOENT)) };
+    let socket = new_socket(dir, name, kind)?;
     // What was opened and looked at is what is connected to.
     let address = format!("/proc/self/fd/{}", there.as_raw_fd());
     let address = SocketAddrUnix::new(address).map_err(|errno| failed("name", dir, errno))?;
@@ -75,16 +89,17 @@ pub fn connect(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
     Ok(socket)
 }
 
-fn new_socket(dir: BorrowedFd<'_>) -> Result<OwnedFd, ConsoleError> {
-    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-        .map_err(|errno| failed("make a socket for", dir, errno))
+fn new_socket(dir: BorrowedFd<'_>, name: &CStr, kind: SocketType) -> Result<OwnedFd, ConsoleError> {
+    rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+        .map_err(|errno| failed("make a socket for", dir, name, errno))
 }
 
 /// What has the socket's name, opened with `O_PATH` and found to be a socket of root's.
-fn open_socket(dir: BorrowedFd<'_>) -> Result<Option<OwnedFd>, ConsoleError> {
+fn open_socket(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, ConsoleError> {
+    let failed = |doing, dir, errno| failed(doing, dir, name, errno);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    let there = match fs::openat2(dir, NAME, flags, Mode::empty(), resolve) {
+    let there = match fs::openat2(dir, name, flags, Mode::empty(), resolve) {
         Ok(there) => there,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed("open", dir, errno)),
@@ -92,7 +107,7 @@ fn open_socket(dir: BorrowedFd<'_>) -> Result<Option<OwnedFd>, ConsoleError> {
     let stat = fs::fstat(&there).map_err(|errno| failed("examine", dir, errno))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket || stat.st_uid != 0 {
         return Err(ConsoleError::NotOurs {
-            path: walk::shown_in(dir, NAME.to_bytes()),
+            path: walk::shown_in(dir, name.to_bytes()),
             found: walk::type_name(stat.st_mode),
             owner: stat.st_uid,
         });
@@ -100,6 +115,6 @@ fn open_socket(dir: BorrowedFd<'_>) -> Result<Option<OwnedFd>, ConsoleError> {
     Ok(Some(there))
 }
 
-fn failed(doing: &'static str, dir: BorrowedFd<'_>, errno: Errno) -> ConsoleError {
-    ConsoleError::Io { doing, path: walk::shown_in(dir, NAME.to_bytes()), cause: errno.into() }
+fn failed(doing: &'static str, dir: BorrowedFd<'_>, name: &CStr, errno: Errno) -> ConsoleError {
+    ConsoleError::Io { doing, path: walk::shown_in(dir, name.to_bytes()), cause: errno.into() }
 }

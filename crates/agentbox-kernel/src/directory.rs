@@ -118,7 +118,9 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    pub(crate) fn io(doing: &'static str, path: impl Into<String>, cause: impl Into<io::Error>) -> Self {
+    /// A call that failed: what was tried and on what.
+    #[must_use]
+    pub fn io(doing: &'static str, path: impl Into<String>, cause: impl Into<io::Error>) -> Self {
         Self::Io { doing, path: path.into(), cause: cause.into() }
     }
 }

@@ -24,3 +24,19 @@ macro_rules! kill_point {
 macro_rules! kill_point {
     ($point:expr) => {{}};
 }
+
+/// Whether a step is in force. Always, but in a build for tests of the tests, where the environment can name
+/// steps to leave out, so that at least one test turns red for each.
+#[cfg(not(feature = "testing"))]
+#[must_use]
+pub fn in_force(_step: &str) -> bool {
+    true
+}
+
+/// Whether a step is in force, unless `AGENTBOX_TEST_SKIP` names it.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn in_force(step: &str) -> bool {
+    let skipped = std::env::var("AGENTBOX_TEST_SKIP").unwrap_or_default();
+    !skipped.split(',').any(|name| name == step)
+}

@@ -17,6 +17,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
 const NAME: &str = "agentbox-launch";
+/// Name of the process of a gate.
+const GATE: &str = "agentbox-gate";
 
 /// Why a launcher was not started or found.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +41,20 @@ pub enum LauncherError {
         sources: usize,
     },
     /// The program could not be executed.
-    #[error("cannot execute {NAME}: {cause}")]
+    #[error("cannot execute {name}: {cause}")]
     Exec {
+        /// Its name.
+        name: &'static str,
         /// What the kernel said.
         cause: io::Error,
     },
     /// The program is nowhere where it belongs.
     #[error(
-        "{NAME} is neither beside {directory:?} nor in {directory:?}/../libexec/agentbox; install it there"
+        "{name} is neither beside {directory:?} nor in {directory:?}/../libexec/agentbox; install it there"
     )]
     NoProgram {
+        /// Its name.
+        name: &'static str,
         /// Directory of this program.
         directory: String,
     },
@@ -149,8 +155,46 @@ impl Launcher {
 /// # Errors
 /// [`LauncherError`] when it cannot be started; no process is left then.
 pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
-    let count = descriptors::FIRST_SOURCE as usize + spawn.sources.len();
-    let too_many = || LauncherError::TooManySources { sources: spawn.sources.len() };
+    let null = null()?;
+    let plan = sealed(spawn.plan)?;
+    let network = spawn.network.as_ref().unwrap_or(&null);
+    let fixed = [&plan, &spawn.console, &spawn.release, &spawn.report, &spawn.payload, network];
+    debug_assert_eq!(fixed.len() + STREAMS, descriptors::FIRST_SOURCE as usize);
+    start(Program {
+        name: NAME,
+        program: spawn.program,
+        places: fixed.into_iter().chain(&spawn.sources).map(AsFd::as_fd).collect(),
+        group: spawn.supervise_group,
+        environment: &spawn.environment,
+    })
+}
+
+/// Standard input, output and error: `/dev/null`.
+const STREAMS: usize = 3;
+
+/// A program of ours and what it starts with.
+pub(crate) struct Program<'a> {
+    /// Its name, which is also its only argument.
+    pub(crate) name: &'static str,
+    /// The opened program.
+    pub(crate) program: &'a OwnedFd,
+    /// What becomes descriptor 3 and so on.
+    pub(crate) places: Vec<BorrowedFd<'a>>,
+    /// The group that it starts in.
+    pub(crate) group: &'a OwnedFd,
+    /// Its environment.
+    pub(crate) environment: &'a [CString],
+}
+
+/// `/dev/null`.
+pub(crate) fn null() -> Result<OwnedFd, LauncherError> {
+    fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed("open /dev/null"))
+}
+
+/// Starts a program of ours, with exactly the descriptors that are listed.
+pub(crate) fn start(program: Program<'_>) -> Result<Launcher, LauncherError> {
+    let count = STREAMS + program.places.len();
+    let too_many = || LauncherError::TooManySources { sources: program.places.len() };
     // The copies that the child puts in place have numbers behind all places, so that putting one in
     // place never overwrites another.
     let behind = i32::try_from(count).map_err(|_| too_many())?;
@@ -160,31 +204,24 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         Err(Errno::MFILE | Errno::INVAL) => Err(too_many()),
         Err(errno) => Err(failed("copy a descriptor")(errno)),
     };
-    let null = fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed("open /dev/null"))?;
-    let plan = sealed(spawn.plan)?;
-    let network = spawn.network.as_ref().unwrap_or(&null);
-    let fixed =
-        [&null, &null, &null, &plan, &spawn.console, &spawn.release, &spawn.report, &spawn.payload, network];
-    debug_assert_eq!(fixed.len(), descriptors::FIRST_SOURCE as usize);
-    let places =
-        fixed.into_iter().chain(&spawn.sources).map(|fd| high(fd.as_fd())).collect::<Result<Vec<_>, _>>()?;
+    let null = null()?;
+    let streams = [null.as_fd(); STREAMS].into_iter();
+    let places = streams.chain(program.places.iter().copied()).map(high).collect::<Result<Vec<_>, _>>()?;
     let (failure, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .map_err(failed("make a pipe for the launcher"))?;
+        .map_err(failed("make a pipe for the program"))?;
     let failure_end = high(end.as_fd())?;
     drop(end);
-    let program = high(spawn.program.as_fd())?;
-
-    let arguments = [CString::from(c"agentbox-launch")];
+    let file = high(program.program.as_fd())?;
+    let name = CString::new(program.name).map_err(|_| failed("name the program")(Errno::INVAL))?;
     let (pid, pidfd) = sys::start(&NewProcess {
-        program: program.as_fd(),
-        arguments: &arguments,
-        environment: &spawn.environment,
+        program: file.as_fd(),
+        arguments: &[name],
+        environment: program.environment,
         descriptors: &places,
-        group: spawn.supervise_group.as_fd(),
+        group: program.group.as_fd(),
         failure: failure_end.as_fd(),
     })
-    .map_err(|cause| LauncherError::Io { doing: "start the launcher", cause })?;
+    .map_err(|cause| LauncherError::Io { doing: "start the program", cause })?;
     drop(failure_end);
 
     // Closed by exec(2), or written to when that failed.
@@ -194,7 +231,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         (Ok(_), Ok(number)) => {
             reap(&pidfd);
             let cause = io::Error::from_raw_os_error(i32::from_ne_bytes(number));
-            Err(LauncherError::Exec { cause })
+            Err(LauncherError::Exec { name: program.name, cause })
         }
         _ => Ok(Launcher { pid, pidfd }),
     }
@@ -207,7 +244,7 @@ fn reap(pidfd: &OwnedFd) {
 }
 
 /// A file in memory that nobody can change any more (memfd_create(2), fcntl(2) F_ADD_SEALS).
-fn sealed(bytes: &[u8]) -> Result<OwnedFd, LauncherError> {
+pub(crate) fn sealed(bytes: &[u8]) -> Result<OwnedFd, LauncherError> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match fs::memfd_create(c"agentbox-plan", flags | MemfdFlags::NOEXEC_SEAL) {
         // Linux before 6.3.
@@ -231,6 +268,10 @@ fn sealed(bytes: &[u8]) -> Result<OwnedFd, LauncherError> {
 pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
     for pid in group.supervise_pids()? {
         let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+        // A gate lives in the same group; it cannot change its name.
+        if std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == GATE) {
+            continue;
+        }
         match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
             // The number could have become another process's between the two calls.
             Ok(pidfd) if group.supervise_pids()?.contains(&pid) => {
@@ -248,6 +289,11 @@ pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
 /// # Errors
 /// [`LauncherError`] when it is in neither place, or others than root can write it.
 pub fn find_program() -> Result<OwnedFd, LauncherError> {
+    find(NAME)
+}
+
+/// Opens a program of ours.
+pub(crate) fn find(name: &'static str) -> Result<OwnedFd, LauncherError> {
     let own_file = fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("open this program"))?;
     let own = fs::readlink("/proc/self/exe", Vec::new()).map_err(failed("find this program"))?;
@@ -257,14 +303,14 @@ pub fn find_program() -> Result<OwnedFd, LauncherError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let here = fs::open(directory, flags, Mode::empty()).map_err(failed("open this program's directory"))?;
     for place in [".", "../libexec/agentbox"] {
-        let path = format!("{place}/{NAME}");
+        let path = format!("{place}/{name}");
         match fs::openat(&here, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Ok(program) => return trusted(program, &own_file),
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(failed("open the launcher")(errno)),
         }
     }
-    Err(LauncherError::NoProgram { directory: directory.to_string_lossy().into_owned() })
+    Err(LauncherError::NoProgram { name, directory: directory.to_string_lossy().into_owned() })
 }
 
 /// Refuses a program that somebody could have changed who could not have changed this one.

@@ -16,6 +16,12 @@
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
 //! | `console` | the socket between supervisor and launcher |
+//! | `gate` | starts network gates and connects to them |
+//! | `netns` | the network namespace of a session |
+//! | `firewall` | the host's table, grants in it, flows |
+//! | `nft`, `netlink` | how tables are written; conversations with the kernel |
+//! | `reach` | this machine's addresses and networks |
+//! | `dial` | sockets for gates |
 //! | `posture` | what the kernel shows of a process against what the plan says |
 //! | `doctor` | what the machine has and lacks |
 //! | `leftovers` | what dead sessions left, and its removal |
@@ -27,18 +33,25 @@
 
 pub mod cgroup;
 pub mod console;
+pub mod dial;
 pub mod directory;
 pub mod doctor;
 pub mod failpoint;
 mod file;
+pub mod firewall;
+pub mod gate;
 pub mod idmap;
 pub mod launcher;
 pub mod lease;
 pub mod leftovers;
 mod mountinfo;
+mod netlink;
+pub mod netns;
+pub mod nft;
 pub mod person;
 pub mod posture;
 pub mod project;
+pub mod reach;
 mod removal;
 pub mod source;
 #[allow(unsafe_code)]

@@ -407,3 +407,35 @@ pub(crate) fn groups_of(name: &CStr, gid: u32) -> io::Result<Vec<u32>> {
     }
     Err(io::Error::from_raw_os_error(libc::ERANGE))
 }
+
+/// Subscribes a netlink socket to a group of events (netlink(7), NETLINK_ADD_MEMBERSHIP).
+pub(crate) fn join_netlink_group(socket: BorrowedFd<'_>, group: u32) -> io::Result<()> {
+    set_option(socket, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group)
+}
+
+/// Lets a socket bind an address that is not there yet, as one is while the kernel still looks for
+/// duplicates of it (ip(7), IP_FREEBIND; it holds for IPv6 as well).
+pub(crate) fn free_bind(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_IP, libc::IP_FREEBIND, 1)
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: u32) -> io::Result<()> {
+    // SAFETY: the pointer and the length are those of one integer.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast::<c_void>(),
+            size_of::<u32>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Moves this thread into a new network namespace (unshare(2)).
+pub(crate) fn new_network_namespace() -> io::Result<()> {
+    // SAFETY: an integer; nothing of memory or descriptors changes.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -91,6 +91,7 @@ impl World {
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
     let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
+        (_, WantedKind::Made { .. } | WantedKind::Denials) => Found::File,
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,

@@ -17,9 +17,14 @@
 //! | `system` | [`System`]: the system's files merged and checked |
 //! | `posture` | the built-in postures and `extends` |
 //! | `preset` | what each agent program needs, as data |
+//! | `groups` | groups of hosts, as data; which hosts serve what strangers wrote |
+//! | `cover` | whether one target holds another |
+//! | `ceiling` | what the system lets a person reach and publish |
 //! | `request` | what a person asks for and who they are |
 //! | `resolve` | [`resolve`]: all of the above into a [`Policy`] |
 //! | `policy` | [`Policy`]: every value with its origin |
+//! | `reach` | what of the network a session reaches, every rule with its origin |
+//! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
 //! | `paths` | comparisons of paths as text |
@@ -28,31 +33,39 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod ceiling;
 mod config;
+mod cover;
 mod environment;
 mod error;
 #[cfg(test)]
 mod fixture;
+mod groups;
 pub mod lattice;
+mod live;
 mod paths;
 mod places;
 mod plan;
 mod policy;
 mod posture;
 mod preset;
+mod reach;
 mod request;
 mod resolve;
 mod system;
 mod text;
 
 pub use config::{
-    Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, Layer, LayerKind, Line, MAX_FILE_BYTES,
-    Name, PassName, PostureTable, ProfileTable, ProjectTable, Size, UidRange, UserName, VariableName, schema,
+    Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName, Layer,
+    LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange, PostureTable, ProfileTable, ProjectTable,
+    Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
-pub use lattice::{Filesystem, Identity, Isolation, Network, Settings, State, Workspace};
+pub use lattice::{Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
+pub use live::{LIVE_ALLOW, LIVE_DENY, ceiling_allow, live_deny, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
+pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, Person, ProjectFacts, Request};
 pub use resolve::resolve;
 pub use system::{System, merge_system};

@@ -1,10 +1,13 @@
 //! A policy: every value of a session with its origin.
 
-use crate::lattice::Key;
+use crate::lattice::{Key, OnGateLoss, Upload};
+use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
-    Filesystem, Identity, Isolation, Network, Person, PolicyError, ProjectFacts, Settings, State, Workspace,
+    Filesystem, Identity, Isolation, Network, Person, PolicyError, ProjectFacts, Publish, Settings, State,
+    Workspace,
 };
+use agentbox_plan::net::Rules;
 use std::collections::BTreeMap;
 
 /// A value of a policy.
@@ -83,6 +86,7 @@ pub struct Policy {
     /// Sorted by path, each path once.
     pub(crate) grants: Vec<Grant>,
     pub(crate) environment: BTreeMap<String, Variable>,
+    pub(crate) reach: Reach,
     pub(crate) caller_path: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -188,6 +192,41 @@ impl Policy {
     pub fn tasks_max(&self) -> Option<Limit> {
         self.limit(Key::TasksMax, self.settings.tasks_max?.get())
     }
+    /// Whether the session has a network gate.
+    #[must_use]
+    pub fn has_gate(&self) -> bool {
+        self.reach.mode.is_some()
+    }
+    /// What the session may reach. Nothing, for one without a gate.
+    #[must_use]
+    pub fn network_rules(&self) -> &Rules {
+        &self.reach.rules
+    }
+    /// Ports of the session that are published on the host's loopback, each port of the host once.
+    #[must_use]
+    pub fn publish(&self) -> &[Publish] {
+        &self.reach.publish
+    }
+    /// Most bytes that the session sends.
+    #[must_use]
+    pub fn upload_max(&self) -> Option<u64> {
+        self.settings.upload_max.map(Upload::get)
+    }
+    /// Most bytes that the session sends to one name or address.
+    #[must_use]
+    pub fn name_upload_max(&self) -> Option<u64> {
+        self.settings.name_upload_max.map(Upload::get)
+    }
+    /// What happens when the session's gate ends before the session.
+    #[must_use]
+    pub fn on_gate_loss(&self) -> OnGateLoss {
+        self.settings.on_gate_loss.unwrap_or(OnGateLoss::Repair)
+    }
+    /// Hosts that a rule allows and that serve what strangers wrote.
+    #[must_use]
+    pub fn foreign_names(&self) -> &[ForeignName] {
+        &self.reach.foreign
+    }
     /// What a person should know and nothing refuses.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -231,6 +270,9 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
         }
+        for value in self.reach.values() {
+            add(&value.key, &value.value, &value.origin);
+        }
         for (name, variable) in &self.environment {
             let how = if variable.passed { "passed" } else { "set" };
             add(&format!("env.{name}"), how, &variable.origin);
@@ -264,6 +306,10 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" });
             add(&grant.path);
+        }
+        for word in self.reach.words() {
+            add("reach");
+            add(&word);
         }
         for (name, variable) in &self.environment {
             add(if variable.passed { "passed" } else { "set" });

@@ -1,6 +1,6 @@
 //! Postures: the built-in ones, and how `extends` gives those that configuration declares.
 
-use crate::lattice::{OpenFiles, Tasks, TmpfsSize};
+use crate::lattice::{OnGateLoss, OpenFiles, Tasks, TmpfsSize};
 use crate::system::Source;
 use crate::{ConfigError, Filesystem, Identity, Isolation, Name, Network, Settings, State, Workspace};
 
@@ -25,8 +25,9 @@ pub(crate) fn built_in(name: &str) -> Option<Settings> {
     let shared = Settings {
         isolation: Some(Isolation::Sandbox),
         filesystem: Some(Filesystem::Shared),
-        network: Some(Network::None),
+        network: Some(Network::Allowlist),
         state: Some(State::Project),
+        on_gate_loss: Some(OnGateLoss::Repair),
         tasks_max: Tasks::new(4096).ok(),
         tmp_size: TmpfsSize::new(1 << 30).ok(),
         ..host
@@ -34,17 +35,19 @@ pub(crate) fn built_in(name: &str) -> Option<Settings> {
     let listed = Settings {
         filesystem: Some(Filesystem::Listed),
         identity: Some(Identity::Leased),
+        network: Some(Network::Public),
         state: Some(State::Ephemeral),
         home_size: TmpfsSize::new(1 << 30).ok(),
         ..shared
     };
+    let elsewhere = Settings { network: Some(Network::None), ..listed };
     match name {
         "L0" => Some(host),
         "L1" => Some(shared),
         "L2" => Some(listed),
-        "L3" => Some(Settings { isolation: Some(Isolation::Vm), ..listed }),
-        "L4" => Some(Settings { isolation: Some(Isolation::Remote), ..listed }),
-        "L5" => Some(Settings { isolation: Some(Isolation::Managed), ..listed }),
+        "L3" => Some(Settings { isolation: Some(Isolation::Vm), ..elsewhere }),
+        "L4" => Some(Settings { isolation: Some(Isolation::Remote), ..elsewhere }),
+        "L5" => Some(Settings { isolation: Some(Isolation::Managed), ..elsewhere }),
         _ => None,
     }
 }

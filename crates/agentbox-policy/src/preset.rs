@@ -2,6 +2,7 @@
 
 use crate::PolicyError;
 use crate::config::{Environment, HostPath};
+use crate::groups::Host;
 use serde::Deserialize;
 
 /// Names of the presets.
@@ -23,6 +24,9 @@ pub(crate) struct Preset {
     /// Paths that it is read from, where they exist.
     #[serde(default)]
     pub(crate) read: Vec<HostPath>,
+    /// Hosts that it cannot work without.
+    #[serde(default)]
+    pub(crate) names: Vec<Host>,
     /// Environment variables.
     #[serde(default)]
     pub(crate) env: Environment,
@@ -46,8 +50,11 @@ pub(crate) fn preset(name: &str) -> Result<Option<Preset>, PolicyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cover;
     use crate::environment::Rules;
+    use crate::groups;
     use crate::paths::{is_normal, overlap};
+    use agentbox_plan::net::Pattern;
 
     #[test]
     fn every_preset_is_read_and_keeps_to_the_rules() {
@@ -65,6 +72,15 @@ mod tests {
             }
             for path in &preset.read {
                 assert!(path.as_str().starts_with("~/"), "{name}: {path}");
+            }
+            // No wildcard, no other port, no address: what an agent needs is known by name.
+            for host in &preset.names {
+                let exact = matches!(host.target.pattern, Pattern::Name { .. }) && host.target.port.is_none();
+                assert!(exact, "{name}: {}", host.target);
+                let reports = groups::hosts("telemetry");
+                assert!(
+                    !reports.iter().any(|other| cover::overlap(&other.target.pattern, &host.target.pattern))
+                );
             }
             for variable in preset.env.pass.iter().flatten() {
                 assert!(!rules.is_denied(variable.as_str()), "{name}: {variable}");

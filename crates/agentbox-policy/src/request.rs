@@ -1,6 +1,6 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{Layer, Network, State, System, Workspace};
+use crate::{HostRule, Layer, Network, Publish, State, System, Workspace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,15 +26,15 @@ pub struct Request {
     /// In place of the posture's state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// Also reachable: targets, or groups as `@NAME`.
+    /// Hosts that can be reached besides, within what the system allows a person to allow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<String>,
-    /// Not reachable: targets, or groups as `@NAME`.
+    pub allow: Vec<HostRule>,
+    /// Hosts that cannot be reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<String>,
-    /// Ports inside that appear on the host's loopback: `PORT` or `HOST_PORT:PORT`.
+    pub deny: Vec<HostRule>,
+    /// Ports of the session to publish on the host's loopback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub publish: Vec<String>,
+    pub publish: Vec<Publish>,
     /// Name of a configured project; its path must hold the directory that was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,

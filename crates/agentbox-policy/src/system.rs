@@ -80,6 +80,7 @@ pub fn merge_system(layers: Vec<Layer>) -> Result<System, ConfigError> {
         remedy: None,
     })?;
     check_range(&source)?;
+    check_resolvers(&source)?;
     check_references(&source, None)?;
     Ok(System { source })
 }
@@ -113,6 +114,18 @@ fn check_range(source: &Source) -> Result<(), ConfigError> {
         return Err(source.error(key, "the range ends above 4294967293", None));
     }
     Ok(())
+}
+
+/// More than a resolver library asks anyhow, and few enough to be asked one after the other.
+const MOST_RESOLVERS: usize = 8;
+
+fn check_resolvers(source: &Source) -> Result<(), ConfigError> {
+    let Some(resolvers) = &source.config.resolvers else { return Ok(()) };
+    if (1..=MOST_RESOLVERS).contains(&resolvers.len()) {
+        return Ok(());
+    }
+    let what = format!("{} resolvers; there can be 1 to {MOST_RESOLVERS}", resolvers.len());
+    Err(source.error("resolvers", what, Some("without the key the host's are asked".to_owned())))
 }
 
 fn uid_range(config: &Config) -> (u32, u32) {
@@ -221,6 +234,11 @@ impl System {
     #[must_use]
     pub fn uid_range(&self) -> (u32, u32) {
         uid_range(&self.source.config)
+    }
+
+    /// Which resolvers names are asked of, in this order; none when these are the host's.
+    pub fn resolvers(&self) -> impl Iterator<Item = core::net::SocketAddr> {
+        self.source.config.resolvers.iter().flatten().map(|resolver| resolver.address())
     }
 
     /// Names of those who may use the supervisor besides root.

@@ -72,6 +72,8 @@ pub struct Machine {
     directory: tempfile::TempDir,
     first_id: u32,
     environment: Vec<(String, String)>,
+    /// The network namespace that is the host's; none: the one of the tests.
+    network: Option<PathBuf>,
     started: Mutex<Vec<String>>,
 }
 
@@ -89,6 +91,18 @@ impl Machine {
     /// # Errors
     /// As [`Machine::new`].
     pub fn with(programs: Programs, environment: &[(&str, &str)]) -> Result<Self> {
+        Self::in_network(programs, environment, None)
+    }
+
+    /// The same with all programs in a network namespace that is kept at this path.
+    ///
+    /// # Errors
+    /// As [`Machine::new`].
+    pub fn in_network(
+        programs: Programs,
+        environment: &[(&str, &str)],
+        network: Option<PathBuf>,
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("agentbox-suite-").tempdir()?;
         // The person has to reach the supervisor's socket in it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
@@ -111,6 +125,7 @@ impl Machine {
             directory,
             first_id: FIRST_ID + slot * IDS,
             environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            network,
             started: Mutex::new(Vec::new()),
         };
         machine.configure("")?;
@@ -178,7 +193,18 @@ impl Machine {
     /// The same as the person. Works while a supervisor runs: only root can start one.
     #[must_use]
     pub fn command_as_person(&self, arguments: &[&str]) -> Command {
-        let mut command = self.person.command(self.programs.path("agentboxctl"));
+        let program = self.programs.path("agentboxctl");
+        let mut command = match &self.network {
+            None => self.person.command(program),
+            Some(network) => {
+                // Only root may enter, so nsenter gives up its rights afterwards.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", network.display()));
+                command.arg(format!("--setgid={}", self.person.gid));
+                command.arg(format!("--setuid={}", self.person.uid)).arg("--").arg(program);
+                command
+            }
+        };
         command.args(arguments).current_dir(self.project());
         self.set_environment(&mut command);
         command
@@ -202,6 +228,22 @@ impl Machine {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
     }
 
+    /// Puts this machine's Rust toolchain where rustup would have put it, for sessions with profile `rust`
+    /// and `read = ["~/.rustup"]`. Returns the directory of its programs.
+    ///
+    /// # Errors
+    /// When there is none, or it is on another file system than the person's home.
+    pub fn plant_toolchain(&self) -> Result<PathBuf> {
+        let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]), b"", LIMIT)?.success()?;
+        let toolchain = self.person.home.join(".rustup/toolchains/here");
+        self.person.make_directory(toolchain.parent().context("no parent")?)?;
+        // Links, because it is large; nobody inside can write them.
+        let mut copy = Command::new("cp");
+        copy.args(["--archive", "--link"]).arg(sysroot.text().trim()).arg(&toolchain);
+        run(&mut copy, b"", LIMIT)?.success()?;
+        Ok(toolchain.join("bin"))
+    }
+
     /// `agentboxctl` on a terminal of its own.
     ///
     /// # Errors
@@ -217,7 +259,15 @@ impl Machine {
 
     /// A program that starts with a umask of 0, descriptor 9 open and a key in its session keyring.
     fn careless(&self, program: &Path) -> Command {
-        let mut command = Command::new(self.programs.path("agentbox-probe"));
+        let probe = self.programs.path("agentbox-probe");
+        let mut command = match &self.network {
+            None => Command::new(probe),
+            Some(network) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", network.display())).arg("--").arg(probe);
+                command
+            }
+        };
         command.args(["with-key", &self.planted.key_name]).arg(&self.planted.key_file);
         command.args(["--", "/bin/sh", "-c", "umask 0; exec \"$@\" 9</", "sh"]).arg(program);
         command

@@ -1,7 +1,7 @@
 //! Every verb and option: the one definition that parser, help and completions come from.
 
 use agentbox_plan::SessionId;
-use agentbox_policy::{Network, State, Workspace};
+use agentbox_policy::{HostRule, Network, Publish, State, Workspace};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -85,14 +85,14 @@ pub struct Choice {
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<Network>,
     /// Let it reach a host as well: NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP (can be repeated)
-    #[arg(long, value_name = "TARGET", value_parser = crate::targets::target)]
-    pub allow: Vec<String>,
+    #[arg(long, value_name = "TARGET", value_parser = crate::targets::rule)]
+    pub allow: Vec<HostRule>,
     /// Keep it from a host, whatever allows it (can be repeated)
-    #[arg(long, value_name = "TARGET", value_parser = crate::targets::target)]
-    pub deny: Vec<String>,
+    #[arg(long, value_name = "TARGET", value_parser = crate::targets::rule)]
+    pub deny: Vec<HostRule>,
     /// Show a port inside on the loopback of this machine: 3000, or 8080:3000 for another number here (can be repeated)
-    #[arg(long, value_name = "[HOST_PORT:]PORT", value_parser = crate::targets::published)]
-    pub publish: Vec<String>,
+    #[arg(long, value_name = "[HOST_PORT:]PORT", value_parser = crate::targets::publish)]
+    pub publish: Vec<Publish>,
     /// How it can change the project: direct, overlay or readonly
     #[arg(long, value_name = "WORKSPACE")]
     pub workspace: Option<Workspace>,

@@ -5,6 +5,7 @@
 
 use crate::output::units;
 use agentbox_plan::net::{Pattern, Target};
+use agentbox_policy::{HostRule, Publish};
 use std::time::Duration;
 
 /// What a rule is about, or a group of such: `github.com`, `github.com:22`, `*.example.org`, `@npm`.
@@ -17,6 +18,11 @@ pub(crate) fn target(text: &str) -> Result<String, String> {
     no_address_of_a_page(text)?;
     let target: Target = text.parse().map_err(|error| format!("{error}"))?;
     Ok(target.to_string())
+}
+
+/// The same, for a start.
+pub(crate) fn rule(text: &str) -> Result<HostRule, String> {
+    target(text)?.parse()
 }
 
 /// What one may ask about: a path inside, or one host and maybe a port.
@@ -47,6 +53,11 @@ pub(crate) fn published(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+/// The same, for a start.
+pub(crate) fn publish(text: &str) -> Result<Publish, String> {
+    published(text)?.parse()
 }
 
 /// How long a rule lasts. None at all would mean for ever to the supervisor.

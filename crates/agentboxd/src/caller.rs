@@ -18,6 +18,9 @@ pub(crate) enum Method {
     Attach,
     Exec,
     Stop,
+    Allow,
+    Deny,
+    Why,
     Log,
     VerifyLog,
     Diagnose,
@@ -36,7 +39,7 @@ pub(crate) enum Rule {
 }
 
 /// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 11] = [
+pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
     (Method::Start, "Start", Rule::User),
     (Method::Explain, "Explain", Rule::User),
     (Method::List, "List", Rule::User),
@@ -44,6 +47,9 @@ pub(crate) const TABLE: [(Method, &str, Rule); 11] = [
     (Method::Attach, "Attach", Rule::OwnSession),
     (Method::Exec, "Exec", Rule::OwnSession),
     (Method::Stop, "Stop", Rule::OwnSession),
+    (Method::Allow, "Allow", Rule::OwnSession),
+    (Method::Deny, "Deny", Rule::OwnSession),
+    (Method::Why, "Why", Rule::OwnSession),
     (Method::Log, "Log", Rule::User),
     (Method::VerifyLog, "VerifyLog", Rule::User),
     (Method::Diagnose, "Diagnose", Rule::User),

@@ -1,6 +1,7 @@
 //! A plan in words, for `Explain`.
 
-use agentbox_plan::{Access, Confinement, InnerPath, LimitKind, Mount, Plan};
+use agentbox_ipc::{ValueRow, WhyAnswer};
+use agentbox_plan::{Access, Confinement, InnerPath, LimitKind, Mount, NetworkNamespace, Plan};
 use std::ffi::CStr;
 
 /// One line for each step, in order.
@@ -13,7 +14,11 @@ pub(crate) fn steps(plan: &Plan) -> Vec<String> {
     match &plan.confinement {
         Confinement::None => steps.push("no confinement: the host as it is".to_owned()),
         Confinement::Sandbox { sandbox } => {
-            steps.push("namespaces: mount, pid, ipc, uts, cgroup, net (lo only)".to_owned());
+            let network = match sandbox.network {
+                NetworkNamespace::Empty => "net (lo only)",
+                NetworkNamespace::Prepared => "net (lo only, every connection to the gate)",
+            };
+            steps.push(format!("namespaces: mount, pid, ipc, uts, cgroup, {network}"));
             steps.extend(sandbox.mounts.iter().map(mount));
             let sockets = if sandbox.unix_sockets { "" } else { ", no unix sockets" };
             steps.push(format!("no capabilities, no_new_privs, Landlock, seccomp{sockets}"));
@@ -33,6 +38,58 @@ pub(crate) fn steps(plan: &Plan) -> Vec<String> {
     let command: Vec<_> = plan.process.arguments.iter().map(|argument| text(argument)).collect();
     steps.push(format!("execute {} in {}", command.join(" "), path(&plan.process.directory)));
     steps
+}
+
+/// How a session sees a path, by the mount that it lies in.
+pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswer {
+    let Confinement::Sandbox { sandbox } = &plan.confinement else {
+        return path_answer(what, agentbox_ipc::Access::Writable, "no confinement", values, "");
+    };
+    let within = |mount: &&Mount| {
+        let target = mount.target().as_bytes();
+        let rest = what.as_bytes().strip_prefix(target);
+        target == b"/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    // The innermost; of equals the last, which covers the others.
+    let innermost = sandbox.mounts.iter().filter(within).max_by_key(|mount| mount.target().as_bytes().len());
+    let Some(innermost) = innermost else {
+        return path_answer(what, agentbox_ipc::Access::Hidden, "nothing that is listed", values, "");
+    };
+    let exact = innermost.target().as_bytes() == what.as_bytes();
+    let access = match innermost {
+        Mount::Mask { .. } => agentbox_ipc::Access::Hidden,
+        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Tmpfs { .. } => agentbox_ipc::Access::Writable,
+        Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
+        Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
+            agentbox_ipc::Access::Writable
+        }
+        // What was made is all that is there.
+        _ if exact => agentbox_ipc::Access::ReadOnly,
+        _ => agentbox_ipc::Access::Hidden,
+    };
+    path_answer(what, access, &mount(innermost), values, &path(innermost.target()))
+}
+
+fn path_answer(
+    what: &str,
+    access: agentbox_ipc::Access,
+    rule: &str,
+    values: &[ValueRow],
+    target: &str,
+) -> WhyAnswer {
+    let granted =
+        values.iter().find(|[key, value, _]| matches!(key.as_str(), "read" | "write") && value == target);
+    let is_hidden = access == agentbox_ipc::Access::Hidden;
+    WhyAnswer {
+        destination: what.to_owned(),
+        port: 0,
+        allowed: !is_hidden,
+        reason: if is_hidden { "it does not exist inside".to_owned() } else { String::new() },
+        rule: rule.to_owned(),
+        origin: granted.map(|[_, _, origin]| origin.clone()).unwrap_or_default(),
+        remedy: if is_hidden { "grant it in the profile: read or write".to_owned() } else { String::new() },
+        access: Some(access),
+    }
 }
 
 fn mount(mount: &Mount) -> String {

@@ -90,6 +90,10 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     if lock.is_none() {
         tracing::info!("told to end; sessions live on");
     }
+    // It holds sessions, and none is left.
+    if server.supervisor.sessions().is_empty() {
+        crate::network::host::close(server.supervisor.lease_range());
+    }
     note(&server.supervisor, "daemon-ended");
     // The next supervisor may start; the disk is not its business.
     drop(lock);

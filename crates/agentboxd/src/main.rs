@@ -21,6 +21,7 @@ mod embedded;
 mod kill_point;
 mod ledger;
 mod manager;
+mod network;
 mod options;
 mod reconcile;
 mod session;

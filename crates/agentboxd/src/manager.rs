@@ -5,6 +5,7 @@
 
 use crate::audit::Reader;
 use crate::caller::{Caller, Method};
+use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
@@ -12,7 +13,7 @@ use crate::{reconcile, start, status};
 use agentbox_ipc::{Client, Dict, Error, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
-use agentbox_plan::{Process, SessionId, Streams, TerminalSize, Wire, inner};
+use agentbox_plan::{Plan, Process, SessionId, Streams, TerminalSize, Wire, inner};
 use serde_json::json;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -143,6 +144,30 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("answer"))]
+    async fn allow(&self, id: &str, target: &str, for_ms: u64) -> Result<Dict, Error> {
+        self.permit(Method::Allow)?;
+        self.change(id, Change::Allow, target, for_ms)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn deny(&self, id: &str, target: &str) -> Result<Dict, Error> {
+        self.permit(Method::Deny)?;
+        self.change(id, Change::Deny, target, 0)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn why(&self, id: &str, what: &str) -> Result<Dict, Error> {
+        self.permit(Method::Why)?;
+        let session = self.session(id)?;
+        if what.starts_with('/') {
+            let plan = self.plan(&session)?;
+            return Ok(to_dict(&crate::describe::why_path(&plan, &session.record.values, what))?);
+        }
+        let network = session.network().ok_or_else(|| without_gate(&session))?;
+        Ok(to_dict(&live::why(network, what)?)?)
+    }
+
     #[zbus(out_args("lines"))]
     async fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
         self.permit(Method::Log)?;
@@ -175,6 +200,23 @@ impl Manager {
 }
 
 impl Manager {
+    fn change(&self, id: &str, change: Change, target: &str, for_ms: u64) -> Result<Dict, Error> {
+        let session = self.session(id)?;
+        let network = session.network().ok_or_else(|| without_gate(&session))?;
+        let configuration = self.supervisor.configuration.as_ref();
+        let configuration = configuration.map_err(|error| Error::Invalid(error.clone()))?;
+        let uid = self.caller.uid;
+        let system = &configuration.system;
+        Ok(to_dict(&live::change(&self.supervisor, system, network, change, target, for_ms, uid)?)?)
+    }
+
+    fn plan(&self, session: &Session) -> Result<Plan, Error> {
+        let directory = self.supervisor.directories.open_session(session.id());
+        let directory =
+            directory.ok().flatten().ok_or_else(|| Error::NotFound("the session has just ended".into()))?;
+        sources::read_plan(directory).map_err(|error| Error::Failed(error.to_string()))
+    }
+
     /// A process beside the agent: the agent's environment and directory, another command.
     fn process(
         &self,
@@ -188,11 +230,7 @@ impl Manager {
         }
         let arguments: Result<Vec<_>, _> = command.iter().map(|word| CString::new(word.as_str())).collect();
         let arguments = arguments.map_err(|_nul| Error::Invalid("the command holds a NUL byte".into()))?;
-        let directory = self.supervisor.directories.open_session(session.id());
-        let directory =
-            directory.ok().flatten().ok_or_else(|| Error::NotFound("the session has just ended".into()))?;
-        let plan = sources::read_plan(directory).map_err(|error| Error::Failed(error.to_string()))?;
-        let process = Process { arguments, streams, size, ..plan.process };
+        let process = Process { arguments, streams, size, ..self.plan(session)?.process };
         if process.to_bytes().len() > inner::MAX_BYTES / 2 {
             return Err(Error::Invalid(
                 "the command is too long\nput it into a script in the project".into(),
@@ -200,6 +238,15 @@ impl Manager {
         }
         Ok(process)
     }
+}
+
+fn without_gate(session: &Session) -> Error {
+    let network = &session.record.network;
+    Error::Refused(format!(
+        "refused: session `{}` has no network that could be changed\nrule: network `{network}`\n\
+         start it with --network allowlist or public",
+        session.id()
+    ))
 }
 
 fn terminal(client: Client) -> (Streams, TerminalSize) {

@@ -7,9 +7,10 @@ use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
-use agentbox_ipc::{Error, ExplainAnswer, StartAnswer, StartRequest, ValueRow};
+use agentbox_ipc::{Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
+use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
 use agentbox_plan::{SessionId, Streams, TerminalSize};
 use agentbox_policy::{Inputs, Isolation, Policy, PolicyError, ProjectFacts};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -73,6 +74,14 @@ pub(crate) async fn start(
         project: record.project.clone(),
         agent: record.agent.clone(),
         policy_hash: record.policy_hash.clone(),
+        allowed: count(&order.policy, |_| true),
+        internal: count(&order.policy, opens_internal),
+        published: order
+            .policy
+            .publish()
+            .iter()
+            .map(|port| PublishedPort { host: port.host_port, inside: port.port })
+            .collect(),
         banner: Vec::new(),
         warnings,
     };
@@ -80,6 +89,20 @@ pub(crate) async fn start(
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
     answer.banner = session.live().notes;
     Ok((answer, client))
+}
+
+fn count(policy: &Policy, which: impl Fn(&Rule) -> bool) -> u32 {
+    let allow = policy.network_rules().rules.iter().filter(|rule| rule.verdict == Verdict::Allow);
+    u32::try_from(allow.filter(|rule| which(rule)).count()).unwrap_or(u32::MAX)
+}
+
+/// Whether a rule opens what is not on the internet.
+fn opens_internal(rule: &Rule) -> bool {
+    match rule.target.pattern {
+        Pattern::HostLoopback => true,
+        Pattern::Network { range } => internal_range(range.first()).is_some(),
+        _ => rule.internal,
+    }
 }
 
 /// What a start with the same arguments would do.

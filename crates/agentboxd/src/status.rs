@@ -2,7 +2,10 @@
 
 use crate::session::{Session, State, exit_text, sources};
 use crate::supervisor::Supervisor;
-use agentbox_ipc::{Check, CheckState, Mode, SessionStatus, SessionSummary, SupervisorStatus};
+use agentbox_ipc::{
+    Check, CheckState, DestinationTotal, MAX_DESTINATIONS, Mode, NetworkStatus, PublishedPort, SessionStatus,
+    SessionSummary, SupervisorStatus,
+};
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::{doctor, posture};
 
@@ -28,7 +31,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
     };
     SessionStatus {
         summary: summary(supervisor, session),
-        network: record.network.clone(),
+        network: network(session),
         workspace: record.workspace.clone(),
         uid: live.uid,
         gid: live.gid,
@@ -39,6 +42,35 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         values: record.values.clone(),
         posture_diff,
         exit: live.exit.map(exit_text),
+    }
+}
+
+fn network(session: &Session) -> NetworkStatus {
+    let mode = session.record.network.clone();
+    let Some(network) = session.network() else { return NetworkStatus { mode, ..NetworkStatus::default() } };
+    let (whole, totals) = network.totals();
+    let (gate_pid, gate_restarts) = network.gate();
+    let destinations =
+        totals.into_iter().take(MAX_DESTINATIONS).map(|(destination, total)| DestinationTotal {
+            destination: crate::network::session::shown(&destination),
+            sent_bytes: total.sent,
+            received_bytes: total.received,
+            denied: total.denied,
+        });
+    NetworkStatus {
+        mode,
+        rules: u32::try_from(network.rules().rules.len()).unwrap_or(u32::MAX),
+        gate_pid,
+        gate_restarts,
+        sent_bytes: whole.sent,
+        received_bytes: whole.received,
+        destinations: destinations.collect(),
+        published: network
+            .fixed
+            .published
+            .iter()
+            .map(|(host, inside)| PublishedPort { host: *host, inside: *inside })
+            .collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::audit::Audit;
 use crate::configuration::Configuration;
+use crate::network::HostNetwork;
 use crate::session::Session;
 use agentbox_kernel::cgroup::Hierarchy;
 use agentbox_kernel::directory::Directories;
@@ -26,6 +27,8 @@ pub(crate) struct Supervisor {
     leases: Mutex<Option<Leases>>,
     audit: Mutex<Audit>,
     sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
+    /// Opened with the first session that needs it.
+    network: Mutex<Option<Arc<HostNetwork>>>,
     /// What was found at the start and needs a person.
     strangers: Mutex<Vec<String>>,
     /// Told when a session or a connection has ended.
@@ -51,6 +54,7 @@ impl Supervisor {
             leases: Mutex::default(),
             audit: Mutex::new(audit),
             sessions: Mutex::default(),
+            network: Mutex::default(),
             strangers: Mutex::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
@@ -95,6 +99,21 @@ impl Supervisor {
         let in_use: Vec<u32> = lock(&self.sessions).values().map(|session| session.live().uid).collect();
         let known = |id: u32| person::uid_known(id) || person::gid_known(id) || in_use.contains(&id);
         leases.take(&known).map_err(|error| format!("leases: {error}"))
+    }
+
+    /// What sessions with a network share.
+    pub(crate) fn network(self: &Arc<Self>) -> Result<Arc<HostNetwork>, String> {
+        let mut network = lock(&self.network);
+        if let Some(network) = &*network {
+            return Ok(Arc::clone(network));
+        }
+        let opened = HostNetwork::open(self)?;
+        Ok(Arc::clone(network.insert(opened)))
+    }
+
+    /// The same, when a session needed it before.
+    pub(crate) fn network_if_open(&self) -> Option<Arc<HostNetwork>> {
+        lock(&self.network).clone()
     }
 
     /// A session by its id.

@@ -5,7 +5,7 @@
 //! | one side says that nothing more comes | the same; the other way goes on |
 //! | both have said so | a closed connection |
 //! | one side resets | RST |
-//! | the server takes no more while the client speaks | what the server said last, then the end |
+//! | the server resets after last words | these words, then the end |
 
 use super::claim::Refusal;
 use super::first::Language;
@@ -53,12 +53,13 @@ pub(crate) enum Ended {
 }
 
 /// Runs both ways. Each ends with `Ok` when its source has said that nothing more comes; that is then passed
-/// on here.
+/// on here. `received` is how many bytes have gone down.
 pub(crate) async fn both(
     client: &Socket,
     server: &Socket,
     up: impl Future<Output = Result<(), Stopped>>,
     down: impl Future<Output = Result<(), Stopped>>,
+    received: impl Fn() -> u64,
 ) -> Ended {
     let (mut up, mut down) = (pin!(up), pin!(down));
     match race(up.as_mut(), down.as_mut()).await {
@@ -87,10 +88,17 @@ pub(crate) async fn both(
             }
         }
         // The server closed with our bytes unread. What it said before is still there to be read.
-        Either::First(Err(Stopped::Sink)) => match timeout(LAST_WORDS_LIMIT, down).await {
-            Ok(Ok(())) => Ended::Early,
-            _ => Ended::Reset,
-        },
+        Either::First(Err(Stopped::Sink)) => {
+            let before = received();
+            match timeout(LAST_WORDS_LIMIT, down).await {
+                // Writing has heard of the reset; reading sees only an end.
+                Ok(Ok(())) if received() != before => {
+                    end(client);
+                    Ended::Early
+                }
+                _ => Ended::Reset,
+            }
+        }
         // Answers to what was allowed before come before the refusal.
         Either::First(Err(Stopped::Refused(refusal, Language::Http))) => {
             end(server);

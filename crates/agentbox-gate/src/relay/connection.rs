@@ -154,7 +154,8 @@ async fn relay<D: Directory>(
         answered: Event::new(),
     };
     let asks = words.requests.as_ref().is_some_and(http::Requests::asks_for_upgrade);
-    let relayed = both(&client, &server, exchange.up(words), exchange.down(asks));
+    let (up, down) = (exchange.up(words), exchange.down(asks));
+    let relayed = both(&client, &server, up, down, || flow.received());
     let ended = match race(relayed, flow.was_cut()).await {
         Either::First(ended) => ended,
         Either::Second(refusal) => Ended::Refused(refusal, Language::Neither),

@@ -125,14 +125,9 @@ fn the_other_answers_survive() {
             rules: 14,
             gate_pid: 9,
             gate_restarts: 1,
-            connections: 2,
             sent_bytes: u64::MAX,
             received_bytes: 3,
-            destinations: vec![DestinationTotal {
-                destination: "a.org".into(),
-                ports: 2,
-                ..Default::default()
-            }],
+            destinations: vec![DestinationTotal { destination: "a.org".into(), ..Default::default() }],
             published: vec![PublishedPort { host: 8080, inside: 3000 }],
         },
         workspace: "direct".into(),

@@ -333,6 +333,14 @@ impl SessionGroup {
         pids(self.supervise.as_fd())
     }
 
+    /// Those of the agent and all that it started, with their PID 1.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be read.
+    pub fn payload_pids(&self) -> Result<Vec<u32>, CgroupError> {
+        pids(self.payload.as_fd())
+    }
+
     /// Bytes of memory of the payload; `None` where nobody counts them.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<u64> {

@@ -10,15 +10,18 @@
 //! | `internal` | [`internal_range`], the addresses that are nobody's public ones |
 //! | `target` | [`Target`], what a rule is about, as it is written in configuration |
 //! | `rules` | [`Rules`] and [`Decision`] |
+//! | `standing` | [`Standing`], the judgement before a port is known |
 
 mod cidr;
 mod internal;
 mod name;
 mod rules;
+mod standing;
 mod target;
 
 pub use cidr::{Cidr, CidrError};
 pub use internal::{canonical, internal_range};
 pub use name::{HostName, HostNameError};
 pub use rules::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict};
+pub use standing::Standing;
 pub use target::{Pattern, Target, TargetError};

@@ -213,7 +213,7 @@ impl Decision {
 }
 
 impl Pattern {
-    fn matches(&self, destination: &Destination) -> bool {
+    pub(super) fn matches(&self, destination: &Destination) -> bool {
         match (self, destination) {
             (Self::Name { name }, Destination::Name { name: wanted }) => name == wanted,
             (Self::Child { parent }, Destination::Name { name }) => name.is_child_of(parent),

@@ -6,16 +6,23 @@
 pub(crate) mod check;
 mod document;
 mod error;
+mod hosts;
+mod ports;
 mod read;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use error::ConfigError;
+pub use hosts::{HostRule, InternalName};
+pub use ports::{PortRange, Publish, Resolver};
+pub use tables::{PostureTable, ProfileTable, ProjectTable};
 pub use value::{Count, HostPath, Line, Name, PassName, Size, UserName, VariableName};
 
 use crate::lattice::{
-    Filesystem, Identity, Isolation, Memory, Network, OpenFiles, Settings, State, Tasks, TmpfsSize, Workspace,
+    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    TmpfsSize, Upload, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +69,9 @@ pub struct Config {
     /// Who may start sessions, besides root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Vec<UserName>>,
+    /// Which resolvers the names of sessions are asked of, in place of the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolvers: Option<Vec<Resolver>>,
     /// The loosest that any session may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Settings>,
@@ -110,12 +120,27 @@ pub struct Config {
     /// A project's own file: at most so many bytes of the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home_size: Option<TmpfsSize>,
+    /// A project's own file: at most so many bytes sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_max: Option<Upload>,
+    /// A project's own file: at most so many bytes sent to one name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_upload_max: Option<Upload>,
+    /// A project's own file: at least this when the network gate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gate_loss: Option<OnGateLoss>,
     /// A project's own file: of the paths that are granted for reading, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Vec<HostPath>>,
     /// A project's own file: of the paths that are granted for writing, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write: Option<Vec<HostPath>>,
+    /// A project's own file: of the hosts that rules allow, only these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<HostRule>>,
+    /// A project's own file: hosts that are not reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<HostRule>>,
     /// A project's own file: of the variables that are passed, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<Environment>,
@@ -146,117 +171,16 @@ pub struct Ceiling {
     /// Environment variables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<PassName>>,
-}
-
-/// Whose identity a session has.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileTable {
-    /// At most this network.
+    /// Hosts that rules allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<Network>,
-    /// At least this workspace.
+    pub allow: Option<Vec<HostRule>>,
+    /// Hosts that rules allow although they are not public: names of `internal`, and every address and
+    /// port of the host's loopback that is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workspace: Option<Workspace>,
-    /// At most this state.
+    pub internal: Option<Vec<HostRule>>,
+    /// Ports of the host on which ports of sessions are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    /// The agent, unless the project or the request names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Name>,
-    /// Environment variables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub env: Option<Environment>,
-    /// Paths that can be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<Vec<HostPath>>,
-    /// Paths that can be written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub write: Option<Vec<HostPath>>,
-    /// Author of commits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub git: Option<Git>,
-}
-
-/// A directory with a name, bound to a profile and a posture.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProjectTable {
-    /// The directory. Required once all of the system's files are merged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<HostPath>,
-    /// The profile of every session in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<Name>,
-    /// The posture of every session in it, unless the request names a tighter one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub posture: Option<Name>,
-    /// At most this network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<Network>,
-    /// At least this workspace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workspace: Option<Workspace>,
-    /// At most this state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    /// The agent, unless the request names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Name>,
-    /// Paths that can be read, besides the profile's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub read: Option<Vec<HostPath>>,
-    /// Paths that can be written, besides the profile's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub write: Option<Vec<HostPath>>,
-    /// Most memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_max: Option<Memory>,
-    /// Most processes and threads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tasks_max: Option<Tasks>,
-}
-
-/// How strongly a session is held.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PostureTable {
-    /// The posture that gives what is not said here. Required once all files are merged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extends: Option<Name>,
-    /// What holds the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub isolation: Option<Isolation>,
-    /// Which files exist inside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filesystem: Option<Filesystem>,
-    /// Under which user the agent runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
-    /// What the agent reaches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<Network>,
-    /// How the project can be changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workspace: Option<Workspace>,
-    /// What of the agent's own files outlives the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<State>,
-    /// Most memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_max: Option<Memory>,
-    /// Most processes and threads.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tasks_max: Option<Tasks>,
-    /// Most open descriptors of a process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_files: Option<OpenFiles>,
-    /// Most bytes of each of /tmp, /var/tmp and /dev/shm.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tmp_size: Option<TmpfsSize>,
-    /// Most bytes of the home.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub home_size: Option<TmpfsSize>,
+    pub publish: Option<Vec<PortRange>>,
 }
 
 /// Environment variables of a session.
@@ -296,45 +220,6 @@ impl Config {
         *self == Self::default()
     }
 }
-
-macro_rules! settings_of {
-    ($type:ty: $($field:ident),*) => {
-        impl $type {
-            /// The settings among its keys.
-            #[must_use]
-            pub fn settings(&self) -> Settings {
-                Settings { $($field: self.$field,)* ..Settings::default() }
-            }
-        }
-    };
-}
-settings_of!(ProfileTable: network, workspace, state);
-settings_of!(ProjectTable: network, workspace, state, memory_max, tasks_max);
-
-macro_rules! all_settings_of {
-    ($($type:ty),*) => {$(
-        impl $type {
-            /// The settings among its keys.
-            #[must_use]
-            pub fn settings(&self) -> Settings {
-                Settings {
-                    isolation: self.isolation,
-                    filesystem: self.filesystem,
-                    identity: self.identity,
-                    network: self.network,
-                    workspace: self.workspace,
-                    state: self.state,
-                    memory_max: self.memory_max,
-                    tasks_max: self.tasks_max,
-                    open_files: self.open_files,
-                    tmp_size: self.tmp_size,
-                    home_size: self.home_size,
-                }
-            }
-        }
-    )*};
-}
-all_settings_of!(Config, PostureTable);
 
 impl Layer {
     /// Reads a file: JSON when its name ends in `.json`, else TOML.

@@ -35,12 +35,12 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         (
             "a.toml",
             "[ceiling]\nzzz = 1",
-            "a.toml:2: ceiling.zzz: unknown key (known: `read`, `write`, `env`)",
+            "a.toml:2: ceiling.zzz: unknown key (known: `read`, `write`, `env`, `allow`, `internal`, `publish`)",
         ),
         (
             "a.toml",
             "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `read`, `write`, `env`)",
+            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `read`, `write`, `allow`, `deny`, `env`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -133,6 +133,48 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
             "profile.a.git.name = \"a\\nb\"",
             "a.toml:1: profile.a.git.name: a text of 1 to 256 bytes in one line, without control characters",
         ),
+        // Hosts, ports and resolvers.
+        (
+            "a.toml",
+            "profile.a.allow = [\n\"@npm\",\n\"@nmp\"]",
+            "a.toml:3: profile.a.allow[1]: there is no group `@nmp` (did you mean `@npm`?)",
+        ),
+        (
+            "a.toml",
+            "profile.a.deny = [\"*.org\"]",
+            "a.toml:1: profile.a.deny[0]: `*.org` is no host: a wildcard needs a name of two labels or more behind it: *.example.org",
+        ),
+        (
+            "a.toml",
+            "profile.a.internal = [\"10.0.0.1\"]",
+            "a.toml:1: profile.a.internal[0]: `10.0.0.1` is no name; addresses and ports of `host` stand in `allow`",
+        ),
+        (
+            "a.toml",
+            "profile.a.publish = [80]",
+            "a.toml:1: profile.a.publish[0]: a session cannot listen on port 80: ports inside are 1024 to 65535, as in 80:8080",
+        ),
+        (
+            "a.toml",
+            "profile.a.publish = [true]",
+            "a.toml:1: profile.a.publish[0]: expected a port such as 3000 or \"8080:3000\", found true or false",
+        ),
+        ("a.toml", "profile.a.publish = [-1]", "a.toml:1: profile.a.publish[0]: a port is 1 to 65535"),
+        (
+            "a.toml",
+            "ceiling.publish = [\"4-3\"]",
+            "a.toml:1: ceiling.publish[0]: a range of ports begins with the smaller one: 3000-3999",
+        ),
+        (
+            "a.toml",
+            "resolvers = [\"dns.example.org\"]",
+            "a.toml:1: resolvers[0]: a resolver is an address: 9.9.9.9, 9.9.9.9:53, [2620:fe::fe]:53",
+        ),
+        (
+            "a.toml",
+            "floor.upload_max = \"1K\"",
+            "a.toml:1: floor.upload_max: a size of at least 16K and at most 4194304T",
+        ),
         ("a.toml", "users = [\"a b\"]", "a.toml:1: users[0]: not the name of a user"),
         // Types.
         ("a.toml", "profile = 1", "a.toml:1: profile: expected a table, found a number"),
@@ -213,6 +255,11 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of paths" => "[\"/x\"]".to_owned(),
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),
+        "list of hosts" => "[\"a.org:22\", \"@npm\"]".to_owned(),
+        "list of names" => "[\"*.a.org\"]".to_owned(),
+        "list of ports" => "[3000, \"8080:3000\"]".to_owned(),
+        "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
+        "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
         _ => "\"x\"".to_owned(),
     };
@@ -324,6 +371,7 @@ fn the_table_states_the_orders_of_the_types() {
             "network" => order(Network::ALL),
             "workspace" => order(Workspace::ALL),
             "state" => order(State::ALL),
+            "on_gate_loss" => order(OnGateLoss::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);
@@ -403,6 +451,11 @@ fn drop_ins_are_merged_key_by_key_and_errors_name_their_file() {
             "uid_range.count = 100000000",
             "b.toml:1: uid_range.count: the range ends above 4294967293",
         ),
+        (
+            "",
+            "\nresolvers = []",
+            "b.toml:2: resolvers: 0 resolvers; there can be 1 to 8 (without the key the host's are asked)",
+        ),
         ("uid_range.count = 3", "", "a.toml:1: uid_range.count: less than one lease of 4 ids"),
     ] {
         assert_eq!(refused(vec![layer("a.toml", a), layer("b.toml", b)]), message);
@@ -434,10 +487,13 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
         network: Some(Network::None),
         command: vec!["sh".into(), "-c".into(), "x".into()],
         allow_unconfined: true,
+        allow: vec!["a.org".parse().unwrap(), "@npm".parse().unwrap()],
+        deny: vec!["10.0.0.0/8".parse().unwrap()],
+        publish: vec!["8080:3000".parse().unwrap()],
         ..Request::default()
     });
-    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"";
+    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::Project).unwrap());
-    let text = "users = []\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
+    let text = "users = []\nresolvers = [\"9.9.9.9\"]\nceiling.publish = [\"3000-3999\"]\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\npublish = [3000]\ninternal = [\"a.corp\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::System).unwrap());
 }

@@ -1,6 +1,6 @@
 //! What has to be opened for a session, and what each of it is for.
 
-use super::{Opener, Wanted, WantedKind};
+use super::{Opener, Wanted, WantedKind, names};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
 use crate::{Filesystem, Isolation, Policy, PolicyError, State};
@@ -22,6 +22,12 @@ pub(super) enum Role {
     OwnOnHost(usize),
     /// What is kept of the agent's own directory at this position.
     Volume(usize),
+    /// A file of the host that says how names are found, to be covered.
+    Covered,
+    /// What covers the file of this path.
+    Cover(&'static str),
+    /// What the gate refused.
+    Denials,
 }
 
 #[derive(Debug, Clone)]
@@ -86,6 +92,9 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
         if let Some(volume) = volume(policy, at) {
             add(&volume, Opener::System, false, WantedKind::Volume, &origin, Role::Volume(at));
         }
+    }
+    if policy.has_gate() {
+        names::items(shared, &mut add);
     }
     Ok(items)
 }

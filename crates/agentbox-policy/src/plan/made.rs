@@ -1,6 +1,6 @@
 //! The content of files that agentbox makes where only what is listed exists.
 
-use super::{Facts, owners};
+use super::{Facts, names, owners};
 use crate::Policy;
 use crate::policy::Fnv;
 use std::fmt::Write;
@@ -59,6 +59,7 @@ pub(super) fn content(path: &str, policy: &Policy, facts: &Facts, shell: &str) -
              protocols: files\nservices: files\nethers: files\nrpc: files\n"
                 .to_owned()
         }
+        "/etc/resolv.conf" if policy.has_gate() => names::RESOLV_CONF.to_owned(),
         "/etc/resolv.conf" => "# This session has no network.\n".to_owned(),
         _ => return None,
     })

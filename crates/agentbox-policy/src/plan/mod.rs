@@ -7,11 +7,13 @@
 //! | `listed`, `shared` | the file systems of those names |
 //! | `owners` | ids and id maps |
 //! | `made` | the content of files that agentbox makes |
+//! | `names` | how programs inside find the gate: resolv.conf, nsswitch.conf; what it refused |
 //! | `process` | command, environment, directory |
 
 mod items;
 mod listed;
 mod made;
+mod names;
 mod owners;
 mod process;
 #[cfg(test)]
@@ -25,7 +27,8 @@ use crate::places::Base;
 use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
 use agentbox_plan::{
-    Confinement, InnerPath, Limit, LimitKind, Plan, Sandbox, SessionId, Streams, TerminalSize,
+    Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
+    TerminalSize,
 };
 use std::ffi::CString;
 
@@ -50,12 +53,23 @@ pub enum WantedKind {
     /// A directory that outlives the session: the path is relative to `STATE_DIRECTORY/state`, and the
     /// supervisor makes it, mode 0700, owned by the person.
     Volume,
+    /// The file of the session in which the supervisor tells the session what its gate refused: made and
+    /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
+    /// directory.
+    Denials,
+    /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
+    /// directory under the name that the path is.
+    Made {
+        /// What is in it.
+        content: &'static str,
+    },
 }
 
 /// Something that the supervisor opens for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Absolute path on the host; relative for [`WantedKind::Volume`].
+    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`] and
+    /// [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -131,7 +145,10 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<Plan, PolicyError> {
         };
         let sandbox = Sandbox {
             hostname: c_string(made::hostname(facts))?,
-            network: agentbox_plan::NetworkNamespace::Empty,
+            network: match policy.has_gate() {
+                true => NetworkNamespace::Prepared,
+                false => NetworkNamespace::Empty,
+            },
             idmaps: owners::idmaps(policy, facts),
             mounts: tree.mounts()?,
             unix_sockets: policy.filesystem() == Filesystem::Listed,

@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{Found, inner};
+use super::{Found, inner, names};
 use crate::PolicyError;
 use agentbox_plan::{Access, Mount};
 
@@ -34,5 +34,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.grants(scene)?;
     tree.project(scene.policy)?;
     tree.hide(scene, true)?;
+    names::cover(scene, &mut tree)?;
+    names::denials(scene, &mut tree)?;
     Ok(tree)
 }

@@ -83,7 +83,7 @@ pub(super) fn hold(policy: &Policy, plan: &Plan) {
                 assert!(usize::from(*map) < sandbox.idmaps.len());
             }
             let wanted = usize::from(source.index).checked_sub(1).map(|at| &items[at]);
-            if let Some(wanted) = wanted.filter(|wanted| wanted.what != WantedKind::Volume) {
+            if let Some(wanted) = wanted.filter(|wanted| wanted.path.starts_with('/')) {
                 assert_eq!(wanted.path.as_bytes(), target.as_bytes());
             }
             // A source of the person's, and the project, is seen through a map wherever there are maps.
@@ -99,6 +99,8 @@ pub(super) fn hold(policy: &Policy, plan: &Plan) {
             }
         }
     }
+    let gate = matches!(policy.network(), crate::Network::Public | crate::Network::Allowlist);
+    assert_eq!(sandbox.network == NetworkNamespace::Prepared, gate);
     let projects =
         mounts.iter().filter(|step| matches!(step, Mount::Bind { source, .. } if source.index == 0));
     let projects: Vec<_> = projects.collect();
@@ -428,5 +430,92 @@ fn names_that_would_break_passwd_are_not_written_there() {
         assert_eq!(text.lines().count(), 3, "{text}");
         assert!(text.contains("\nagent:x:2001000000:"), "{text}");
         assert_eq!(variable(&plan, "USER").as_deref(), Some("agent"));
+    }
+}
+
+fn content(plan: &Plan, path: &str) -> String {
+    match step(plan, path) {
+        Some(Mount::File { content, .. }) => String::from_utf8(content.0.clone()).unwrap(),
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_session_with_a_gate_asks_it_for_names_and_sees_what_it_refused() {
+    let policy = World::new().resolve().unwrap();
+    let plan = planned(&policy).unwrap();
+    hold(&policy, &plan);
+    assert_eq!(sandbox(&plan).network, NetworkNamespace::Prepared);
+    assert!(content(&plan, "/etc/resolv.conf").contains("\nnameserver 198.18.0.1\n"));
+    assert!(content(&plan, "/etc/nsswitch.conf").contains("\nhosts: files dns\n"));
+    for posture in ["L1", "L2"] {
+        let policy = ask(World::new(), posture).resolve().unwrap();
+        let plan = planned(&policy).unwrap();
+        hold(&policy, &plan);
+        let at = wanted(&policy).iter().position(|wanted| wanted.what == WantedKind::Denials).unwrap();
+        let Some(Mount::Bind { source, access, idmap, .. }) = step(&plan, "/run/agentbox/denials.jsonl")
+        else {
+            panic!("{posture}");
+        };
+        assert_eq!((usize::from(source.index), *access, *idmap), (at + 1, Access::ReadOnly, None));
+    }
+}
+
+#[test]
+fn a_session_without_a_gate_has_nobody_to_ask() {
+    for posture in ["L1", "L2"] {
+        let policy = ask(World::new(), posture)
+            .ask(|request| request.network = Some(crate::Network::None))
+            .resolve()
+            .unwrap();
+        let plan = planned(&policy).unwrap();
+        hold(&policy, &plan);
+        assert_eq!(sandbox(&plan).network, NetworkNamespace::Empty);
+        assert!(step(&plan, "/run/agentbox/denials.jsonl").is_none());
+        let relative = |wanted: &Wanted| !wanted.path.starts_with('/');
+        assert!(!wanted(&policy).iter().any(relative), "{posture}");
+        match posture {
+            "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),
+            _ => assert!(step(&plan, "/etc/resolv.conf").is_none()),
+        }
+    }
+}
+
+#[test]
+fn l1_covers_what_the_host_says_about_names() {
+    let policy = ask(World::new(), "L1").resolve().unwrap();
+    let with = |path: &str, answer: Found| {
+        let mut answers = found(&policy);
+        let at = wanted(&policy).iter().position(|wanted| wanted.path == path).unwrap();
+        answers[at] = answer;
+        super::plan(&policy, &facts(answers))
+    };
+    let made = |name: &str| source(&policy, name);
+    let covered = |plan: &Plan, path: &str, name: &str| match step(plan, path) {
+        Some(Mount::Bind { source, access: Access::ReadOnly, .. }) => *source == made(name),
+        _ => false,
+    };
+    let plan = planned(&policy).unwrap();
+    assert!(covered(&plan, "/etc/resolv.conf", "resolv.conf"));
+    assert!(covered(&plan, "/etc/nsswitch.conf", "nsswitch.conf"));
+
+    for (to, path) in [
+        ("../run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/stub-resolv.conf"),
+        ("/etc/static/resolv.conf", "/run/systemd/resolve/stub-resolv.conf"),
+        ("/var/run/odd/resolv.conf", "/run/odd/resolv.conf"),
+    ] {
+        let plan = with("/etc/resolv.conf", Found::Symlink(to.into())).unwrap();
+        hold(&policy, &plan);
+        assert!(content(&plan, path).contains("nameserver 198.18.0.1"), "{to}");
+        assert!(step(&plan, "/etc/resolv.conf").is_none(), "a link stays a link");
+    }
+    let plan = with("/etc/resolv.conf", Found::Symlink("/mnt/wsl/resolv.conf".into())).unwrap();
+    assert!(covered(&plan, "/mnt/wsl/resolv.conf", "resolv.conf"));
+
+    let plan = with("/etc/nsswitch.conf", Found::Missing).unwrap();
+    assert!(step(&plan, "/etc/nsswitch.conf").is_none());
+    for answer in [Found::Missing, Found::Symlink("../dev".into()), Found::Symlink("resolv.conf".into())] {
+        let refusal = with("/etc/resolv.conf", answer).unwrap_err().to_string();
+        assert!(refusal.contains("or use posture L2"), "{refusal}");
     }
 }

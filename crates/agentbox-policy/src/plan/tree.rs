@@ -59,6 +59,22 @@ impl Tree {
         self.steps.insert(step.target().clone(), step);
     }
 
+    /// Whether nothing but the host's root is around a path.
+    pub(super) fn is_hosts(&self, path: &str) -> bool {
+        let Ok(path) = InnerPath::new(path) else { return false };
+        let around = self.steps.keys().rev().find(|target| path.is_within(target));
+        around.is_some_and(InnerPath::is_root)
+    }
+
+    /// A file of the session, read-only.
+    pub(super) fn file(&mut self, source: SourceIndex, path: &str, origin: &str) -> Result<(), PolicyError> {
+        let target = inner(path)?;
+        let access = Access::ReadOnly;
+        self.put(Mount::Bind { source, target: target.clone(), access, recursive: false, idmap: None });
+        self.leaves.insert(target, origin.to_owned());
+        Ok(())
+    }
+
     /// Whether there is a step with this target.
     pub(super) fn has(&self, path: &str) -> bool {
         self.step(path).is_some()
@@ -350,7 +366,7 @@ fn tmp_size(policy: &Policy) -> u64 {
 }
 
 /// Something that is not what it has to be.
-fn missing(item: &Item, why: &str, remedy: &str) -> PolicyError {
+pub(super) fn missing(item: &Item, why: &str, remedy: &str) -> PolicyError {
     PolicyError::Refused {
         what: format!("a session without `{}`: {why}", printable(&item.wanted.path)),
         rule: item.wanted.origin.clone(),

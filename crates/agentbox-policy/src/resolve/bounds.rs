@@ -185,12 +185,9 @@ fn in_this_version(held: Held, settled: &Settled) -> Result<(), PolicyError> {
     if matches!(held.isolation, Isolation::Vm | Isolation::Remote | Isolation::Managed) {
         return missing(Key::Isolation, named(Key::Isolation), "use posture L1 or L2");
     }
-    if matches!(held.network, Network::Public | Network::Allowlist) {
-        return missing(Key::Network, named(Key::Network), "use network `none`");
-    }
     if held.isolation == Isolation::Sandbox && held.network == Network::Host {
         let what = "network `host` in a sandbox".to_owned();
-        return missing(Key::Network, what, "use network `none`");
+        return missing(Key::Network, what, "use network `public`, `allowlist` or `none`");
     }
     if held.workspace == Workspace::Overlay {
         return missing(Key::Workspace, named(Key::Workspace), "use workspace `direct` or `readonly`");
@@ -216,6 +213,9 @@ fn fit_together(held: Held, settled: &Settled) -> Result<(), PolicyError> {
             (Key::State, held.state != State::Profile),
             (Key::TmpSize, settled.0.tmp_size.is_some()),
             (Key::HomeSize, settled.0.home_size.is_some()),
+            (Key::UploadMax, settled.0.upload_max.is_some()),
+            (Key::NameUploadMax, settled.0.name_upload_max.is_some()),
+            (Key::OnGateLoss, settled.0.on_gate_loss.is_some()),
         ];
         return match tight.into_iter().find(|(_, tight)| *tight) {
             Some((key, _)) => cannot(key, holder, remedy),

@@ -30,6 +30,8 @@ pub(super) struct Choice<'a> {
     pub(super) profile: Option<Sourced<String>>,
     pub(super) posture: Sourced<String>,
     pub(super) agent: Sourced<String>,
+    /// Whether nobody but the system chose the agent.
+    pub(super) agent_by_system: bool,
     /// The entry that the session belongs to.
     pub(super) entry: Option<usize>,
     /// Every entry around, at or inside the session's directory: all of them bound it.
@@ -65,8 +67,15 @@ impl<'a> Choice<'a> {
         if !preset::NAMES.contains(&agent.value.as_str()) {
             return Err(unknown("agent", &agent.value, preset::NAMES.iter().copied()));
         }
+        let whose = match (own.filter(|own| own.table.agent.is_some()), table) {
+            (Some(own), _) => Some(own.source),
+            (None, Some((source, table))) if table.agent.is_some() => Some(source),
+            _ => None,
+        };
+        let agent_by_system =
+            inputs.request.agent.is_none() && whose.is_none_or(|source| !sources.is_person(source));
         let project = own.map(|own| Sourced::new(own.name.to_string(), own.rule("path")));
-        Ok(Self { project, profile, posture, agent, entry, entries, table })
+        Ok(Self { project, profile, posture, agent, agent_by_system, entry, entries, table })
     }
 
     /// The entry that the session belongs to.

@@ -4,11 +4,13 @@
 //! 2. [`bounds`]: the settings: what was chosen, joined with everything that bounds it.
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
-//! 5. [`place`]: whether a session can be there at all.
+//! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
+//! 6. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
 mod grants;
+mod hosts;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -70,6 +72,11 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants::warn(inputs, &grants, &mut warnings)?;
     }
     let environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    let network = origins.get(&crate::lattice::Key::Network).cloned().unwrap_or_default();
+    let reach = hosts::collect(
+        &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
+        &mut warnings,
+    )?;
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
@@ -90,6 +97,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         own_directories,
         grants,
         environment,
+        reach,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

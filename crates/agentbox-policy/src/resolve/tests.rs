@@ -47,7 +47,7 @@ fn without_configuration_a_session_is_l2_and_keeps_nothing() {
     is(&policy, "isolation", "sandbox", "built-in: L2");
     is(&policy, "filesystem", "listed", "built-in: L2");
     is(&policy, "identity", "leased", "built-in: L2");
-    is(&policy, "network", "none", "built-in: L2");
+    is(&policy, "network", "public", "built-in: L2");
     is(&policy, "workspace", "direct", "built-in: L2");
     is(&policy, "state", "ephemeral", "built-in: L2");
     is(&policy, "profile", "none", "built-in: no profile");
@@ -253,12 +253,12 @@ fn refusals_say_what_which_rule_and_what_to_do() {
             version("isolation `vm`", "built-in: L3", "use posture L1 or L2"),
         ),
         (
-            World::new().ask(|request| request.network = Some(Network::Public)),
-            version("network `public`", "command line", "use network `none`"),
-        ),
-        (
             World::new().ask(|request| request.network = Some(Network::Host)),
-            version("network `host` in a sandbox", "command line", "use network `none`"),
+            version(
+                "network `host` in a sandbox",
+                "command line",
+                "use network `public`, `allowlist` or `none`",
+            ),
         ),
         (
             World::new().file("workspace = \"overlay\""),

@@ -22,8 +22,11 @@ fn what_is_reachable_can_be_said_more_than_once() {
     let parsed = Arguments::try_parse_from(line.split_whitespace()).unwrap();
     let Command::Start(Start { choice, .. }) = parsed.command else { panic!() };
     assert_eq!(choice.network, Some(Network::Allowlist));
-    assert_eq!((choice.allow, choice.deny), (vec!["a.org:22".into(), "@npm".into()], vec!["b.org".into()]));
-    assert_eq!(choice.publish, ["8080:3000", "5000"]);
+    let [allow, deny] = [choice.allow, choice.deny]
+        .map(|rules| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    assert_eq!((allow.as_str(), deny.as_str()), ("a.org:22 @npm", "b.org"));
+    let publish: Vec<_> = choice.publish.iter().map(ToString::to_string).collect();
+    assert_eq!(publish, ["8080:3000", "5000"]);
 }
 
 #[test]

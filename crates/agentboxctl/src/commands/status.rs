@@ -104,7 +104,6 @@ fn of_network(network: &NetworkStatus, denied: u64, columns: &mut Columns) {
         (pid, _) => (format!("process {pid}{restarts}"), Tone::Warning),
     };
     columns.row([("gate", Tone::Plain), (gate.as_str(), tone)]);
-    columns.plain(["connections", &network.connections.to_string()]);
     columns.plain(["sent", &units::size(network.sent_bytes)]);
     columns.plain(["received", &units::size(network.received_bytes)]);
     let tone = if denied == 0 { Tone::Plain } else { Tone::Warning };
@@ -119,14 +118,13 @@ fn destinations(network: &NetworkStatus) -> String {
     if network.destinations.is_empty() {
         return String::new();
     }
-    let mut columns = Columns::new(&["DESTINATION", "PORTS", "SENT", "RECEIVED", "DENIED"]);
+    let mut columns = Columns::new(&["DESTINATION", "SENT", "RECEIVED", "DENIED"]);
     for total in &network.destinations {
         let tone = if total.denied == 0 { Tone::Plain } else { Tone::Warning };
-        let [ports, denied] = [total.ports.into(), total.denied].map(|number: u64| number.to_string());
+        let denied = total.denied.to_string();
         let [sent, received] = [total.sent_bytes, total.received_bytes].map(units::size);
         columns.row([
             (total.destination.as_str(), Tone::Plain),
-            (&ports, Tone::Plain),
             (&sent, Tone::Plain),
             (&received, Tone::Plain),
             (&denied, tone),

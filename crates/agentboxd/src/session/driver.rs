@@ -72,7 +72,12 @@ fn spawn(
 ) -> Arc<Session> {
     let (publish, live_receiver) = watch::channel(live.clone());
     let (stop_sender, stop) = mpsc::unbounded_channel();
-    let session = Arc::new(Session { record: record.clone(), live: live_receiver, stop: stop_sender });
+    let session = Arc::new(Session {
+        record: record.clone(),
+        live: live_receiver,
+        network: std::sync::OnceLock::new(),
+        stop: stop_sender,
+    });
     supervisor.register(Arc::clone(&session));
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
@@ -121,7 +126,7 @@ impl Driver {
     async fn carry_out(&mut self, effects: Vec<Effect>, events: &mut VecDeque<Event>) {
         for effect in effects {
             match effect {
-                Effect::Perform(step) => events.push_back(self.perform(step)),
+                Effect::Perform(step) => events.push_back(self.perform(step).await),
                 Effect::Revert(step) => {
                     if let Err(error) = self.steps.revert(step).await {
                         tracing::error!("{}: reverting {}: {error}", self.record.id, step.name());
@@ -142,8 +147,8 @@ impl Driver {
         }
     }
 
-    fn perform(&mut self, step: Step) -> Event {
-        match self.steps.perform(step, &mut self.live) {
+    async fn perform(&mut self, step: Step) -> Event {
+        match self.steps.perform(step, &mut self.live).await {
             Ok(()) => Event::Done(step),
             Err(error) => {
                 tracing::debug!("{}: {}: {error}", self.record.id, step.name());
@@ -220,6 +225,10 @@ impl Driver {
             Said::Processes { init_pid, agent_pid } => {
                 (self.live.init_pid, self.live.agent_pid) = (init_pid, agent_pid);
                 self.publish.send_replace(self.live.clone());
+                if let Err(error) = self.steps.adopt_network(init_pid) {
+                    // Its gate goes on without us, and refuses what is new.
+                    self.supervisor.report(format!("session {}: network: {error}", self.record.id));
+                }
                 None
             }
         }

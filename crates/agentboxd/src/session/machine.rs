@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Directory,
     /// Its control groups.
     Group,
+    /// Its network namespace, and its gate; nothing for one without.
+    Network,
     /// Everything it will see is opened, and the plan made.
     Sources,
     /// The launcher runs and waits.
@@ -49,8 +51,16 @@ pub(crate) enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Lease, Self::Directory, Self::Group, Self::Sources, Self::Spawn, Self::Connect, Self::Release];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Lease,
+        Self::Directory,
+        Self::Group,
+        Self::Network,
+        Self::Sources,
+        Self::Spawn,
+        Self::Connect,
+        Self::Release,
+    ];
 
     /// Its name in errors.
     pub(crate) fn name(self) -> &'static str {
@@ -58,6 +68,7 @@ impl Step {
             Self::Lease => "lease",
             Self::Directory => "directory",
             Self::Group => "group",
+            Self::Network => "network",
             Self::Sources => "sources",
             Self::Spawn => "spawn",
             Self::Connect => "connect",

@@ -7,10 +7,12 @@
 //! | `steps` | how each step is performed and reverted |
 //! | `sources` | what a session will see, opened, and its plan |
 //! | `order` | what was asked for, resolved |
+//! | `network` | the steps of a session's network |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
 pub(crate) mod driver;
 pub(crate) mod machine;
+pub(crate) mod network;
 pub(crate) mod order;
 pub(crate) mod sources;
 pub(crate) mod steps;
@@ -55,6 +57,7 @@ pub(crate) struct Session {
     /// What does not change.
     pub(crate) record: Record,
     live: watch::Receiver<Live>,
+    network: std::sync::OnceLock<crate::network::session::Shared>,
     stop: mpsc::UnboundedSender<Duration>,
 }
 
@@ -62,6 +65,17 @@ impl Session {
     /// Its id.
     pub(crate) fn id(&self) -> &SessionId {
         &self.record.id
+    }
+
+    /// Its network, when it has a gate.
+    pub(crate) fn network(&self) -> Option<&crate::network::session::Shared> {
+        self.network.get()
+    }
+
+    /// It has a gate.
+    pub(crate) fn set_network(&self, network: crate::network::session::Shared) {
+        // A session gets one network and keeps it.
+        let _ = self.network.set(network);
     }
 
     /// What changes.
@@ -97,6 +111,7 @@ impl Session {
             memory_bytes: usage.0,
             tasks: usage.1,
             owner_uid: record.owner_uid,
+            denied: self.network().map_or(0, |network| network.totals().0.denied),
         }
     }
 }

@@ -3,11 +3,13 @@
 
 use super::order::{Order, Record};
 use super::steps::{StepError, missing};
+use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, person};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
+use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Name inside the session's directory, for supervisors that come later.
@@ -26,6 +28,15 @@ pub(super) fn open(
     lease_first: u32,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     open_with(order, record, lease_first, &|wanted| {
+        let directory = || -> Result<OwnedFd, StepError> {
+            let directory = supervisor.directories.open_session(&record.id)?;
+            directory.ok_or_else(|| missing("a directory"))
+        };
+        match wanted.what {
+            WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
+            _ => {}
+        }
         let parts: Vec<_> = wanted.path.split('/').collect();
         Ok(supervisor.directories.volume(&parts, order.person.uid, order.person.gid)?)
     })
@@ -38,17 +49,17 @@ pub(crate) fn preview(order: &Order, record: &Record, lease_first: u32) -> Resul
     Ok(plan)
 }
 
-/// Opens or makes a volume.
-type Volume<'a> = &'a dyn Fn(&Wanted) -> Result<OwnedFd, StepError>;
+/// Opens or makes what is the supervisor's own: volumes, the file of refusals.
+type Own<'a> = &'a dyn Fn(&Wanted) -> Result<OwnedFd, StepError>;
 
 fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    volume: Volume<'_>,
+    own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
-    let opened = open_wanted(order, &wanted, volume)?;
+    let opened = open_wanted(order, &wanted, own)?;
     let null: OwnedFd = std::fs::File::open("/dev/null")?.into();
     let mut sources = Vec::with_capacity(opened.len() + 1);
     sources.push(order.project.try_clone()?);
@@ -74,14 +85,21 @@ pub(super) fn keep_plan(session: impl AsFd, plan: &Plan) -> Result<(), StepError
 }
 
 /// Opens what a policy wants.
-fn open_wanted(order: &Order, wanted: &[Wanted], volume: Volume<'_>) -> Result<Vec<Opened>, StepError> {
+fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Opened>, StepError> {
     let requests: Vec<_> = wanted.iter().filter_map(|wanted| request(order, wanted)).collect();
     let mut opened = source::open_batch(&requests).into_iter();
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        if wanted.what == WantedKind::Volume {
-            all.push(Opened::Directory(volume(wanted)?));
-            continue;
+        match wanted.what {
+            WantedKind::Volume => {
+                all.push(Opened::Directory(own(wanted)?));
+                continue;
+            }
+            WantedKind::Denials | WantedKind::Made { .. } => {
+                all.push(Opened::File(own(wanted)?));
+                continue;
+            }
+            _ => {}
         }
         all.push(match opened.next() {
             Some(Ok(opened)) => opened,
@@ -107,13 +125,20 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume => return None,
+        WantedKind::Volume | WantedKind::Denials | WantedKind::Made { .. } => return None,
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,
         agentbox_policy::Opener::Person => Opener::person(&order.person),
     };
     Some(source::Request { path: wanted.path.clone(), by, kind })
+}
+
+/// A file that the supervisor makes for a session, opened for it.
+fn made(directory: &OwnedFd, name: &str, content: &str) -> Result<OwnedFd, StepError> {
+    directory::write_atomic(directory, name, content.as_bytes(), 0o444, false)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(std::io::Error::from)?)
 }
 
 /// Names of the groups that files of the session can belong to; one without a name gets its number.

@@ -3,6 +3,7 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
 use super::{Live, Step};
@@ -45,6 +46,8 @@ pub(crate) enum StepError {
     #[error("launcher: {0}")]
     Launcher(#[from] LauncherError),
     #[error("{0}")]
+    Gate(#[from] crate::network::gate::GateError),
+    #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
     Host(String),
@@ -75,6 +78,7 @@ pub(crate) struct Steps {
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
     group: Option<SessionGroup>,
+    network: Option<Network>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -138,6 +142,7 @@ impl Steps {
             ledger: None,
             listener: None,
             group: None,
+            network: None,
             sources: Vec::new(),
             plan: None,
             release: None,
@@ -148,13 +153,34 @@ impl Steps {
         }
     }
 
+    /// Takes over the network of a re-adopted session, whose namespace is that of its PID 1. The number comes
+    /// from a process that reads what agents write, so it counts only for one of the session's own.
+    pub(crate) fn adopt_network(&mut self, init_pid: u32) -> Result<(), String> {
+        let (Some(directory), Some(group)) = (&self.directory, &self.group) else { return Ok(()) };
+        if self.network.is_some() || self.order.is_some() {
+            return Ok(());
+        }
+        if !group.payload_pids().map_err(|error| error.to_string())?.contains(&init_pid) {
+            return Err(format!("process {init_pid} is not one of its own"));
+        }
+        let (supervisor, record) = (&self.supervisor, &self.record);
+        let Some(network) = Network::adopt(supervisor, record, directory, &group.supervise, init_pid)? else {
+            return Ok(());
+        };
+        if let Some(session) = supervisor.session(&record.id) {
+            session.set_network(Arc::clone(network.shared()));
+        }
+        self.network = Some(network);
+        Ok(())
+    }
+
     /// Goes on with the ledger of a re-adopted session.
     pub(crate) fn reopen_ledger(&mut self) {
         self.ledger = self.directory.as_ref().and_then(|directory| Ledger::reopen(directory).ok());
     }
 
     /// Performs a step. The ledger says so before; `live` learns what it brought.
-    pub(crate) fn perform(&mut self, step: Step, live: &mut Live) -> Result<(), StepError> {
+    pub(crate) async fn perform(&mut self, step: Step, live: &mut Live) -> Result<(), StepError> {
         kill_point::reached(Point::Before(step));
         if let Some(ledger) = &mut self.ledger {
             ledger.begun(step)?;
@@ -163,10 +189,11 @@ impl Steps {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
             Step::Group => self.make_group(live),
+            Step::Network => self.make_network(),
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn(),
             Step::Connect => self.connect(),
-            Step::Release => self.release(),
+            Step::Release => self.release().await,
         }?;
         kill_point::reached(Point::After(step));
         if let Some(ledger) = &mut self.ledger {
@@ -188,6 +215,11 @@ impl Steps {
             }
             Step::Spawn => self.end_launcher().await?,
             Step::Sources => self.sources.clear(),
+            Step::Network => {
+                if let Some(network) = self.network.take() {
+                    network.revert(&self.supervisor).await?;
+                }
+            }
             Step::Group => self.remove_group().await?,
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
@@ -255,6 +287,25 @@ impl Steps {
         Ok(())
     }
 
+    fn make_network(&mut self) -> Result<(), StepError> {
+        if !self.order()?.policy.has_gate() {
+            return Ok(());
+        }
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let order = self.order.as_ref().ok_or_else(|| missing("an order"))?;
+        let network = Network::make(
+            &self.supervisor,
+            &self.record,
+            &order.policy,
+            self.lease_first,
+            directory,
+            &group.supervise,
+        )?;
+        self.network = Some(network);
+        Ok(())
+    }
+
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
         let (sources, plan) =
             super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
@@ -281,7 +332,7 @@ impl Steps {
             release: their_release,
             report: their_report,
             payload: group.payload.try_clone()?,
-            network: None,
+            network: self.network.as_ref().map(Network::namespace).transpose()?,
             sources: std::mem::take(&mut self.sources),
             supervise_group: &group.supervise,
             environment: self.supervisor.launcher_environment(),
@@ -310,7 +361,11 @@ impl Steps {
         Ok(())
     }
 
-    fn release(&mut self) -> Result<(), StepError> {
+    async fn release(&mut self) -> Result<(), StepError> {
+        // Nothing runs before everything is in force, and the gate confines itself meanwhile.
+        if let Some(network) = &mut self.network {
+            network.ready().await?;
+        }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.

@@ -29,14 +29,12 @@ pub(super) fn network() -> NetworkStatus {
         rules: 15,
         gate_pid: 4711,
         gate_restarts: 1,
-        connections: 3,
         sent_bytes: 2048,
         received_bytes: 5 << 20,
         destinations: totals
             .into_iter()
             .map(|(destination, sent_bytes, received_bytes, denied)| DestinationTotal {
                 destination: destination.into(),
-                ports: 2,
                 sent_bytes,
                 received_bytes,
                 denied,

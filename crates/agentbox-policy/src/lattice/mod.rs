@@ -4,7 +4,11 @@
 //! from anywhere, in any order, and never loosens anything. Everything that compares or joins settings
 //! goes through [`Setting`]; everything that asks who may write a key goes through [`TABLE`].
 
-use crate::config::{Count, LayerKind, Size};
+mod table;
+
+pub use table::{Row, TABLE};
+
+use crate::config::{Count, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -94,6 +98,16 @@ ordered! {
 }
 
 ordered! {
+    /// What happens when the network gate of a session ends before the session.
+    OnGateLoss {
+        /// Another one takes its place.
+        Repair = "repair",
+        /// The session is stopped.
+        Stop = "stop",
+    }
+}
+
+ordered! {
     /// How the project can be changed.
     Workspace {
         /// In place.
@@ -121,6 +135,8 @@ ordered! {
 pub type Memory = Size<{ 16 << 20 }>;
 /// Bytes of a file system in memory.
 pub type TmpfsSize = Size<{ 1 << 20 }>;
+/// Bytes that a session sends. Below this not even a handshake of TLS comes through.
+pub type Upload = Size<{ 16 << 10 }>;
 /// Processes and threads.
 pub type Tasks = Count<8, 4_194_304>;
 /// Open descriptors of a process.
@@ -163,6 +179,15 @@ pub struct Settings {
     /// Most bytes of the private home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home_size: Option<TmpfsSize>,
+    /// Most bytes that the session sends, all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_max: Option<Upload>,
+    /// Most bytes that the session sends to one name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_upload_max: Option<Upload>,
+    /// What happens when the session's network gate ends before the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gate_loss: Option<OnGateLoss>,
 }
 
 macro_rules! settings {
@@ -235,6 +260,9 @@ settings! {
     OpenFiles(OpenFiles) = open_files most,
     TmpSize(TmpfsSize) = tmp_size most,
     HomeSize(TmpfsSize) = home_size most,
+    UploadMax(Upload) = upload_max most,
+    NameUploadMax(Upload) = name_upload_max most,
+    OnGateLoss(OnGateLoss) = on_gate_loss order,
 }
 
 impl Settings {
@@ -254,134 +282,3 @@ impl Settings {
         self
     }
 }
-
-/// A key of the configuration: what it takes and who may set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    /// The key with dots; `NAME` stands for any name.
-    pub key: &'static str,
-    /// What it takes.
-    pub takes: &'static str,
-    /// What holds when it is absent.
-    pub default: &'static str,
-    /// From loose to tight, or `–` for a key without an order.
-    pub order: &'static str,
-    /// Whose files it may stand in.
-    pub who: &'static [LayerKind],
-}
-
-impl Row {
-    /// Whether the row is about exactly this key.
-    #[must_use]
-    pub fn matches(&self, key: &str) -> bool {
-        self.covers(key) && self.key.split('.').count() == key.split('.').count()
-    }
-
-    /// Whether the row is about this key or one below it.
-    #[must_use]
-    pub fn covers(&self, key: &str) -> bool {
-        let mut row = self.key.split('.');
-        key.split('.').all(|part| row.next().is_some_and(|mine| mine == "NAME" || mine == part))
-    }
-
-    /// Whether it may stand in such a file.
-    #[must_use]
-    pub fn may(&self, kind: LayerKind) -> bool {
-        self.who.contains(&kind)
-    }
-}
-
-const ISOLATION: &str = "none < sandbox < vm < remote < managed";
-const FILESYSTEM: &str = "host < shared < listed";
-const IDENTITY: &str = "caller < leased";
-const NETWORK: &str = "host < public < allowlist < none";
-const WORKSPACE: &str = "direct < overlay < readonly";
-const STATE: &str = "profile < project < ephemeral";
-const LESS: &str = "smaller is tighter";
-const FEWER: &str = "fewer is tighter";
-const NO_ORDER: &str = "–";
-const UNBOUND: &str = "no bound";
-const SAME: &str = "of `extends`";
-
-const SYSTEM: &[LayerKind] = &[LayerKind::System];
-const BOTH: &[LayerKind] = &[LayerKind::System, LayerKind::Person];
-const PROJECT: &[LayerKind] = &[LayerKind::Project];
-
-const fn row(
-    key: &'static str,
-    takes: &'static str,
-    default: &'static str,
-    order: &'static str,
-    who: &'static [LayerKind],
-) -> Row {
-    Row { key, takes, default, order, who }
-}
-
-/// Every key of the configuration.
-pub const TABLE: &[Row] = &[
-    row("default_posture", "name of a posture", "`L2`", NO_ORDER, BOTH),
-    row("uid_range.first", "number", "2001000000", NO_ORDER, SYSTEM),
-    row("uid_range.count", "number", "100000000", NO_ORDER, SYSTEM),
-    row("users", "list of user names", "none", NO_ORDER, SYSTEM),
-    row("floor.isolation", "value", UNBOUND, ISOLATION, SYSTEM),
-    row("floor.filesystem", "value", UNBOUND, FILESYSTEM, SYSTEM),
-    row("floor.identity", "value", UNBOUND, IDENTITY, SYSTEM),
-    row("floor.network", "value", UNBOUND, NETWORK, SYSTEM),
-    row("floor.workspace", "value", UNBOUND, WORKSPACE, SYSTEM),
-    row("floor.state", "value", UNBOUND, STATE, SYSTEM),
-    row("floor.memory_max", "size", UNBOUND, LESS, SYSTEM),
-    row("floor.tasks_max", "number", UNBOUND, LESS, SYSTEM),
-    row("floor.open_files", "number", UNBOUND, LESS, SYSTEM),
-    row("floor.tmp_size", "size", UNBOUND, LESS, SYSTEM),
-    row("floor.home_size", "size", UNBOUND, LESS, SYSTEM),
-    row("ceiling.read", "list of paths", UNBOUND, FEWER, SYSTEM),
-    row("ceiling.write", "list of paths", UNBOUND, FEWER, SYSTEM),
-    row("ceiling.env", "list of variables", UNBOUND, FEWER, SYSTEM),
-    row("profile.NAME.network", "value", UNBOUND, NETWORK, BOTH),
-    row("profile.NAME.workspace", "value", UNBOUND, WORKSPACE, BOTH),
-    row("profile.NAME.state", "value", UNBOUND, STATE, BOTH),
-    row("profile.NAME.agent", "name of a preset", "`shell`", NO_ORDER, BOTH),
-    row("profile.NAME.env.pass", "list of variables", "none", FEWER, BOTH),
-    row("profile.NAME.env.set.NAME", "text", "none", NO_ORDER, BOTH),
-    row("profile.NAME.read", "list of paths", "none", FEWER, BOTH),
-    row("profile.NAME.write", "list of paths", "none", FEWER, BOTH),
-    row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
-    row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
-    row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
-    row("project.NAME.profile", "name of a profile", "none", NO_ORDER, BOTH),
-    row("project.NAME.posture", "name of a posture", "`default_posture`", NO_ORDER, BOTH),
-    row("project.NAME.network", "value", UNBOUND, NETWORK, BOTH),
-    row("project.NAME.workspace", "value", UNBOUND, WORKSPACE, BOTH),
-    row("project.NAME.state", "value", UNBOUND, STATE, BOTH),
-    row("project.NAME.agent", "name of a preset", "the profile's", NO_ORDER, BOTH),
-    row("project.NAME.read", "list of paths", "none", FEWER, BOTH),
-    row("project.NAME.write", "list of paths", "none", FEWER, BOTH),
-    row("project.NAME.memory_max", "size", UNBOUND, LESS, BOTH),
-    row("project.NAME.tasks_max", "number", UNBOUND, LESS, BOTH),
-    row("posture.NAME.extends", "name of a posture", "`L2`", NO_ORDER, BOTH),
-    row("posture.NAME.isolation", "value", SAME, ISOLATION, BOTH),
-    row("posture.NAME.filesystem", "value", SAME, FILESYSTEM, BOTH),
-    row("posture.NAME.identity", "value", SAME, IDENTITY, BOTH),
-    row("posture.NAME.network", "value", SAME, NETWORK, BOTH),
-    row("posture.NAME.workspace", "value", SAME, WORKSPACE, BOTH),
-    row("posture.NAME.state", "value", SAME, STATE, BOTH),
-    row("posture.NAME.memory_max", "size", SAME, LESS, BOTH),
-    row("posture.NAME.tasks_max", "number", SAME, LESS, BOTH),
-    row("posture.NAME.open_files", "number", SAME, LESS, BOTH),
-    row("posture.NAME.tmp_size", "size", SAME, LESS, BOTH),
-    row("posture.NAME.home_size", "size", SAME, LESS, BOTH),
-    row("isolation", "value", UNBOUND, ISOLATION, PROJECT),
-    row("filesystem", "value", UNBOUND, FILESYSTEM, PROJECT),
-    row("identity", "value", UNBOUND, IDENTITY, PROJECT),
-    row("network", "value", UNBOUND, NETWORK, PROJECT),
-    row("workspace", "value", UNBOUND, WORKSPACE, PROJECT),
-    row("state", "value", UNBOUND, STATE, PROJECT),
-    row("memory_max", "size", UNBOUND, LESS, PROJECT),
-    row("tasks_max", "number", UNBOUND, LESS, PROJECT),
-    row("open_files", "number", UNBOUND, LESS, PROJECT),
-    row("tmp_size", "size", UNBOUND, LESS, PROJECT),
-    row("home_size", "size", UNBOUND, LESS, PROJECT),
-    row("read", "list of paths", UNBOUND, FEWER, PROJECT),
-    row("write", "list of paths", UNBOUND, FEWER, PROJECT),
-    row("env.pass", "list of variables", UNBOUND, FEWER, PROJECT),
-];

@@ -1,0 +1,222 @@
+//! The tables of profiles, projects and postures as they are written.
+
+use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish};
+use crate::lattice::{
+    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    TmpfsSize, Upload, Workspace,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whose identity a session has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileTable {
+    /// At most this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// At least this workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// At most this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// The agent, unless the project or the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
+    /// Environment variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<Environment>,
+    /// Paths that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<HostPath>>,
+    /// Paths that can be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<Vec<HostPath>>,
+    /// Hosts that can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<HostRule>>,
+    /// Hosts that cannot, whatever allows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<HostRule>>,
+    /// Names that can be reached although their addresses are internal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal: Option<Vec<InternalName>>,
+    /// Ports of the session that are published on the host's loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Vec<Publish>>,
+    /// Most bytes that the session sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_max: Option<Upload>,
+    /// Most bytes that the session sends to one name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_upload_max: Option<Upload>,
+    /// What happens when the session's network gate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gate_loss: Option<OnGateLoss>,
+    /// Author of commits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
+}
+
+/// A directory with a name, bound to a profile and a posture.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectTable {
+    /// The directory. Required once all of the system's files are merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<HostPath>,
+    /// The profile of every session in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Name>,
+    /// The posture of every session in it, unless the request names a tighter one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posture: Option<Name>,
+    /// At most this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// At least this workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// At most this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// The agent, unless the request names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Name>,
+    /// Paths that can be read, besides the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Vec<HostPath>>,
+    /// Paths that can be written, besides the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write: Option<Vec<HostPath>>,
+    /// Hosts that can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<HostRule>>,
+    /// Hosts that cannot, whatever allows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<HostRule>>,
+    /// Names that can be reached although their addresses are internal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal: Option<Vec<InternalName>>,
+    /// Ports of the session that are published on the host's loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Vec<Publish>>,
+    /// Most memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<Memory>,
+    /// Most processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_max: Option<Tasks>,
+    /// Most bytes that the session sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_max: Option<Upload>,
+    /// Most bytes that the session sends to one name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_upload_max: Option<Upload>,
+    /// What happens when the session's network gate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gate_loss: Option<OnGateLoss>,
+}
+
+/// How strongly a session is held.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostureTable {
+    /// The posture that gives what is not said here. Required once all files are merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extends: Option<Name>,
+    /// What holds the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Which files exist inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filesystem: Option<Filesystem>,
+    /// Under which user the agent runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// What the agent reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// How the project can be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// What of the agent's own files outlives the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Most memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<Memory>,
+    /// Most processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_max: Option<Tasks>,
+    /// Most open descriptors of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<OpenFiles>,
+    /// Most bytes of each of /tmp, /var/tmp and /dev/shm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmp_size: Option<TmpfsSize>,
+    /// Most bytes of the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_size: Option<TmpfsSize>,
+    /// Most bytes that the session sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_max: Option<Upload>,
+    /// Most bytes that the session sends to one name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_upload_max: Option<Upload>,
+    /// What happens when the session's network gate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_gate_loss: Option<OnGateLoss>,
+}
+
+macro_rules! settings_of {
+    ($type:ty: $($field:ident),*) => {
+        impl $type {
+            /// The settings among its keys.
+            #[must_use]
+            pub fn settings(&self) -> Settings {
+                Settings { $($field: self.$field,)* ..Settings::default() }
+            }
+        }
+    };
+}
+settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss);
+settings_of!(
+    ProjectTable: network,
+    workspace,
+    state,
+    memory_max,
+    tasks_max,
+    upload_max,
+    name_upload_max,
+    on_gate_loss
+);
+
+macro_rules! all_settings_of {
+    ($($type:ty),*) => {$(
+        impl $type {
+            /// The settings among its keys.
+            #[must_use]
+            pub fn settings(&self) -> Settings {
+                Settings {
+                    isolation: self.isolation,
+                    filesystem: self.filesystem,
+                    identity: self.identity,
+                    network: self.network,
+                    workspace: self.workspace,
+                    state: self.state,
+                    memory_max: self.memory_max,
+                    tasks_max: self.tasks_max,
+                    open_files: self.open_files,
+                    tmp_size: self.tmp_size,
+                    home_size: self.home_size,
+                    upload_max: self.upload_max,
+                    name_upload_max: self.name_upload_max,
+                    on_gate_loss: self.on_gate_loss,
+                }
+            }
+        }
+    )*};
+}
+all_settings_of!(Config, PostureTable);

@@ -1,0 +1,80 @@
+//! What was refused, told to the session itself: `/run/agentbox/denials.jsonl` inside, read-only there.
+
+use super::decisions::Decided;
+use super::session::shown;
+use agentbox_kernel::directory::DirectoryError;
+use agentbox_plan::net::{Destination, Rule};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde_json::json;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Its name in the session's directory.
+const FILE: &str = "denials.jsonl";
+/// Most bytes of it. It lies in memory; the trail has everything.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The file, open for appending.
+#[derive(Debug)]
+pub(crate) struct Denials {
+    file: File,
+}
+
+impl Denials {
+    /// Opens it in a session's directory, made where it is missing.
+    pub(crate) fn open(directory: impl AsFd) -> Result<Self, DirectoryError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&directory, FILE, flags, Mode::from_raw_mode(0o644));
+        let file = opened.map_err(|errno| failed("open", errno))?;
+        // Whatever mask this process has: the session reads it as another user.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
+            .map_err(|errno| failed("make readable", errno))?;
+        Ok(Self { file: file.into() })
+    }
+
+    /// The same file for a session to see.
+    pub(crate) fn source(directory: impl AsFd) -> Result<OwnedFd, DirectoryError> {
+        Self::open(&directory)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&directory, FILE, flags, Mode::empty()).map_err(|errno| failed("open", errno))
+    }
+
+    /// Appends a refusal.
+    pub(crate) fn append(&mut self, decided: &Decided, rule: Option<&Rule>, remedy: &str) {
+        let Some(reason) = decided.reason else { return };
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
+            return;
+        }
+        let line = json!({
+            "time": SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            "destination": shown(&decided.destination),
+            "port": decided.port,
+            "reason": reason.as_str(),
+            "why": reason.to_string(),
+            "other": decided.other.as_ref().map(ToString::to_string),
+            "rule": rule.map(|rule| rule.target.to_string()),
+            "remedy": remedy,
+        });
+        if let Err(error) = self.file.write_all(format!("{line}\n").as_bytes()) {
+            tracing::warn!("{FILE}: {error}");
+        }
+    }
+}
+
+fn failed(doing: &'static str, errno: Errno) -> DirectoryError {
+    DirectoryError::io(doing, FILE, errno)
+}
+
+/// What a person does so that a destination can be reached.
+pub(crate) fn remedy(session: &str, destination: &Destination, port: u16) -> String {
+    let port = if matches!(port, 0 | 80 | 443) { String::new() } else { format!(":{port}") };
+    match destination {
+        Destination::Address { address } if address.is_ipv6() && !port.is_empty() => {
+            format!("agentboxctl allow {session} [{address}]{port}")
+        }
+        destination => format!("agentboxctl allow {session} {}{port}", shown(destination)),
+    }
+}

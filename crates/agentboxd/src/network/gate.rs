@@ -1,0 +1,308 @@
+//! The conversation with a session's gate, and its replacement when it is lost.
+//!
+//! What a gate says is believed no more than what an agent says: each request is judged again, by the same
+//! rules and by what only the supervisor knows, and each answer is one socket to one address.
+
+use super::decisions::Decided;
+use super::host::HostNetwork;
+use super::session::{OnLoss, Shared};
+use crate::descriptor::watch;
+use crate::supervisor::Supervisor;
+use agentbox_kernel::gate::{self, GateSocketError};
+use agentbox_kernel::launcher::{Launcher, LauncherError};
+use agentbox_kernel::netns::{self, NetnsError, Sockets};
+use agentbox_plan::Wire;
+use agentbox_plan::gate::{Answer, MAX_REQUEST_BYTES, Request, Transport};
+use agentbox_plan::net::{Decision, Destination, Reason};
+use serde_json::json;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+/// Gates that may be lost within [`LOSS_WINDOW`] before the session is stopped.
+const MAX_LOSSES: usize = 5;
+const LOSS_WINDOW: Duration = Duration::from_secs(60);
+/// A stop for want of a gate gives the agent this long to end by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often counted decisions are looked at, and rules that end.
+const TICK: Duration = Duration::from_secs(1);
+/// Requests that are served before other sessions get their turn.
+const BATCH: usize = 64;
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GateError {
+    #[error("network namespace: {0}")]
+    Namespace(#[from] NetnsError),
+    #[error("network gate: {0}")]
+    Program(#[from] LauncherError),
+    #[error("network gate: {0}")]
+    Socket(#[from] GateSocketError),
+    #[error("network gate: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// What a gate is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) namespace: OwnedFd,
+    /// The session's directory.
+    pub(crate) directory: OwnedFd,
+    /// The control group that it runs in.
+    pub(crate) group: OwnedFd,
+    /// Listening sockets on the host's loopback, in the order of the published ports.
+    pub(crate) published: Vec<Vec<OwnedFd>>,
+}
+
+impl Parts {
+    /// Starts a gate and connects to it.
+    pub(crate) fn start(
+        &self,
+        supervisor: &Supervisor,
+        network: &Shared,
+        sockets: Option<Sockets>,
+    ) -> Result<(Launcher, OwnedFd), GateError> {
+        let sockets = match sockets {
+            Some(sockets) => sockets,
+            None => netns::sockets(self.namespace.as_fd(), network.fixed.ipv6)?,
+        };
+        let mut plan = network.gate_plan();
+        // A published port has a listener for each family of the host's loopback.
+        let inside = network.fixed.published.iter().map(|(_, inside)| *inside);
+        plan.published = inside.zip(&self.published).flat_map(|(port, of)| vec![port; of.len()]).collect();
+        let published = self.published.iter().flatten().map(OwnedFd::try_clone).collect::<Result<_, _>>()?;
+        let program = gate::find_program()?;
+        let started = gate::spawn(gate::Spawn {
+            program: &program,
+            plan: &plan.to_bytes(),
+            supervisor: gate::listen(&self.directory)?,
+            sockets,
+            published,
+            supervise_group: &self.group,
+            environment: supervisor.launcher_environment(),
+        })?;
+        Ok((started, gate::connect(&self.directory)?))
+    }
+}
+
+/// The task that talks to a session's gate.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) host: Arc<HostNetwork>,
+    pub(crate) network: Shared,
+    pub(crate) parts: Parts,
+    /// Told when the first gate is confined, or why it is not.
+    pub(crate) ready: Option<oneshot::Sender<Result<(), String>>>,
+}
+
+impl Conversation {
+    /// Talks to the gate until the task is ended from outside or the session is to be stopped.
+    pub(crate) async fn run(mut self, gate: Option<Launcher>, connection: Option<OwnedFd>) {
+        let (mut gate, mut connection, mut losses) = (gate, connection, Vec::new());
+        loop {
+            if let Some(connection) = connection.take()
+                && let Err(error) = self.converse(connection).await
+            {
+                tracing::warn!("{}: {error}", self.network.id);
+            }
+            self.host.forget(self.network.fixed.gate_uid);
+            if let Some(gate) = gate.take() {
+                reap(gate);
+            }
+            if let Some(ready) = self.ready.take() {
+                let _ = ready.send(Err("the network gate ended before it was ready".to_owned()));
+                return;
+            }
+            self.network.audit(&self.supervisor, json!({ "event": "gate-lost" }));
+            losses.retain(|at: &Instant| at.elapsed() < LOSS_WINDOW);
+            losses.push(Instant::now());
+            if self.network.fixed.on_loss == OnLoss::Stop || losses.len() > MAX_LOSSES {
+                return self.stop_session();
+            }
+            match self.parts.start(&self.supervisor, &self.network, None) {
+                Ok((started, connected)) => {
+                    let attempt = self.network.gate_started(started.pid, true);
+                    self.network
+                        .audit(&self.supervisor, json!({ "event": "gate-repaired", "attempt": attempt }));
+                    gate = Some(started);
+                    connection = Some(connected);
+                }
+                Err(error) => {
+                    self.supervisor.report(format!("session {}: {error}", self.network.id));
+                    return self.stop_session();
+                }
+            }
+        }
+    }
+
+    fn stop_session(&self) {
+        if let Some(session) = self.supervisor.session(&self.network.id) {
+            tokio::spawn(async move { session.stop(STOP_TIMEOUT).await });
+        }
+    }
+
+    async fn converse(&mut self, connection: OwnedFd) -> Result<(), GateError> {
+        rustix::io::ioctl_fionbio(&connection, true).map_err(io::Error::from)?;
+        let connection = watch(connection, Interest::READABLE | Interest::WRITABLE)?;
+        self.say(&connection, &Answer::Rules { rules: self.network.rules() }, None).await?;
+        let mut tick = tokio::time::interval(TICK);
+        let network = Arc::clone(&self.network);
+        loop {
+            tokio::select! {
+                biased;
+                () = network.rules_changed.notified() => {
+                    self.say(&connection, &Answer::Rules { rules: network.rules() }, None).await?;
+                    if let Err(error) = network.keep(&self.parts.directory) {
+                        tracing::error!("{}: {error}", network.id);
+                    }
+                }
+                _ = tick.tick() => {
+                    network.write_due(&self.supervisor);
+                    super::live::expire(&self.supervisor, &self.host, &network);
+                }
+                ready = connection.readable() => {
+                    let mut ready = ready?;
+                    for _ in 0..BATCH {
+                        match ready.try_io(|connection| receive(connection.get_ref())) {
+                            Ok(Ok(Some(request))) => self.serve(&connection, request).await?,
+                            Ok(Ok(None)) => return Ok(()),
+                            Ok(Err(error)) => return Err(error.into()),
+                            Err(_would_block) => break,
+                        }
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, connection: &AsyncFd<OwnedFd>, request: Request) -> Result<(), GateError> {
+        let (number, made) = match request {
+            Request::Ready => {
+                if let Some(ready) = self.ready.take() {
+                    let _ = ready.send(Ok(()));
+                }
+                return Ok(());
+            }
+            Request::Failed { step, detail } => {
+                let what = format!("{step}: {detail}");
+                self.network
+                    .audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
+                if let Some(ready) = self.ready.take() {
+                    let _ = ready.send(Err(what));
+                }
+                return Ok(());
+            }
+            Request::Decided { destination, port, reason, rule, other } => {
+                let decided = Decided { destination, port, reason, rule, other };
+                self.network.decided(&self.supervisor, decided);
+                return Ok(());
+            }
+            Request::Used { sent } => {
+                self.network.used(sent);
+                return Ok(());
+            }
+            Request::Dial { number, destination, address, port } => {
+                (number, self.dial(&destination, address, port))
+            }
+            Request::Resolver { number, which, transport } => (number, self.resolver(which, transport)),
+            Request::DialInside { number, port } => (number, self.dial_inside(port)),
+        };
+        match made {
+            Ok(socket) => self.say(connection, &Answer::Socket { number }, Some(&socket)).await,
+            Err(reason) => self.say(connection, &Answer::Refused { number, reason }, None).await,
+        }
+    }
+
+    /// The second judgement: the rules again, and what only this machine knows of itself.
+    fn dial(&self, destination: &Destination, address: IpAddr, port: u16) -> Result<OwnedFd, Reason> {
+        let rules = self.network.rules();
+        match rules.judge_address(destination, port, address) {
+            Decision::Allowed { .. } => {}
+            Decision::Denied { reason, .. } => return Err(reason),
+        }
+        if let Some(reason) = self.host.what_is(address)
+            && !rules.grants_internal(destination, port, address)
+        {
+            return Err(reason);
+        }
+        let to = SocketAddr::new(address.to_canonical(), port);
+        self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
+    }
+
+    fn resolver(&self, which: u8, transport: Transport) -> Result<OwnedFd, Reason> {
+        let to = self.host.resolver(which).ok_or(Reason::Unresolved)?;
+        let uid = self.network.fixed.gate_uid;
+        self.made(match transport {
+            Transport::Udp => self.host.udp(uid, to),
+            Transport::Tcp => self.host.tcp(uid, to, None),
+        })
+    }
+
+    fn dial_inside(&self, port: u16) -> Result<OwnedFd, Reason> {
+        if !self.network.fixed.published.iter().any(|(_, inside)| *inside == port) {
+            return Err(Reason::NotListed);
+        }
+        let made = netns::connect_inside(self.parts.namespace.as_fd(), port);
+        self.made(made.map_err(|error| io::Error::other(error.to_string())))
+    }
+
+    fn made(&self, made: io::Result<OwnedFd>) -> Result<OwnedFd, Reason> {
+        made.map_err(|error| {
+            tracing::debug!("{}: {error}", self.network.id);
+            Reason::Unreachable
+        })
+    }
+
+    async fn say(
+        &self,
+        connection: &AsyncFd<OwnedFd>,
+        answer: &Answer,
+        socket: Option<&OwnedFd>,
+    ) -> Result<(), GateError> {
+        let bytes = answer.to_bytes();
+        loop {
+            let mut ready = connection.writable().await?;
+            match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd)))
+            {
+                Ok(sent) => return Ok(sent?),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+/// A gate that has ended or lost its way: its end is awaited, so that nothing of it is left.
+fn reap(gate: Launcher) {
+    tokio::spawn(async move {
+        let _ = rustix::process::pidfd_send_signal(&gate.pidfd, rustix::process::Signal::KILL);
+        if let Ok(pidfd) = gate.pidfd.try_clone()
+            && let Ok(ended) = watch(pidfd, Interest::READABLE)
+        {
+            let _ = ended.readable().await.map(drop);
+        }
+        let _ = gate.try_wait();
+    });
+}
+
+/// The next request; none when the gate is gone.
+fn receive(connection: &OwnedFd) -> io::Result<Option<Request>> {
+    let mut bytes = [0; MAX_REQUEST_BYTES];
+    let flags = rustix::net::RecvFlags::TRUNC;
+    let (filled, whole) = rustix::net::recv(connection, &mut bytes[..], flags)?;
+    if filled == 0 {
+        return Ok(None);
+    }
+    if whole > MAX_REQUEST_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Request::from_bytes(&bytes[..filled])
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}

@@ -1,0 +1,202 @@
+//! What all sessions with a network share on this host: the table that holds gates, what is this machine's
+//! own, and the resolvers.
+
+use crate::descriptor::watch;
+use crate::supervisor::Supervisor;
+use agentbox_kernel::dial;
+use agentbox_kernel::firewall::{self, Flow, Grants, Watcher};
+use agentbox_kernel::lease::Range;
+use agentbox_kernel::reach::Reach;
+use agentbox_plan::net::{Destination, Reason, Rules, canonical};
+use serde_json::json;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::io::Interest;
+
+/// The shared part. Opened with the first session that needs it.
+#[derive(Debug)]
+pub(crate) struct HostNetwork {
+    range: Range,
+    /// How many rules the table has when it is whole.
+    rules: usize,
+    grants: Mutex<Grants>,
+    reach: Mutex<Reach>,
+    resolvers: Vec<SocketAddr>,
+    /// Connections that gates were given, the newest last.
+    flows: Mutex<HashMap<u32, VecDeque<(Destination, Flow)>>>,
+}
+
+/// Connections of a gate that are remembered, so that they can be ended. Older ones have most likely ended;
+/// the gate itself ends all that its rules do not allow.
+const MAX_FLOWS: usize = 12_000;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HostNetwork {
+    /// Installs the table and begins to watch it.
+    pub(crate) fn open(supervisor: &Arc<Supervisor>) -> Result<Arc<Self>, String> {
+        let text = |what: &str, error: &dyn std::error::Error| format!("{what}: {error}");
+        let range = supervisor.lease_range();
+        // Before the table, so that no flush of it is missed.
+        let watcher = Watcher::open().map_err(|error| text("events of nftables", &error))?;
+        firewall::install(range).map_err(|error| text("the host's table of nftables", &error))?;
+        let grants = Grants::open(range).map_err(|error| text("grants of nftables", &error))?;
+        let rules = firewall::rules(range).map_err(|error| text("the host's table of nftables", &error))?;
+        let reach = Reach::open().map_err(|error| text("addresses of this machine", &error))?;
+        let resolvers = match &supervisor.configuration {
+            Ok(configuration) => configuration.system.resolvers().collect(),
+            Err(_) => Vec::new(),
+        };
+        let reach_events = reach.events().map_err(|error| text("route events", &error))?;
+        let host = Arc::new(Self {
+            range,
+            rules,
+            grants: Mutex::new(grants),
+            reach: Mutex::new(reach),
+            resolvers,
+            flows: Mutex::default(),
+        });
+        host.watch_table(supervisor, watcher).map_err(|error| text("events of nftables", &error))?;
+        host.watch_reach(reach_events).map_err(|error| text("route events", &error))?;
+        Ok(host)
+    }
+
+    /// Installs the table again whenever somebody takes it away.
+    fn watch_table(self: &Arc<Self>, supervisor: &Arc<Supervisor>, mut watcher: Watcher) -> io::Result<()> {
+        let events = watch(watcher.events()?, Interest::READABLE)?;
+        let (host, supervisor) = (Arc::downgrade(self), Arc::downgrade(supervisor));
+        tokio::spawn(async move {
+            while let Ok(mut ready) = events.readable().await {
+                ready.clear_ready();
+                let (Some(host), Some(supervisor)) = (host.upgrade(), supervisor.upgrade()) else { return };
+                if watcher.drain() {
+                    host.restore(&supervisor);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn restore(&self, supervisor: &Supervisor) {
+        // Something of somebody else's went, or it was our own hand.
+        if firewall::rules(self.range).is_ok_and(|rules| rules == self.rules) {
+            return;
+        }
+        let event = match firewall::install(self.range) {
+            Ok(()) => json!({ "event": "firewall-restored" }),
+            Err(error) => {
+                supervisor.report(format!("the host's table of nftables is gone: {error}"));
+                json!({ "event": "firewall-lost", "what": error.to_string() })
+            }
+        };
+        if let Err(error) = supervisor.audit().record(event) {
+            tracing::error!("{error}");
+        }
+    }
+
+    fn watch_reach(self: &Arc<Self>, events: OwnedFd) -> io::Result<()> {
+        let events = watch(events, Interest::READABLE)?;
+        let host: Weak<Self> = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Ok(mut ready) = events.readable().await {
+                ready.clear_ready();
+                let Some(host) = host.upgrade() else { return };
+                if let Err(error) = lock(&host.reach).refresh() {
+                    tracing::error!("addresses of this machine: {error}");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// What an address is to this machine, when it is its own or next to it.
+    pub(crate) fn what_is(&self, address: IpAddr) -> Option<Reason> {
+        let mut reach = lock(&self.reach);
+        // An event may wait that nobody has read yet. What cannot be known is refused.
+        if reach.refresh().is_err() {
+            return Some(Reason::OwnAddress);
+        }
+        reach.what_is(canonical(address))
+    }
+
+    /// A socket of a gate's to one of a destination's addresses, being connected.
+    pub(crate) fn tcp(&self, uid: u32, to: SocketAddr, of: Option<&Destination>) -> io::Result<OwnedFd> {
+        self.grant(uid, to, false)?;
+        let socket = dial::tcp(uid, to)?;
+        if let (Some(destination), Ok(flow)) = (of, dial::flow(&socket, to, false)) {
+            let mut flows = lock(&self.flows);
+            let mine = flows.entry(uid).or_default();
+            if mine.len() >= MAX_FLOWS {
+                mine.pop_front();
+            }
+            mine.push_back((destination.clone(), flow));
+        }
+        Ok(socket)
+    }
+
+    /// A socket of a gate's for datagrams, connected.
+    pub(crate) fn udp(&self, uid: u32, to: SocketAddr) -> io::Result<OwnedFd> {
+        self.grant(uid, to, true)?;
+        dial::udp(uid, to)
+    }
+
+    fn grant(&self, uid: u32, to: SocketAddr, datagrams: bool) -> io::Result<()> {
+        let granted = lock(&self.grants).add(uid, to, datagrams);
+        granted.map_err(|error| io::Error::other(error.to_string()))
+    }
+
+    /// The resolver of that number.
+    pub(crate) fn resolver(&self, which: u8) -> Option<SocketAddr> {
+        if self.resolvers.is_empty() {
+            return super::resolvers::of_host().get(usize::from(which)).copied();
+        }
+        self.resolvers.get(usize::from(which)).copied()
+    }
+
+    /// Has the kernel judge anew what a gate's rules no longer allow. Says how many connections that ended.
+    pub(crate) fn cut(&self, uid: u32, rules: &Rules) -> u32 {
+        let mut ended = 0;
+        if let Some(mine) = lock(&self.flows).get_mut(&uid) {
+            mine.retain(|(destination, flow)| {
+                let stays = rules.judge_address(destination, flow.to.port(), flow.to.ip()).is_allowed();
+                if !stays {
+                    ended += u32::from(end(*flow));
+                }
+                stays
+            });
+        }
+        ended
+    }
+
+    /// Takes back all that a gate was given.
+    pub(crate) fn forget(&self, uid: u32) {
+        let mine = lock(&self.flows).remove(&uid).unwrap_or_default();
+        for (_, flow) in mine {
+            end(flow);
+        }
+    }
+}
+
+/// Whether there was such a connection.
+fn end(flow: Flow) -> bool {
+    firewall::forget(flow).unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        false
+    })
+}
+
+/// Takes the host's table away, when no session is left; one that a killed supervisor left as well.
+pub(crate) fn close(range: Range) {
+    let closed = firewall::rules(range).and_then(|rules| match rules {
+        0 => Ok(()),
+        _ => firewall::remove(range),
+    });
+    if let Err(error) = closed {
+        tracing::warn!("the host's table of nftables: {error}");
+    }
+}

@@ -1,0 +1,200 @@
+//! Rules that come and go while a session runs, and why something is refused.
+
+use super::denials::remedy;
+use super::host::HostNetwork;
+use super::session::{SessionNetwork, shown};
+use crate::supervisor::Supervisor;
+use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
+use agentbox_plan::gate::HOST_NAMES;
+use agentbox_plan::net::{Decision, Destination, Reason, Rule, Verdict, internal_range};
+use agentbox_policy::{HostRule, LIVE_ALLOW, LIVE_DENY, System, ceiling_allow, live_deny, with_live};
+use serde_json::json;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+/// Longest time that a rule may be asked for; longer is until the end of the session.
+const MAX_TIME: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The port that is judged when none is named.
+const DEFAULT_PORT: u16 = 443;
+
+/// Whether a rule was added while its session ran.
+pub(super) fn is_live(rule: &Rule) -> bool {
+    rule.origin.ends_with(LIVE_ALLOW) || rule.origin.ends_with(LIVE_DENY)
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// More may be reached.
+    Allow,
+    /// Less may be reached.
+    Deny,
+}
+
+/// Changes the rules of a session. Root is not bound by the ceiling that root wrote for others.
+pub(crate) fn change(
+    supervisor: &Supervisor,
+    system: &System,
+    network: &SessionNetwork,
+    change: Change,
+    target: &str,
+    for_ms: u64,
+    caller_uid: u32,
+) -> Result<AllowAnswer, Error> {
+    let asked: HostRule =
+        target.parse().map_err(|error| Error::Invalid(format!("`{}`: {error}", target.escape_debug())))?;
+    let rules = network.rules();
+    let more = match change {
+        Change::Deny => live_deny(&asked),
+        Change::Allow => {
+            ceiling_allow(system, &rules, &asked).map_err(|error| crate::start::policy_error(&error))?
+        }
+    };
+    with_live(&rules, &more).map_err(|error| crate::start::policy_error(&error))?;
+    let time = Duration::from_millis(for_ms);
+    let until = (for_ms > 0 && time < MAX_TIME).then(|| SystemTime::now() + time);
+    for rule in more {
+        network.add(rule, until);
+    }
+    let now = network.rules();
+    let host = supervisor.network_if_open();
+    let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &now));
+    network.audit(
+        supervisor,
+        json!({
+            "event": "rule-added",
+            "verdict": if change == Change::Allow { "allow" } else { "deny" },
+            "target": asked.to_string(),
+            "for_ms": (for_ms > 0).then_some(for_ms),
+            "caller_uid": caller_uid,
+            "cut": cut,
+        }),
+    );
+    let rules = u32::try_from(now.rules.len()).unwrap_or(u32::MAX);
+    Ok(AllowAnswer { target: asked.to_string(), rules, cut })
+}
+
+/// Ends rules whose time is over.
+pub(super) fn expire(supervisor: &Supervisor, host: &HostNetwork, network: &SessionNetwork) {
+    let ended = network.expire();
+    if ended.is_empty() {
+        return;
+    }
+    let cut = host.cut(network.fixed.gate_uid, &network.rules());
+    for rule in ended {
+        network.audit(
+            supervisor,
+            json!({
+                "event": "rule-removed",
+                "verdict": if rule.verdict == Verdict::Allow { "allow" } else { "deny" },
+                "target": rule.target.to_string(),
+                "for_ms": null,
+                "caller_uid": null,
+                "cut": cut,
+            }),
+        );
+    }
+}
+
+/// Which rule decides about a destination; no name is resolved for it.
+pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Error> {
+    let (destination, port) = destination(what)?;
+    let rules = network.rules();
+    let decision = match &destination {
+        Destination::Address { address } => rules.judge_address(&destination, port, *address),
+        _ => rules.judge(&destination, port),
+    };
+    let (reason, rule) = match decision {
+        Decision::Allowed { rule } => (None, rule),
+        Decision::Denied { reason, rule } => (Some(reason), rule),
+    };
+    let rule = rule.and_then(|at| rules.rules.get(at as usize));
+    let range = match (&destination, reason) {
+        (Destination::Address { address }, Some(Reason::Internal)) => internal_range(*address),
+        _ => None,
+    };
+    let words = |reason: Reason| match range {
+        Some(range) => format!("{reason}: {range}"),
+        None => reason.to_string(),
+    };
+    Ok(WhyAnswer {
+        destination: shown(&destination),
+        port,
+        allowed: reason.is_none(),
+        reason: reason.map(words).unwrap_or_default(),
+        rule: match rule {
+            Some(rule) => rule.target.to_string(),
+            None => format!("network `{}`", mode(&rules)),
+        },
+        origin: rule.map(|rule| rule.origin.clone()).unwrap_or_default(),
+        remedy: match (reason, rule) {
+            (None, _) => String::new(),
+            (Some(Reason::Denied), Some(rule)) if !is_live(rule) => {
+                format!("take `{}` out of {}", rule.target, rule.origin)
+            }
+            (Some(_), _) => remedy(network.id.as_str(), &destination, port),
+        },
+        access: None,
+    })
+}
+
+fn mode(rules: &agentbox_plan::net::Rules) -> &'static str {
+    match rules.mode {
+        agentbox_plan::net::Mode::Public => "public",
+        agentbox_plan::net::Mode::Allowlist => "allowlist",
+    }
+}
+
+/// `HOST` or `HOST:PORT`, the host a name, an address or the host itself.
+fn destination(what: &str) -> Result<(Destination, u16), Error> {
+    let invalid = |why: &dyn std::fmt::Display| {
+        Error::Invalid(format!(
+            "`{}`: {why}\nagentboxctl why ID HOST[:PORT]",
+            what.escape_debug().take(300).collect::<String>()
+        ))
+    };
+    let address = |text: &str| text.parse::<IpAddr>().map(|address| Destination::Address { address });
+    if let Ok(destination) = address(what) {
+        return Ok((destination, DEFAULT_PORT));
+    }
+    let (host, port) = match what.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port.parse::<u16>().ok().filter(|port| *port != 0);
+            (host, port.ok_or_else(|| invalid(&"the port behind `:` is 1 to 65535"))?)
+        }
+        None => (what, DEFAULT_PORT),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if HOST_NAMES.contains(&host) {
+        return Ok((Destination::HostLoopback, port));
+    }
+    if let Ok(destination) = address(host) {
+        return Ok((destination, port));
+    }
+    let name = host.parse().map_err(|error| invalid(&error))?;
+    Ok((Destination::Name { name }, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_a_destination_is_understood() {
+        for (text, shows, port) in [
+            ("a.org", "a.org", 443),
+            ("A.org:22", "a.org", 22),
+            ("9.9.9.9", "9.9.9.9", 443),
+            ("9.9.9.9:53", "9.9.9.9", 53),
+            ("2606:4700::1111", "2606:4700::1111", 443),
+            ("[2606:4700::1111]:53", "2606:4700::1111", 53),
+            ("host:5432", "host", 5432),
+        ] {
+            let (destination, judged) = destination(text).unwrap();
+            assert_eq!((shown(&destination).as_str(), judged), (shows, port), "{text}");
+        }
+        for bad in ["", "a.org:0", "a.org:x", "a b", "https://a.org", "a\u{1b}[31m"] {
+            assert!(destination(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The network of one session: what it may reach and what it has reached.
+//!
+//! What has to outlive a supervisor is kept in the session's directory: the rules with those that were added
+//! while it ran, and what was sent so far.
+
+use super::decisions::{Decided, Decisions, Entry};
+use super::denials::{self, Denials};
+use crate::supervisor::Supervisor;
+use agentbox_kernel::directory;
+use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
+use agentbox_plan::net::{Destination, Mode, Rule, Rules, Verdict};
+use agentbox_plan::{Ids, SessionId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// Name of the state in the session's directory.
+const FILE: &str = "network";
+/// Most bytes of it that are read.
+const MAX_BYTES: usize = 1 << 20;
+/// Connections of a session at once. A browser makes a few hundred; each costs the gate some kilobytes.
+const MAX_CONNECTIONS: u32 = 12_000;
+/// Names that have a synthetic address at once.
+const MAX_NAMES: u32 = 4096;
+/// Destinations whose use is told apart.
+const MAX_DESTINATIONS: usize = 1024;
+
+/// What becomes of a session whose gate is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnLoss {
+    /// It gets another one.
+    Repair,
+    /// It is stopped.
+    Stop,
+}
+
+/// What does not change about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fixed {
+    /// User and group id of its gate.
+    pub(crate) gate_uid: u32,
+    /// Whether it has IPv6.
+    pub(crate) ipv6: bool,
+    /// Port on the host and port inside.
+    pub(crate) published: Vec<(u16, u16)>,
+    /// Most bytes that it sends.
+    pub(crate) upload_max: Option<u64>,
+    /// Most bytes that it sends to one name.
+    pub(crate) name_upload_max: Option<u64>,
+    /// What becomes of it when its gate is lost.
+    pub(crate) on_loss: OnLoss,
+}
+
+/// A rule, as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptRule {
+    allow: bool,
+    target: String,
+    internal: bool,
+    origin: String,
+    /// When it ends, in milliseconds since 1970.
+    until: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    fixed: Fixed,
+    public: bool,
+    rules: Vec<KeptRule>,
+}
+
+/// A rule and when it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Timed {
+    pub(super) rule: Rule,
+    pub(super) until: Option<SystemTime>,
+}
+
+/// What was sent and received, and how often it was refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) denied: u64,
+}
+
+#[derive(Debug)]
+struct Changing {
+    mode: Mode,
+    rules: Vec<Timed>,
+    totals: BTreeMap<Destination, Total>,
+    whole: Total,
+    decisions: Decisions,
+    denials: Option<Denials>,
+    gate_pid: u32,
+    restarts: u32,
+}
+
+/// A session's network.
+#[derive(Debug)]
+pub(crate) struct SessionNetwork {
+    pub(crate) id: SessionId,
+    pub(crate) owner_uid: u32,
+    pub(crate) fixed: Fixed,
+    changing: Mutex<Changing>,
+    /// Told when the gate has to learn of other rules.
+    pub(crate) rules_changed: Notify,
+}
+
+/// A destination as people read it. Names and addresses need no escaping by their types.
+pub(crate) fn shown(destination: &Destination) -> String {
+    match destination {
+        Destination::Name { name } => name.to_string(),
+        Destination::Address { address } => address.to_string(),
+        Destination::HostLoopback => "host".to_owned(),
+    }
+}
+
+impl SessionNetwork {
+    /// Of a session that starts.
+    pub(crate) fn new(id: SessionId, owner_uid: u32, fixed: Fixed, rules: Rules) -> Self {
+        let timed = rules.rules.into_iter().map(|rule| Timed { rule, until: None }).collect();
+        Self::with(id, owner_uid, fixed, rules.mode, timed)
+    }
+
+    fn with(id: SessionId, owner_uid: u32, fixed: Fixed, mode: Mode, rules: Vec<Timed>) -> Self {
+        let changing = Changing {
+            mode,
+            rules,
+            totals: BTreeMap::new(),
+            whole: Total::default(),
+            decisions: Decisions::default(),
+            denials: None,
+            gate_pid: 0,
+            restarts: 0,
+        };
+        Self { id, owner_uid, fixed, changing: Mutex::new(changing), rules_changed: Notify::new() }
+    }
+
+    /// Of a session that an earlier supervisor started; none when it has no gate.
+    pub(crate) fn read(id: SessionId, owner_uid: u32, directory: impl AsFd) -> Result<Option<Self>, String> {
+        let bytes = directory::read_file(&directory, FILE, MAX_BYTES).map_err(|error| error.to_string())?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| format!("{FILE}: {error}"))?;
+        let mut rules = Vec::new();
+        for kept in kept.rules {
+            let target = kept.target.parse().map_err(|error| format!("{FILE}: {}: {error}", kept.target))?;
+            let verdict = if kept.allow { Verdict::Allow } else { Verdict::Deny };
+            rules.push(Timed {
+                rule: Rule { verdict, target, internal: kept.internal, origin: kept.origin },
+                until: kept.until.map(|until| UNIX_EPOCH + std::time::Duration::from_millis(until)),
+            });
+        }
+        let mode = if kept.public { Mode::Public } else { Mode::Allowlist };
+        Ok(Some(Self::with(id, owner_uid, kept.fixed, mode, rules)))
+    }
+
+    /// Writes what a later supervisor needs.
+    pub(crate) fn keep(&self, directory: impl AsFd) -> Result<(), directory::DirectoryError> {
+        let changing = self.lock();
+        let rules = changing.rules.iter().map(|timed| KeptRule {
+            allow: timed.rule.verdict == Verdict::Allow,
+            target: timed.rule.target.to_string(),
+            internal: timed.rule.internal,
+            origin: timed.rule.origin.clone(),
+            until: timed.until.map(|until| {
+                let since = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
+        });
+        let kept =
+            Kept { fixed: self.fixed.clone(), public: changing.mode == Mode::Public, rules: rules.collect() };
+        drop(changing);
+        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+        directory::write_atomic(directory, FILE, &bytes, 0o600, false)
+    }
+
+    /// Takes the file that the session itself reads.
+    pub(crate) fn tell_session(&self, denials: Denials) {
+        self.lock().denials = Some(denials);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rules of now.
+    pub(crate) fn rules(&self) -> Rules {
+        let changing = self.lock();
+        let now = SystemTime::now();
+        let valid = changing.rules.iter().filter(|timed| timed.until.is_none_or(|until| until > now));
+        Rules { mode: changing.mode, rules: valid.map(|timed| timed.rule.clone()).collect() }
+    }
+
+    /// Adds a rule or replaces the end of an equal one; tells the gate.
+    pub(super) fn add(&self, rule: Rule, until: Option<SystemTime>) {
+        let mut changing = self.lock();
+        // The newest word about a target counts.
+        changing.rules.retain(|timed| timed.rule.target != rule.target || !super::live::is_live(&timed.rule));
+        changing.rules.push(Timed { rule, until });
+        drop(changing);
+        self.rules_changed.notify_one();
+    }
+
+    /// Forgets rules that have ended; says which.
+    pub(super) fn expire(&self) -> Vec<Rule> {
+        let (mut ended, now) = (Vec::new(), SystemTime::now());
+        self.lock().rules.retain(|timed| {
+            let is_over = timed.until.is_some_and(|until| until <= now);
+            if is_over {
+                ended.push(timed.rule.clone());
+            }
+            !is_over
+        });
+        if !ended.is_empty() {
+            self.rules_changed.notify_one();
+        }
+        ended
+    }
+
+    /// The plan of a gate for it.
+    pub(crate) fn gate_plan(&self) -> GatePlan {
+        let rules = self.rules();
+        let changing = self.lock();
+        let sent = changing.totals.iter().map(|(destination, total)| Sent {
+            destination: destination.clone(),
+            sent: total.sent,
+            received: total.received,
+        });
+        let id = self.fixed.gate_uid;
+        GatePlan {
+            session: self.id.clone(),
+            ids: Ids { uid: id, gid: id, groups: Vec::new() },
+            rules,
+            ipv6: self.fixed.ipv6,
+            limits: GateLimits {
+                upload_max: self.fixed.upload_max,
+                name_upload_max: self.fixed.name_upload_max,
+                connections: MAX_CONNECTIONS,
+                names: MAX_NAMES,
+            },
+            sent: sent.collect(),
+            published: self.fixed.published.iter().map(|(_, inside)| *inside).collect(),
+        }
+    }
+
+    /// A gate runs.
+    pub(crate) fn gate_started(&self, pid: u32, is_restart: bool) -> u32 {
+        let mut changing = self.lock();
+        changing.gate_pid = pid;
+        changing.restarts += u32::from(is_restart);
+        changing.restarts
+    }
+
+    /// Adds to what was sent.
+    pub(super) fn used(&self, sent: Sent) {
+        let mut changing = self.lock();
+        let whole = &mut changing.whole;
+        whole.sent = whole.sent.saturating_add(sent.sent);
+        whole.received = whole.received.saturating_add(sent.received);
+        let is_known = changing.totals.contains_key(&sent.destination);
+        if is_known || changing.totals.len() < MAX_DESTINATIONS {
+            let total = changing.totals.entry(sent.destination).or_default();
+            total.sent = total.sent.saturating_add(sent.sent);
+            total.received = total.received.saturating_add(sent.received);
+        }
+    }
+
+    /// Counts a decision and writes what is to be written now.
+    pub(super) fn decided(&self, supervisor: &Supervisor, decided: Decided) {
+        let mut changing = self.lock();
+        if decided.reason.is_some() {
+            changing.whole.denied += 1;
+            let is_known = changing.totals.contains_key(&decided.destination);
+            if is_known || changing.totals.len() < MAX_DESTINATIONS {
+                changing.totals.entry(decided.destination.clone()).or_default().denied += 1;
+            }
+        }
+        if let Some(entry) = changing.decisions.note(Instant::now(), decided) {
+            drop(changing);
+            self.write(supervisor, vec![entry]);
+        }
+    }
+
+    /// Writes what was counted in windows that have ended.
+    pub(super) fn write_due(&self, supervisor: &Supervisor) {
+        let due = self.lock().decisions.due(Instant::now());
+        self.write(supervisor, due);
+    }
+
+    /// Writes all that was counted.
+    pub(crate) fn write_rest(&self, supervisor: &Supervisor) {
+        let rest = self.lock().decisions.rest();
+        self.write(supervisor, rest);
+    }
+
+    fn write(&self, supervisor: &Supervisor, entries: Vec<Entry>) {
+        if entries.is_empty() {
+            return;
+        }
+        let rules = self.rules();
+        for Entry { decided, count } in entries {
+            let Some(decided) = decided else {
+                self.audit(supervisor, json!({ "event": "net-others", "count": count }));
+                continue;
+            };
+            let rule = decided.rule.and_then(|at| rules.rules.get(at as usize));
+            let mut event = json!({
+                "event": if decided.reason.is_some() { "net-denied" } else { "net-allowed" },
+                "destination": shown(&decided.destination),
+                "port": decided.port,
+                "rule": rule.map(|rule| rule.target.to_string()),
+                "origin": rule.map(|rule| rule.origin.clone()),
+                "other": decided.other.as_ref().map(ToString::to_string),
+                "count": count,
+            });
+            if let Some(reason) = decided.reason {
+                event["reason"] = reason.as_str().into();
+                let remedy = denials::remedy(self.id.as_str(), &decided.destination, decided.port);
+                if let Some(denials) = &mut self.lock().denials {
+                    denials.append(&decided, rule, &remedy);
+                }
+            }
+            self.audit(supervisor, event);
+        }
+    }
+
+    /// Writes an event of this session.
+    pub(super) fn audit(&self, supervisor: &Supervisor, mut event: Value) {
+        if let Value::Object(members) = &mut event {
+            members.insert("session".into(), self.id.as_str().into());
+            members.insert("owner_uid".into(), self.owner_uid.into());
+        }
+        if let Err(error) = supervisor.audit().record(event) {
+            tracing::error!("{}: {error}", self.id);
+        }
+    }
+
+    /// All together, and each destination with the most traffic first.
+    pub(crate) fn totals(&self) -> (Total, Vec<(Destination, Total)>) {
+        let changing = self.lock();
+        let mut totals: Vec<_> =
+            changing.totals.iter().map(|(destination, total)| (destination.clone(), *total)).collect();
+        totals.sort_by_key(|(_, total)| std::cmp::Reverse(total.sent + total.received));
+        (changing.whole, totals)
+    }
+
+    /// Process id of the gate, 0 when it is not known; how often it was replaced.
+    pub(crate) fn gate(&self) -> (u32, u32) {
+        let changing = self.lock();
+        (changing.gate_pid, changing.restarts)
+    }
+}
+
+/// A network that may be shared.
+pub(crate) type Shared = Arc<SessionNetwork>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> SessionNetwork {
+        let fixed = Fixed {
+            gate_uid: 7,
+            ipv6: true,
+            published: vec![(8080, 3000)],
+            upload_max: Some(9),
+            name_upload_max: None,
+            on_loss: OnLoss::Repair,
+        };
+        let rule = Rule {
+            verdict: Verdict::Allow,
+            target: "a.org:22".parse().unwrap(),
+            internal: true,
+            origin: "agentbox.toml: allow".into(),
+        };
+        SessionNetwork::new(
+            "abc".parse().unwrap(),
+            1000,
+            fixed,
+            Rules { mode: Mode::Public, rules: vec![rule] },
+        )
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(place.path()).unwrap();
+        let network = network();
+        let until = SystemTime::now() + std::time::Duration::from_secs(60);
+        let rule = Rule {
+            verdict: Verdict::Deny,
+            target: "b.org".parse().unwrap(),
+            internal: false,
+            origin: "x".into(),
+        };
+        network.add(rule, Some(until));
+        network.keep(&directory).unwrap();
+        let read = SessionNetwork::read(network.id.clone(), 1000, &directory).unwrap().unwrap();
+        assert_eq!((read.rules(), &read.fixed), (network.rules(), &network.fixed));
+        assert_eq!(read.rules().rules.len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(place.path()).unwrap();
+        assert!(SessionNetwork::read("abc".parse().unwrap(), 0, &directory).unwrap().is_none());
+        std::fs::write(place.path().join(FILE), "{\"fixed\":1}").unwrap();
+        assert!(SessionNetwork::read("abc".parse().unwrap(), 0, &directory).is_err());
+    }
+
+    #[test]
+    fn a_rule_that_has_ended_holds_no_more() {
+        let network = network();
+        let rule = Rule {
+            verdict: Verdict::Allow,
+            target: "b.org".parse().unwrap(),
+            internal: false,
+            origin: "x".into(),
+        };
+        network.add(rule, Some(SystemTime::now()));
+        assert_eq!(network.rules().rules.len(), 1);
+        assert_eq!(network.expire().len(), 1);
+    }
+}
