@@ -8,10 +8,10 @@ use super::flows::judge_address;
 use super::socket::{FAREWELL_LIMIT, Socket, farewell, prepare, reset};
 use super::{Directory, Shared, dial};
 use crate::http;
+use crate::names::is_synthetic;
 use crate::runtime::{Either, Event, race, timeout};
 use crate::tls;
-use agentbox_plan::gate::{SYNTHETIC_V4, SYNTHETIC_V6};
-use agentbox_plan::net::{Cidr, Decision, Destination, Reason, canonical};
+use agentbox_plan::net::{Decision, Destination, Reason, canonical};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -64,11 +64,7 @@ pub(super) fn destination<D: Directory>(
     if let Some(destination) = shared.directory.destination_of(address) {
         return (destination, Ok(()));
     }
-    let is_synthetic =
-        [(IpAddr::V4(SYNTHETIC_V4.0), SYNTHETIC_V4.1), (IpAddr::V6(SYNTHETIC_V6.0), SYNTHETIC_V6.1)]
-            .into_iter()
-            .any(|(first, prefix)| Cidr::around(first, prefix).contains(address));
-    let verdict = if is_synthetic {
+    let verdict = if is_synthetic(address) {
         // It stood for a name once. What is at this address elsewhere was not meant.
         Err(Refusal::because(Reason::NotFound))
     } else if address.is_loopback() {

@@ -5,6 +5,7 @@
 //! | `connection` | [one connection](Relay::serve), from its first byte to its end |
 //! | `first` | its first words, where they are judged before anything is connected |
 //! | `claim` | [`Expected`]: whether what a client names is where its connection goes |
+//! | `directory` | what an address stands for, and where a name is |
 //! | `dial` | a connection to one of several addresses |
 //! | `exchange` | what goes through it: judged where it has to be, moved untouched otherwise |
 //! | `both` | both ways, and how they end together |
@@ -15,7 +16,8 @@
 pub(crate) mod both;
 mod claim;
 mod connection;
-pub(crate) mod dial;
+mod dial;
+mod directory;
 mod exchange;
 mod first;
 mod flows;
@@ -24,6 +26,7 @@ pub(crate) mod pump;
 pub(crate) mod socket;
 
 pub use claim::{Claim, Expected, Refusal};
+pub use directory::{Directory, Known};
 pub use pipes::Pipes;
 
 use crate::budget::Budget;
@@ -31,30 +34,15 @@ use crate::link::Link;
 use crate::runtime::{Fd, give_way, spawn};
 use agentbox_plan::SessionId;
 use agentbox_plan::gate::GateLimits;
-use agentbox_plan::net::{Destination, HostName, Reason};
+use agentbox_plan::net::Reason;
 use first::Patience;
 use flows::Flows;
 use rustix::net::sockopt;
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-
-/// What names and addresses stand for in this session.
-pub trait Directory: 'static {
-    /// Keeps what an address stands for, for as long as this is held.
-    type Hold;
-
-    /// What an address inside stands for; none when it stands for itself.
-    fn destination_of(&self, address: IpAddr) -> Option<Destination>;
-
-    /// A connection to this address begins.
-    fn hold(&self, address: IpAddr) -> Self::Hold;
-
-    /// The addresses of a name.
-    fn addresses(&self, name: &HostName) -> impl Future<Output = Result<Rc<[IpAddr]>, Reason>>;
-}
 
 #[derive(Debug)]
 struct Shared<D> {
