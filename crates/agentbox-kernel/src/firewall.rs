@@ -14,7 +14,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-const TABLE: &str = "agentbox";
+/// Name of the table; a supervisor with ids of its own has one with their first behind it, so that two of
+/// them do not take each other's away.
+fn table_name(range: Range) -> String {
+    if range == Range::DEFAULT { "agentbox".to_owned() } else { format!("agentbox_{}", range.first) }
+}
+
 const GRANTS_V4: &str = "ab_grants4";
 const GRANTS_V6: &str = "ab_grants6";
 /// A grant has to live until the connection is made; after that conntrack knows it. Not refreshed: adding an
@@ -75,8 +80,8 @@ pub fn install(range: Range) -> Result<(), FirewallError> {
 ///
 /// # Errors
 /// [`FirewallError`] when it cannot be removed.
-pub fn remove() -> Result<(), FirewallError> {
-    let mut commands = nft::replace("inet", TABLE);
+pub fn remove(range: Range) -> Result<(), FirewallError> {
+    let mut commands = nft::replace("inet", &table_name(range));
     commands.pop();
     Ok(nft::apply(commands)?)
 }
@@ -85,11 +90,11 @@ pub fn remove() -> Result<(), FirewallError> {
 ///
 /// # Errors
 /// [`FirewallError`] when the kernel does not say.
-pub fn rules() -> Result<usize, FirewallError> {
+pub fn rules(range: Range) -> Result<usize, FirewallError> {
     let doing = failed("look at the table");
     let mut message = Message::default();
     let mut count = 0;
-    message.begin(GET_RULE, libc::NLM_F_DUMP as u16, &[INET, 0, 0, 0]).text(1, TABLE).end();
+    message.begin(GET_RULE, libc::NLM_F_DUMP as u16, &[INET, 0, 0, 0]).text(1, &table_name(range)).end();
     let dumped = Socket::open(NETFILTER)
         .and_then(|mut socket| socket.dump(&message, |kind, _| count += usize::from(kind == NEW_RULE)));
     match dumped {
@@ -100,25 +105,26 @@ pub fn rules() -> Result<usize, FirewallError> {
 }
 
 fn table(range: Range) -> Vec<Value> {
-    let mut commands = nft::replace("inet", TABLE);
+    let name = &table_name(range);
+    let mut commands = nft::replace("inet", name);
     if !crate::failpoint::in_force("firewall-table") {
         return commands;
     }
-    for (name, address) in [(GRANTS_V4, "ipv4_addr"), (GRANTS_V6, "ipv6_addr")] {
+    for (set, address) in [(GRANTS_V4, "ipv4_addr"), (GRANTS_V6, "ipv6_addr")] {
         commands.push(json!({ "add": { "set": {
-            "family": "inet", "table": TABLE, "name": name,
+            "family": "inet", "table": name, "name": set,
             "type": ["uid", address, "inet_proto", "inet_service"],
             "flags": ["timeout"], "size": MOST_GRANTS,
         } } }));
     }
-    commands.push(json!({ "add": { "chain": { "family": "inet", "table": TABLE, "name": "ab_held" } } }));
+    commands.push(json!({ "add": { "chain": { "family": "inet", "table": name, "name": "ab_held" } } }));
     commands.push(json!({ "add": { "chain": {
-        "family": "inet", "table": TABLE, "name": "ab_output", "type": "filter", "hook": "output", "prio": 0,
+        "family": "inet", "table": name, "name": "ab_output", "type": "filter", "hook": "output", "prio": 0,
         "policy": "accept",
     } } }));
     let mut rule = |chain: &str, expressions: Vec<Value>| {
         commands.push(json!({ "add": { "rule": {
-            "family": "inet", "table": TABLE, "chain": chain, "expr": expressions,
+            "family": "inet", "table": name, "chain": chain, "expr": expressions,
         } } }));
     };
     let ids = json!({ "range": [range.first, range.first + (range.count - 1)] });
@@ -141,6 +147,7 @@ fn table(range: Range) -> Vec<Value> {
 #[derive(Debug)]
 pub struct Grants {
     socket: Socket,
+    table: String,
 }
 
 impl Grants {
@@ -148,8 +155,9 @@ impl Grants {
     ///
     /// # Errors
     /// [`FirewallError`] when there is no nfnetlink.
-    pub fn open() -> Result<Self, FirewallError> {
-        Ok(Self { socket: Socket::open(NETFILTER).map_err(failed("open nfnetlink"))? })
+    pub fn open(range: Range) -> Result<Self, FirewallError> {
+        let socket = Socket::open(NETFILTER).map_err(failed("open nfnetlink"))?;
+        Ok(Self { socket, table: table_name(range) })
     }
 
     /// Grants an id the way to an address and port, for as long as a connection takes to be made.
@@ -167,14 +175,17 @@ impl Grants {
         batch.begin(BATCH_BEGIN, 0, &[0, 0, tables[0], tables[1]]).end();
         let flags = (libc::NLM_F_ACK | libc::NLM_F_CREATE) as u16;
         // NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS; an element's key and timeout.
-        batch.begin(NEW_ELEMENT, flags, &[INET, 0, 0, 0]).text(1, TABLE).text(2, set).nest(3, |elements| {
-            elements.nest(1, |element| {
-                element.nest(1, |key| {
-                    key.put(1, &grant_key(uid, to, datagrams));
+        batch.begin(NEW_ELEMENT, flags, &[INET, 0, 0, 0]).text(1, &self.table).text(2, set).nest(
+            3,
+            |elements| {
+                elements.nest(1, |element| {
+                    element.nest(1, |key| {
+                        key.put(1, &grant_key(uid, to, datagrams));
+                    });
+                    element.put(4, &life);
                 });
-                element.put(4, &life);
-            });
-        });
+            },
+        );
         batch.end();
         batch.begin(BATCH_END, 0, &[0, 0, tables[0], tables[1]]).end();
         self.socket.request(&batch).map_err(failed("grant a connection"))

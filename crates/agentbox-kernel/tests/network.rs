@@ -126,7 +126,7 @@ fn an_id_of_a_session_reaches_what_was_granted_and_nothing_else() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
         firewall::install(RANGE).unwrap();
-        let mut grants = Grants::open().unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
         for address in ["127.0.0.1", "::1"] {
             let address: IpAddr = address.parse().unwrap();
             let listeners = [0, 0].map(|port| TcpListener::bind((address, port)).unwrap());
@@ -137,7 +137,7 @@ fn an_id_of_a_session_reaches_what_was_granted_and_nothing_else() {
             // Everybody else goes on as before.
             assert!(TcpStream::connect(other).is_ok());
             // Without the table it is reached: it was the table that refused.
-            firewall::remove().unwrap();
+            firewall::remove(RANGE).unwrap();
             assert!(reaches(&mut grants, other, false).is_ok());
             firewall::install(RANGE).unwrap();
         }
@@ -157,7 +157,7 @@ fn a_flow_that_is_forgotten_is_judged_anew() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
         firewall::install(RANGE).unwrap();
-        let mut grants = Grants::open().unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
         let socket = reaches(&mut grants, to, true).unwrap();
@@ -184,12 +184,12 @@ fn the_table_has_the_same_size_for_a_thousand_sessions() {
     inside(&prepared.namespace, || {
         let range = Range { first: 2_090_000_000, count: 4000 };
         firewall::install(range).unwrap();
-        let before = firewall::rules().unwrap();
-        let mut grants = Grants::open().unwrap();
+        let before = firewall::rules(range).unwrap();
+        let mut grants = Grants::open(range).unwrap();
         for session in 0..1000 {
             grants.add(range.first + 4 * session + 2, "9.9.9.9:443".parse().unwrap(), false).unwrap();
         }
-        assert_eq!((firewall::rules().unwrap(), before > 4), (before, true));
+        assert_eq!((firewall::rules(range).unwrap(), before > 4), (before, true));
     });
 }
 
@@ -200,16 +200,18 @@ fn whoever_flushes_the_rules_is_noticed() {
         firewall::install(RANGE).unwrap();
         let mut watcher = Watcher::open().unwrap();
         assert!(!watcher.drain());
-        let mut grants = Grants::open().unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
         grants.add(UID, "9.9.9.9:443".parse().unwrap(), false).unwrap();
         assert!(!watcher.drain(), "a grant is no removal");
-        let rules = firewall::rules().unwrap();
-        for command in ["flush ruleset", "delete table inet agentbox", "flush table inet agentbox"] {
+        let rules = firewall::rules(RANGE).unwrap();
+        for command in
+            ["flush ruleset", "delete table inet agentbox_2090000000", "flush table inet agentbox_2090000000"]
+        {
             let status = Command::new("nft").args(command.split(' ')).status().unwrap();
             assert!(status.success());
-            assert!(watcher.drain() && firewall::rules().unwrap() == 0, "{command}");
+            assert!(watcher.drain() && firewall::rules(RANGE).unwrap() == 0, "{command}");
             firewall::install(RANGE).unwrap();
-            assert_eq!(firewall::rules().unwrap(), rules);
+            assert_eq!(firewall::rules(RANGE).unwrap(), rules);
             watcher.drain();
         }
     });

@@ -1,71 +1,16 @@
 //! One attack: what it is, how it is tried, and how its answer is judged.
 
+pub(crate) use crate::answer::{Answer, any_of, judge, lacking, refused, succeeded};
+use crate::answer::{decode, encode, reached};
 use crate::attacks;
 use crate::errno::Errno;
 use crate::sys::{self, Ended};
-use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record};
+use crate::trial::{Trial, Tried};
+use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record, mark};
 use std::time::Duration;
 
 /// Longest that one attack may take. The longest walks every mount.
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// What an attack reports: its outcome, what it saw, and what it left for the host to look for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub outcome: Outcome,
-    pub detail: String,
-    pub left: Vec<String>,
-}
-
-pub(crate) fn succeeded(detail: impl Into<String>) -> Answer {
-    Answer { outcome: Outcome::Succeeded, detail: detail.into(), left: Vec::new() }
-}
-
-pub(crate) fn refused(detail: impl ToString) -> Answer {
-    Answer { outcome: Outcome::Refused, detail: detail.to_string(), left: Vec::new() }
-}
-
-pub(crate) fn lacking(fact: &str) -> Answer {
-    Answer { outcome: Outcome::NotApplicable, detail: format!("no {fact} in the facts"), left: Vec::new() }
-}
-
-/// Succeeded when the call did.
-pub(crate) fn judge<T>(result: Result<T, Errno>) -> Answer {
-    match result {
-        Ok(_) => succeeded("done"),
-        Err(error) => refused(error),
-    }
-}
-
-/// Succeeded when the call did, or when the kernel got as far as to judge its arguments, which are made
-/// so that nothing changes: no rule stood in the way.
-fn reached(result: Result<i64, Errno>) -> Answer {
-    match result {
-        Ok(_) => succeeded("done"),
-        Err(error) if error.is_refusal() => refused(error),
-        Err(error) => succeeded(format!("no rule refused it: {error}")),
-    }
-}
-
-/// Tries several ways; succeeded when one of them did, with all that was seen.
-pub(crate) fn any_of(tries: impl IntoIterator<Item = (String, Answer)>) -> Answer {
-    let mut refusals: Vec<(String, usize)> = Vec::new();
-    for (what, answer) in tries {
-        match answer.outcome {
-            Outcome::Succeeded => return succeeded(format!("{what}: {}", answer.detail)),
-            Outcome::NotApplicable => {}
-            Outcome::Refused => match refusals.iter_mut().find(|(detail, _)| *detail == answer.detail) {
-                Some((_, count)) => *count += 1,
-                None => refusals.push((answer.detail, 1)),
-            },
-        }
-    }
-    if refusals.is_empty() {
-        return refused("nothing to try it on");
-    }
-    let seen: Vec<_> = refusals.iter().map(|(detail, count)| format!("{detail} ×{count}")).collect();
-    refused(seen.join(", "))
-}
 
 #[derive(Debug, Clone, Copy)]
 enum Run {
@@ -73,6 +18,8 @@ enum Run {
     Whole(fn(&Facts) -> Answer),
     /// A system call that does nothing where it is allowed.
     Reach(fn() -> Result<i64, Errno>),
+    /// Aims at listeners of a lab.
+    Network(fn(&Trial<'_>) -> Tried),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +57,16 @@ impl Attack {
         run: fn() -> Result<i64, Errno>,
     ) -> Self {
         Self::with(id, title, Run::Reach(run))
+    }
+
+    /// An attack that aims at listeners of a lab, of which it needs these.
+    pub(crate) const fn network(
+        id: &'static str,
+        title: &'static str,
+        needs: &'static [&'static str],
+        run: fn(&Trial<'_>) -> Tried,
+    ) -> Self {
+        Self::with(id, title, Run::Network(run)).needs(needs)
     }
 
     const fn with(id: &'static str, title: &'static str, run: Run) -> Self {
@@ -211,18 +168,20 @@ impl Attack {
         match self.run {
             Run::Whole(run) => run(facts),
             Run::Reach(run) => reached(run()),
+            Run::Network(run) => self.on_network(facts, run),
         }
     }
-}
 
-fn encode(answer: &Answer) -> Vec<u8> {
-    serde_json::to_vec(&(answer.outcome, &answer.detail, &answer.left)).unwrap_or_default()
-}
-
-fn decode(said: &[u8]) -> Answer {
-    match serde_json::from_slice(said) {
-        Ok((outcome, detail, left)) => Answer { outcome, detail, left },
-        Err(_) => refused("the attack ended without an answer"),
+    fn on_network(&self, facts: &Facts, run: fn(&Trial<'_>) -> Tried) -> Answer {
+        let Some(network) = facts.network.as_ref().filter(|network| !network.tag.is_empty()) else {
+            return lacking("network with a tag");
+        };
+        let trial = Trial { network, mark: mark(&network.tag, self.id) };
+        let mut answer = run(&trial).unwrap_or_else(|before| before);
+        if self.judged == Judged::OnHost && answer.outcome != Outcome::NotApplicable {
+            answer.left.push(trial.mark);
+        }
+        answer
     }
 }
 
@@ -247,24 +206,31 @@ mod tests {
                 name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
                 "{name}"
             );
+            // With a tag of 16 bytes it is a label of a name.
+            assert!(attack.id.len() <= 46, "{}", attack.id);
             assert!(!attack.title.is_empty() && !attack.title.ends_with('.'), "{}", attack.id);
         }
     }
 
     #[test]
-    fn one_way_that_works_is_enough() {
-        let none = any_of([("a".to_owned(), refused("EPERM")), ("b".to_owned(), refused("EPERM"))]);
-        assert_eq!(none, refused("EPERM ×2"));
-        let one = any_of([("a".to_owned(), refused("EPERM")), ("b".to_owned(), succeeded("read"))]);
-        assert_eq!(one.outcome, Outcome::Succeeded);
-        assert_eq!(any_of([]).outcome, Outcome::Refused);
+    fn an_attack_on_the_network_says_that_it_needs_one() {
+        for attack in all() {
+            let needs = attack.needs.iter().any(|need| need.starts_with(agentbox_probe::NEEDS_NETWORK));
+            assert_eq!(matches!(attack.run, Run::Network(_)), needs, "{}", attack.id);
+        }
     }
 
     #[test]
-    fn a_call_counts_as_reached_unless_a_rule_refused_it() {
-        assert_eq!(reached(Err(Errno(libc::EPERM))).outcome, Outcome::Refused);
-        assert_eq!(reached(Err(Errno(libc::ENOSYS))).outcome, Outcome::Refused);
-        assert_eq!(reached(Err(Errno(libc::EFAULT))).outcome, Outcome::Succeeded);
-        assert_eq!(reached(Ok(0)).outcome, Outcome::Succeeded);
+    fn without_a_lab_an_attack_on_the_network_is_not_tried() {
+        for attack in all().filter(|attack| matches!(attack.run, Run::Network(_))) {
+            assert_eq!(attack.answer(&Facts::default()).outcome, Outcome::NotApplicable, "{}", attack.id);
+            // These aim at the machine itself, which is not for a test to change.
+            if attack.needs == ["network.tag"] {
+                continue;
+            }
+            let empty = serde_json::from_str(r#"{"network":{"tag":"a"}}"#).unwrap();
+            let answer = attack.answer(&empty);
+            assert_eq!(answer.outcome, Outcome::NotApplicable, "{}: {answer:?}", attack.id);
+        }
     }
 }

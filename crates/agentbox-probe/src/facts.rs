@@ -1,6 +1,7 @@
 //! What was planted on the machine before the attacks are tried. Everything is optional: an attack that
 //! lacks what it needs answers "not-applicable".
 
+use crate::network::Network;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub struct Facts {
     pub secret_names: Vec<String>,
     /// The least `oom_score_adj` that the session's processes should have.
     pub oom_score_adj: Option<i32>,
+    /// Listeners of a lab, where there is one.
+    pub network: Option<Network>,
 }
 
 /// A secret in two halves, so that a file with these facts does not hold it.

@@ -4,9 +4,11 @@
 #![warn(missing_docs)]
 
 mod facts;
+mod network;
 mod record;
 mod state;
 
 pub use facts::{Canary, Facts, Handle, Host, Person, Planted, Victim};
-pub use record::{Control, Judged, Listing, OWN_FIRST_PROCESS, Outcome, Promise, Record};
+pub use network::{Endpoint, Inside, Internal, Network, Site, mark};
+pub use record::{Control, Judged, Listing, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record};
 pub use state::{Capabilities, Descriptor, Limits, MountLine, State};

@@ -3,6 +3,7 @@
 //! `agentbox-probe list --json` names the attacks, `run` tries them, `self` shows how this process is
 //! held, and `help` lists the small tools that the tests around it need.
 
+mod answer;
 mod arguments;
 mod attack;
 mod attacks;
@@ -10,7 +11,9 @@ mod errno;
 mod own_state;
 mod sys;
 mod tools;
+mod trial;
 mod victim;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// The error's name, or what was seen.
     pub detail: String,
-    /// Paths of what it left behind for the host to look for.
+    /// What it left behind for others to look for: paths on the host, or the mark that no far listener may
+    /// have seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
 }
@@ -52,6 +53,9 @@ pub struct Listing {
 
 /// What an attack on process 1 needs: outside, a pid namespace whose first process is root's own.
 pub const OWN_FIRST_PROCESS: &str = "a first process of one's own";
+
+/// How the needs of an attack on the network begin. Without a lab there is nothing to try it on.
+pub const NEEDS_NETWORK: &str = "network.";
 
 /// How an attack is shown to work outside a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,7 @@ pub enum Promise {
 pub enum Judged {
     /// What it saw.
     Outcome,
-    /// What the host shows afterwards: the facts' tag in the files that the record names as left.
+    /// What others show afterwards: the facts' tag in the files that the record names as left, or the mark
+    /// that it names, at a listener.
     OnHost,
 }

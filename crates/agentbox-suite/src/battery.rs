@@ -4,7 +4,9 @@
 use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
-use agentbox_probe::{Control, Facts, Judged, Listing, OWN_FIRST_PROCESS, Outcome, Promise, Record};
+use agentbox_probe::{
+    Control, Facts, Judged, Listing, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
+};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -108,7 +110,10 @@ impl Battery {
     pub fn list(machine: &Machine) -> Result<Self> {
         let mut command = Command::new(machine.programs.path("agentbox-probe"));
         let listed = run(command.args(["list", "--json"]), b"", LIMIT)?.success()?;
-        let listings = listed.text().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let mut listings: Vec<Listing> =
+            listed.text().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        // A machine without a lab has nothing to try them on.
+        listings.retain(|listing| !listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)));
         Ok(Self { listings, outside: BTreeMap::new() })
     }
 
@@ -288,6 +293,8 @@ fn lacks_kernel(listing: &Listing, record: &Record) -> bool {
         "ENXIO",
         "EAFNOSUPPORT",
         "EOPNOTSUPP",
+        "EPROTONOSUPPORT",
+        "ESOCKTNOSUPPORT",
         "EBADF",
         "nothing to try it on",
         "killed by signal 11",

@@ -90,6 +90,12 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     if lock.is_none() {
         tracing::info!("told to end; sessions live on");
     }
+    // It holds sessions, and none is left.
+    if let (true, Some(network)) =
+        (server.supervisor.sessions().is_empty(), server.supervisor.network_if_open())
+    {
+        network.close();
+    }
     note(&server.supervisor, "daemon-ended");
     // The next supervisor may start; the disk is not its business.
     drop(lock);

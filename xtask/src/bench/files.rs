@@ -65,7 +65,7 @@ pub(super) fn measure(
             rustix::fs::sync();
             let mut command = if inside {
                 let mut start = sessions.start();
-                start.args(["--posture", "L2", "--", "env"]);
+                start.args(["--posture", "L2", "--network", "none", "--", "env"]);
                 start
             } else {
                 let mut outside = person.command("env");

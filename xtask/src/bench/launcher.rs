@@ -1,7 +1,6 @@
 //! The launcher alone: the plan of a real session, put into force again and again without supervisor.
 
 use crate::demo::{Place, Sessions};
-use crate::program;
 use agentbox_kernel::cgroup::Hierarchy;
 use agentbox_kernel::{console, launcher};
 use agentbox_plan::console::{Client, Hello, ToConsole};
@@ -27,9 +26,7 @@ pub(super) struct Recording {
 impl Recording {
     /// Starts a session at L2 that stays, and reads its plan. The session keeps the supervisor alive.
     pub(super) fn make(place: &Place, sessions: &Sessions) -> Result<Self> {
-        let mut start = sessions.start();
-        start.args(["--posture", "L2", "--detach", "--", "sleep", "infinity"]);
-        program::capture(&mut start)?;
+        sessions.stay(&["--posture", "L2", "--network", "none"])?;
         let all = place.of("RUNTIME_DIRECTORY").join("sessions");
         let session = std::fs::read_dir(&all)
             .with_context(|| format!("cannot list {}", all.display()))?

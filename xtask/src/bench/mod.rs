@@ -9,10 +9,12 @@
 //! | `round` | interleaved rounds, medians |
 //! | `start` | how long `true` takes in each of them |
 //! | `files` | file work in a project, inside against outside |
+//! | `network` | names, connections, throughput, a thousand sessions |
 //! | `report` | the document |
 
 mod files;
 mod launcher;
+pub(crate) mod network;
 mod peer;
 mod report;
 mod round;
@@ -20,6 +22,7 @@ mod start;
 
 use crate::build::{Kind, build};
 use crate::demo::{Person, Place, Sessions, remove_abandoned};
+use crate::lab::Lab;
 use crate::program;
 use crate::setup::{self, Verb};
 use anyhow::Result;
@@ -42,6 +45,8 @@ enum What {
     Start,
     /// File work in a project, inside against outside
     Files,
+    /// Names, connections, throughput, and many sessions at once
+    Network,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -50,10 +55,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let programs = build(Kind::Release)?;
     remove_abandoned()?;
     let place = Place::make("bench", &programs)?;
-    let person = Person::make("bench", &place)?;
+    // Sessions live in a lab: nothing of the network or the rules of this host is touched.
+    let lab = network::lab()?;
+    let mut person = Person::make("bench", &place)?;
+    person.network = Some(lab.host.path());
     let sessions = Sessions::new(&place, &person);
-    sessions.configure()?;
-    let measured = measure(arguments, &place, &person, &sessions);
+    let allowed = network::allowed();
+    sessions.configure(&allowed.iter().map(String::as_str).collect::<Vec<_>>(), "")?;
+    let measured = measure(arguments, &lab, &place, &person, &sessions);
     let ended = sessions.end();
     let report = measured?;
     ended?;
@@ -64,7 +73,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(arguments: &Arguments, place: &Place, person: &Person, sessions: &Sessions) -> Result<Report> {
+fn measure(
+    arguments: &Arguments,
+    lab: &Lab,
+    place: &Place,
+    person: &Person,
+    sessions: &Sessions,
+) -> Result<Report> {
     let mut report = Report::new(arguments.n)?;
     let wants = |what| arguments.what.is_none_or(|wanted| wanted == what);
     if wants(What::Start) {
@@ -72,6 +87,9 @@ fn measure(arguments: &Arguments, place: &Place, person: &Person, sessions: &Ses
     }
     if wants(What::Files) {
         report.files = Some(files::measure(place, person, sessions, arguments.n.div_ceil(2))?);
+    }
+    if wants(What::Network) {
+        report.network = Some(network::measure(lab, place, person, sessions, arguments.n)?);
     }
     Ok(report)
 }

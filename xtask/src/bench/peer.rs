@@ -122,7 +122,7 @@ fn podman(_: &Recording, place: &Place) -> Result<Command> {
 }
 
 /// A sandbox from npm, installed once below target/.
-fn npm(package: &str, name: &str, arguments: &[&str]) -> Result<Command> {
+pub(super) fn install(package: &str, name: &str) -> Result<PathBuf> {
     let prefix = target_directory().join("bench").join(name);
     let program: PathBuf = prefix.join("node_modules/.bin").join(name);
     if !program.exists() {
@@ -132,7 +132,11 @@ fn npm(package: &str, name: &str, arguments: &[&str]) -> Result<Command> {
         println!("installing {package} into {}", prefix.display());
         program::capture(install.arg(&prefix).arg(package))?;
     }
-    let mut command = Command::new(program);
+    Ok(program)
+}
+
+fn npm(package: &str, name: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(install(package, name)?);
     command.args(arguments).arg("/usr/bin/true");
     Ok(command)
 }

@@ -1,9 +1,10 @@
 //! docs/BENCHMARKS.md: the machine, the versions, the tables.
 
 use super::files::Row;
+use super::network::Network;
 use super::peer::BUBBLEWRAP;
 use super::round::Measured;
-use super::start::{COLD, LAUNCHER, WARM};
+use super::start::{ALLOWLIST, COLD, LAUNCHER, WARM};
 use crate::program;
 use crate::table::Table;
 use anyhow::{Context as _, Result};
@@ -16,6 +17,7 @@ pub(super) struct Report {
     rounds: usize,
     pub(super) starts: Option<Vec<Measured>>,
     pub(super) files: Option<Vec<Row>>,
+    pub(super) network: Option<Network>,
 }
 
 impl Report {
@@ -50,7 +52,7 @@ impl Report {
                 machine.push((name.to_owned(), line.to_owned()));
             }
         }
-        Ok(Self { machine, rounds, starts: None, files: None })
+        Ok(Self { machine, rounds, starts: None, files: None, network: None })
     }
 
     pub(super) fn markdown(&self) -> String {
@@ -70,6 +72,9 @@ impl Report {
         if let Some(rows) = &self.files {
             out.push_str(&files_section(rows));
         }
+        if let Some(network) = &self.network {
+            out.push_str(&network.markdown());
+        }
         out
     }
 
@@ -83,7 +88,7 @@ impl Report {
 
 fn start_section(starts: &[Measured]) -> String {
     let baseline = starts.iter().find(|row| row.name == BUBBLEWRAP).and_then(Measured::median_ms);
-    let mut table = Table::new(&["start of `true`, no network", "median ms", "p95 ms", "against bubblewrap"]);
+    let mut table = Table::new(&["start of `true`", "median ms", "p95 ms", "against bubblewrap"]);
     let mut missing = Vec::new();
     for row in starts {
         match (row.median_ms(), row.p95_ms(), &row.times) {
@@ -100,7 +105,8 @@ fn start_section(starts: &[Measured]) -> String {
         "\n## Start\n\nFrom the spawn of the command to its end. {BUBBLEWRAP}: the same paths and namespaces as the session, \
          without its leased uid, id-mapped mounts, Landlock, seccomp, control group and audit trail. {LAUNCHER}: the plan \
          of a real session put into force, no supervisor. {WARM}: `agentboxctl start`. {COLD}: the same where none runs yet, \
-         the start of the supervisor included.\n\n{}",
+         the start of the supervisor included. {ALLOWLIST}: as the one before that, with an own network and its gate; \
+         all others have no network.\n\n{}",
         table.markdown()
     );
     if !missing.is_empty() {

@@ -4,6 +4,7 @@ use super::launcher::Recording;
 use super::peer::PEERS;
 use super::round::{Measured, Runner, interleaved};
 use crate::demo::{Person, Place, Sessions};
+use crate::lab::Space;
 use crate::program::shown;
 use anyhow::{Context as _, Result, bail};
 use std::process::{Command, Stdio};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 /// Own rows of the table.
 pub(super) const LAUNCHER: &str = "agentbox: launcher alone";
 pub(super) const WARM: &str = "agentbox: start, supervisor runs";
+pub(super) const ALLOWLIST: &str = "agentbox: start, network allowlist";
 pub(super) const COLD: &str = "agentbox: start, with its supervisor";
 
 /// Measures everybody; who cannot be measured says why.
@@ -22,9 +24,11 @@ pub(super) fn measure(
     rounds: usize,
 ) -> Result<Vec<Measured>> {
     // A supervisor of its own for the cold starts: the session that keeps the other one warm is not there.
+    // In a network of its own as well: there is one table of rules in each.
     let cold_place = Place::make("cold", &place.program(""))?;
-    let cold = Sessions::new(&cold_place, person);
-    cold.configure()?;
+    let cold_space = Space::make()?;
+    let cold = Sessions::new(&cold_place, person).inside(cold_space.path());
+    cold.configure(&[], "")?;
     let recording = Recording::make(place, sessions)?;
 
     let mut runners = Vec::new();
@@ -36,11 +40,22 @@ pub(super) fn measure(
             Err(error) => left_out.push(Measured::not(peer.name, format!("{error:#}"))),
         }
     }
-    let start = |sessions: &Sessions| {
-        timed(sessions.start().args(["--quiet", "--posture", "L2", "--", "/usr/bin/true"]))
+    let start_with = |sessions: &Sessions, network: &str| {
+        timed(sessions.start().args([
+            "--quiet",
+            "--posture",
+            "L2",
+            "--network",
+            network,
+            "--",
+            "/usr/bin/true",
+        ]))
     };
+    let start = |sessions: &Sessions| start_with(sessions, "none");
     runners.push(Runner { name: LAUNCHER.to_owned(), once: Box::new(|| recording.once()) });
     runners.push(Runner { name: WARM.to_owned(), once: Box::new(|| start(sessions)) });
+    let with_network = Box::new(|| start_with(sessions, "allowlist"));
+    runners.push(Runner { name: ALLOWLIST.to_owned(), once: with_network });
     runners.push(Runner {
         name: COLD.to_owned(),
         once: Box::new(|| {

@@ -6,16 +6,20 @@ use super::{Person, Place, Sessions};
 use crate::program;
 use crate::table::Table;
 use crate::terminal::{Paint, printable};
-use agentbox_probe::{Canary, Control, Facts, Host, Judged, Listing, Outcome, Planted, Promise, Record};
+use agentbox_probe::{
+    Canary, Control, Facts, Host, Judged, Listing, NEEDS_NETWORK, Outcome, Planted, Promise, Record,
+};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Whether it may be tried here: what could harm a machine runs in a rig only.
-fn is_harmless(listing: &Listing) -> bool {
-    listing.control != Control::RigOnly
+/// Whether it may be tried here: what could harm a machine runs in a rig only, and without listeners of a
+/// lab there is nothing that an attack on the network could reach.
+fn may_be_tried(listing: &Listing) -> bool {
+    let network = listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK));
+    listing.control != Control::RigOnly && !network
 }
 
 /// Whether L2 says that it is refused.
@@ -48,7 +52,7 @@ pub(super) fn show(paint: Paint, place: &Place, person: &Person, sessions: &Sess
     paint.headline("the attacks of the threat model, outside and inside");
     let listings = program::capture(person.command(place.probe()).args(["list", "--json"]))?;
     let mut listings: Vec<Listing> = lines(&listings)?;
-    listings.retain(is_harmless);
+    listings.retain(may_be_tried);
     listings.sort_by(|one, other| one.threat.cmp(&other.threat));
     let mut victim = Victim::start(place, person)?;
 
@@ -205,6 +209,7 @@ fn write_facts(place: &Place, person: &Person, victim: &Victim, tag: &str, proje
         },
         secret_names: vec!["AWS_SECRET_ACCESS_KEY".to_owned(), "GITHUB_TOKEN".to_owned()],
         oom_score_adj: None,
+        network: None,
     };
     let facts = serde_json::to_string(&facts)?;
     let path = place.shared().join("facts.json");
@@ -311,8 +316,8 @@ mod tests {
             );
             lines::<Listing>(&text).unwrap().remove(0)
         };
-        assert!(!is_harmless(&listing(r#""rig-only""#, r#""l2""#)));
-        assert!(is_harmless(&listing(r#"{"none-possible":"x"}"#, r#""l1""#)));
+        assert!(!may_be_tried(&listing(r#""rig-only""#, r#""l2""#)));
+        assert!(may_be_tried(&listing(r#"{"none-possible":"x"}"#, r#""l1""#)));
         assert!(is_promised(&listing(r#""root""#, r#""l2""#)));
         assert!(!is_promised(&listing(r#""person""#, r#"{"none":"a residual"}"#)));
     }

@@ -5,15 +5,21 @@
 //! | `place` | directories of an own supervisor, so that nothing of a real one is touched |
 //! | `person` | a user with secrets, settings, another project and the project of the demonstration |
 //! | `session` | starts sessions through `agentboxctl` |
+//! | `internet` | the names and addresses of the lab, and what is served there |
+//! | `network` | what a session reaches and what it does not |
 //! | `attacks` | every attack outside, inside, and what the host saw |
 //! | `victim` | a process outside, for attacks to reach for |
-//! | `agent` | a real agent program from npm inside a session |
+//! | `agent` | a real agent program from npm does a task inside a session |
+//! | `standin` | answers that agent in place of its service |
 
 mod agent;
 mod attacks;
+mod internet;
+mod network;
 mod person;
 mod place;
 mod session;
+mod standin;
 mod victim;
 
 pub(crate) use person::Person;
@@ -25,6 +31,7 @@ use crate::setup::{self, Verb};
 use crate::terminal::{Paint, printable};
 use crate::{host, program};
 use anyhow::{Context as _, Result, bail};
+use internet::Internet;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         place.keep()?;
         person.keep();
     }
-    let shown = show(arguments, paint, &place, &person);
+    let internet = Internet::make(&place, &person.project)?;
+    person.network = Some(internet.lab.host.path());
+    let shown = show(arguments, paint, &place, &person, &internet);
     let ended = Sessions::new(&place, &person).end();
     if arguments.keep {
         println!("\nkept: user {} and {}; remove them with", person.name, place.directory().display());
@@ -67,6 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut own = vec![person.name.clone(), place.directory().display().to_string()];
     own.extend(sessions_of(&place).unwrap_or_default());
     drop(person);
+    drop(internet);
     drop(place);
     let held = shown?;
     ended?;
@@ -101,13 +111,21 @@ fn exit(held: bool) -> ExitCode {
 }
 
 /// All of it; whether every promise was kept.
-fn show(arguments: &Arguments, paint: Paint, place: &Place, person: &Person) -> Result<bool> {
+fn show(
+    arguments: &Arguments,
+    paint: Paint,
+    place: &Place,
+    person: &Person,
+    internet: &Internet,
+) -> Result<bool> {
     let sessions = Sessions::new(place, person);
-    sessions.configure()?;
+    let of_agent = arguments.agent.map(|agent| agent.profile(place, internet)).unwrap_or_default();
+    sessions.configure(internet::ALLOWED, &of_agent)?;
     work(paint, &sessions, person)?;
-    let mut held = attacks::show(paint, place, person, &sessions)?;
+    let mut held = network::show(paint, &sessions, internet)?;
+    held &= attacks::show(paint, place, person, &sessions)?;
     if let Some(agent) = arguments.agent {
-        held &= agent::show(agent, paint, place, person, &sessions)?;
+        held &= agent::show(agent, paint, place, person, &sessions, internet)?;
     }
     paint.headline("the audit trail, written by the supervisor, out of the agent's reach");
     let trail = program::capture(sessions.agentboxctl().arg("log"))?;

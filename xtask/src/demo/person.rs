@@ -2,6 +2,7 @@
 
 use super::Place;
 use crate::host::PERSON_PREFIX;
+use crate::lab::within;
 use crate::program;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub(crate) struct Person {
     pub(crate) canary: String,
     /// Seconds since the epoch.
     pub(crate) planted_unix_s: u64,
+    /// The network namespace of the person's machine; none: this one's.
+    pub(crate) network: Option<PathBuf>,
     kept: bool,
 }
 
@@ -76,6 +79,7 @@ impl Person {
             canary: format!("canary-{}-{:x}{:x}", name, now.as_secs(), now.subsec_nanos()),
             planted_unix_s: now.as_secs(),
             name,
+            network: None,
             kept: false,
         };
         person.plant()?;
@@ -159,9 +163,17 @@ impl Person {
         ]
     }
 
+    /// A program on the machine that the person sits at: this one, or the lab's.
+    pub(crate) fn on_machine(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        match &self.network {
+            Some(space) => within(space, program),
+            None => Command::new(program),
+        }
+    }
+
     /// A program run outside every sandbox with the person's ids and environment.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = self.on_machine("setpriv");
         command
             .arg(format!("--reuid={}", self.uid))
             .arg(format!("--regid={}", self.gid))
@@ -190,6 +202,12 @@ impl Person {
             }
         }
         Ok(found)
+    }
+
+    /// Puts the bug back that a session has repaired.
+    pub(crate) fn break_again(&self) -> Result<()> {
+        let script = "sed -i 's/a + b/a - b/' sum.c && git commit --quiet --all --message 'Wrong again'";
+        program::run(self.command("sh").args(["-ec", script]).current_dir(&self.project))
     }
 
     /// Leaves the user when this is dropped.
@@ -231,6 +249,7 @@ impl Person {
             project: PathBuf::from("/nonexistent/project"),
             canary: "canary".to_owned(),
             planted_unix_s: 0,
+            network: None,
             kept: true,
         }
     }

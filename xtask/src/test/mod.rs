@@ -10,7 +10,7 @@ use crate::demo::{Place, remove_abandoned};
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
-use crate::{host, program, structure, workspace};
+use crate::{fuzz, host, program, structure, workspace};
 use anyhow::{Context as _, Result, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
@@ -68,6 +68,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "structure", quick: true, filtered: false, run: shape },
     Part { name: "unit tests", quick: true, filtered: true, run: unit },
     Part { name: "doc tests", quick: true, filtered: false, run: docs },
+    Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "build", quick: false, filtered: true, run: programs },
     Part { name: "suite", quick: false, filtered: true, run: suite },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
@@ -165,6 +166,15 @@ fn docs(run: &mut Run) -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["test", "--no-fail-fast", "--workspace", "--exclude", "agentbox-suite", "--doc"]);
     run.tally.count(&mut command, 0)
+}
+
+/// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
+const FUZZ_SECONDS: u32 = 5;
+
+fn fuzzing(run: &mut Run) -> Result<()> {
+    fuzz::lint()?;
+    run.tally.passed += fuzz::check(&fuzz::targets()?, FUZZ_SECONDS)?;
+    Ok(())
 }
 
 fn programs(run: &mut Run) -> Result<()> {

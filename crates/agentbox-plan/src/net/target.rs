@@ -135,9 +135,6 @@ fn parse_port(text: &str) -> Result<u16, TargetError> {
 }
 
 fn pattern(host: &str) -> Result<Pattern, TargetError> {
-    if host == HOST {
-        return Ok(Pattern::HostLoopback);
-    }
     let parent = |text: &str| -> Result<HostName, TargetError> {
         if text.contains('*') {
             return Err(TargetError::Wildcard);
@@ -159,7 +156,9 @@ fn pattern(host: &str) -> Result<Pattern, TargetError> {
     if looks_like_address && !host.is_empty() {
         return Ok(Pattern::Network { range: host.parse()? });
     }
-    Ok(Pattern::Name { name: host.parse()? })
+    let name: HostName = host.parse()?;
+    // Compared as a name: `Host` and `host.` are shown as `host`, and mean it.
+    Ok(if name.as_str() == HOST { Pattern::HostLoopback } else { Pattern::Name { name } })
 }
 
 impl fmt::Display for Pattern {
@@ -213,6 +212,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>().map(|target| target.to_string()), Ok(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn the_loopback_of_the_host_is_meant_in_every_spelling() {
+        for text in ["host:5432", "Host:5432", "HOST:5432", "host.:5432"] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!((target.to_string().as_str(), target.pattern), ("host:5432", Pattern::HostLoopback));
+        }
+        assert_eq!("Host".parse::<Target>(), Err(TargetError::HostWithoutPort));
     }
 
     #[test]

@@ -3,7 +3,19 @@
 mod pitfalls;
 mod t1_files;
 mod t1_kernel_files;
+mod t2_addresses;
+mod t2_dns;
+mod t2_http;
+mod t2_kernel;
+mod t2_limits;
+mod t2_names;
+mod t2_packets;
+mod t2_protocols;
+mod t2_tls;
 mod t4_credentials;
+mod t5_host;
+mod t5_link;
+mod t5_ranges;
 mod t6_home;
 mod t7_namespaces;
 mod t7_privilege;
@@ -25,7 +37,20 @@ use std::path::{Path, PathBuf};
 pub(crate) const TABLES: &[&[Attack]] = &[
     t1_files::TABLE,
     t1_kernel_files::TABLE,
+    t2_addresses::TABLE,
+    t2_names::TABLE,
+    t2_protocols::TABLE,
+    t2_packets::TABLE,
+    t2_dns::TABLE,
+    t2_tls::TABLE,
+    t2_http::TABLE,
+    t2_kernel::TABLE,
+    t2_limits::TABLE,
     t4_credentials::TABLE,
+    t5_ranges::TABLE,
+    t5_ranges::FIXED,
+    t5_host::TABLE,
+    t5_link::TABLE,
     t6_home::TABLE,
     t7_privilege::TABLE,
     t7_set_id::TABLE,

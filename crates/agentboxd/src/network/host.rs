@@ -20,6 +20,8 @@ use tokio::io::Interest;
 #[derive(Debug)]
 pub(crate) struct HostNetwork {
     range: Range,
+    /// How many rules the table has when it is whole.
+    rules: usize,
     grants: Mutex<Grants>,
     reach: Mutex<Reach>,
     resolvers: Vec<SocketAddr>,
@@ -43,7 +45,8 @@ impl HostNetwork {
         // Before the table, so that no flush of it is missed.
         let watcher = Watcher::open().map_err(|error| text("events of nftables", &error))?;
         firewall::install(range).map_err(|error| text("the host's table of nftables", &error))?;
-        let grants = Grants::open().map_err(|error| text("grants of nftables", &error))?;
+        let grants = Grants::open(range).map_err(|error| text("grants of nftables", &error))?;
+        let rules = firewall::rules(range).map_err(|error| text("the host's table of nftables", &error))?;
         let reach = Reach::open().map_err(|error| text("addresses of this machine", &error))?;
         let resolvers = match &supervisor.configuration {
             Ok(configuration) => configuration.system.resolvers().collect(),
@@ -52,6 +55,7 @@ impl HostNetwork {
         let reach_events = reach.events().map_err(|error| text("route events", &error))?;
         let host = Arc::new(Self {
             range,
+            rules,
             grants: Mutex::new(grants),
             reach: Mutex::new(reach),
             resolvers,
@@ -79,6 +83,10 @@ impl HostNetwork {
     }
 
     fn restore(&self, supervisor: &Supervisor) {
+        // Something of somebody else's went, or it was our own hand.
+        if firewall::rules(self.range).is_ok_and(|rules| rules == self.rules) {
+            return;
+        }
         let event = match firewall::install(self.range) {
             Ok(()) => json!({ "event": "firewall-restored" }),
             Err(error) => {
@@ -163,6 +171,13 @@ impl HostNetwork {
             });
         }
         ended
+    }
+
+    /// Takes the table away, when no session is left.
+    pub(crate) fn close(&self) {
+        if let Err(error) = firewall::remove(self.range) {
+            tracing::warn!("the host's table of nftables: {error}");
+        }
     }
 
     /// Takes back all that a gate was given.

@@ -1,0 +1,184 @@
+//! `fuzz`: bytes of strangers, thrown at everything that reads them, with the compiler that builds the rest.
+//!
+//! | file | does |
+//! |---|---|
+//! | `seeds` | what each target begins with: fuzz/corpus/, written by `fuzz --seeds` |
+
+mod seeds;
+
+use crate::program;
+use crate::setup::{self, Verb};
+use crate::workspace::{cargo, host_triple, root, target_directory};
+use anyhow::{Context as _, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How long each target runs
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u32,
+    /// Writes fuzz/corpus/ again and runs nothing
+    #[arg(long, conflicts_with = "targets")]
+    seeds: bool,
+    /// Only these; default: all
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+/// What a nightly compiler calls `-Zsanitizer=…` without the sanitizer: counters at every branch, what is
+/// compared with what, and where. The names are LLVM's, so a stable compiler takes them.
+const COVERAGE: &[&str] = &[
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "--cfg=fuzzing",
+];
+
+/// An input that takes longer, in seconds, or more memory, in MiB, is a finding: all of them are short.
+const INPUT_SECONDS: u32 = 2;
+const MEMORY_MIB: u32 = 512;
+/// Most bytes of an input: above the longest message of gate and supervisor that a stranger shapes.
+const INPUT_BYTES: u32 = 20_000;
+/// Seconds that a target may take beyond what it was given, before it is ended from outside.
+const GRACE_SECONDS: u32 = 60;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.seeds {
+        return seeds::write(&corpus()).map(|()| ExitCode::SUCCESS);
+    }
+    setup::ensure(&[Verb::Build])?;
+    let all = targets()?;
+    if let Some(unknown) = arguments.targets.iter().find(|target| !all.contains(target)) {
+        bail!("no target is called {unknown}; there are {}", all.join(", "));
+    }
+    let chosen = if arguments.targets.is_empty() { &all } else { &arguments.targets };
+    check(chosen, arguments.seconds)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds and runs them, each as long; an error names those that found something. The number that ran.
+pub(crate) fn check(targets: &[String], seconds: u32) -> Result<u64> {
+    let programs = build()?;
+    let mut found = Vec::new();
+    for target in targets {
+        if let Err(error) = one(&programs, target, seconds) {
+            println!("{target}: {error:#}");
+            found.push(target.as_str());
+        }
+    }
+    if !found.is_empty() {
+        bail!("found something: {}", found.join(", "));
+    }
+    Ok(targets.len() as u64)
+}
+
+/// Every target has a file of its name.
+pub(crate) fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join("fuzz/targets")).context("cannot list the targets")? {
+        let path = entry?.path();
+        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Format and lints of the targets, which are no member of the workspace.
+pub(crate) fn lint() -> Result<()> {
+    program::run(&mut cargo_of_targets("fmt", &["--", "--check"])?)?;
+    program::run(&mut cargo_of_targets("clippy", &["--release", "--", "-D", "warnings"])?)
+}
+
+fn corpus() -> PathBuf {
+    root().join("fuzz/corpus")
+}
+
+fn cargo_of_targets(verb: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = cargo();
+    command.arg(verb).args(["--manifest-path", "fuzz/Cargo.toml"]);
+    if verb != "fmt" {
+        // With --target the flags are those of the targets only, not of build scripts and macros.
+        command.arg("--target").arg(host_triple()?);
+        command.arg("--target-dir").arg(target_directory().join("fuzz"));
+        command.env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f"));
+    }
+    command.args(arguments);
+    Ok(command)
+}
+
+/// The directory of the programs.
+fn build() -> Result<PathBuf> {
+    program::run(&mut cargo_of_targets("build", &["--release"])?)?;
+    Ok(target_directory().join("fuzz").join(host_triple()?).join("release"))
+}
+
+/// Runs one. What it learns stays below target/ for the next time; the seeds are only read.
+fn one(programs: &Path, target: &str, seconds: u32) -> Result<()> {
+    let learned = target_directory().join("fuzz/corpus").join(target);
+    let findings = target_directory().join("fuzz/findings").join(target);
+    std::fs::create_dir_all(&learned)?;
+    std::fs::create_dir_all(&findings)?;
+    let seeds = corpus().join(target);
+    if !seeds.is_dir() {
+        bail!("it has no seeds in {}", seeds.display());
+    }
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &(seconds + GRACE_SECONDS).to_string()]).arg(programs.join(target));
+    command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS}"));
+    command.arg(format!("-rss_limit_mb={MEMORY_MIB}")).arg(format!("-max_len={INPUT_BYTES}"));
+    command.arg(format!("-artifact_prefix={}/", findings.display())).arg("-print_final_stats=1");
+    command.arg(&learned).arg(&seeds).stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot run {target}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let tail: Vec<&str> = said.lines().rev().take(40).collect();
+        tail.iter().rev().for_each(|line| println!("{}", crate::terminal::printable(line)));
+        bail!("ended with {}; the input is in {}", output.status, findings.display());
+    }
+    println!("test {target} ... ok, {} inputs", inputs(&said).unwrap_or("no"));
+    Ok(())
+}
+
+/// How many inputs were tried, as it says itself.
+fn inputs(said: &str) -> Option<&str> {
+    said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_built_and_has_the_seeds_that_the_command_writes() {
+        let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+        let written = tempfile::tempdir().unwrap();
+        seeds::write(written.path()).unwrap();
+        let names = |path: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+            names.sort_unstable();
+            names
+        };
+        let targets = targets().unwrap();
+        assert!(!targets.is_empty());
+        for target in &targets {
+            assert!(manifest.contains(&format!("path = \"targets/{target}.rs\"")), "{target}");
+            let (seeds, kept) = (written.path().join(target), corpus().join(target));
+            assert!(!names(&seeds).is_empty(), "{target}");
+            for name in names(&seeds) {
+                let kept = std::fs::read(kept.join(&name)).unwrap_or_default();
+                assert_eq!(std::fs::read(seeds.join(&name)).unwrap(), kept, "{target} {name}");
+            }
+        }
+        assert_eq!(names(written.path()), targets);
+    }
+
+    #[test]
+    fn the_number_of_inputs_is_read() {
+        assert_eq!(inputs("x\nstat::number_of_executed_units: 17\ny"), Some("17"));
+        assert_eq!(inputs(""), None);
+    }
+}

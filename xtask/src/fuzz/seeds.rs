@@ -1,0 +1,135 @@
+//! What each target begins with: a few inputs of every kind, so that it need not find the form by itself.
+
+use agentbox_plan::console::{Client, Hello};
+use agentbox_plan::gate::{Answer, GateLimits, GatePlan, Request, Sent, Transport};
+use agentbox_plan::net::{Destination, HostName, Mode, Reason, Rule, Rules, Verdict};
+use agentbox_plan::wire::Bytes;
+use agentbox_plan::{
+    Confinement, Identity, Ids, InnerPath, Mount, NetworkNamespace, Owner, Plan, Process, Sandbox, Streams,
+    TerminalSize, Wire,
+};
+use anyhow::{Context as _, Result};
+use std::path::Path;
+
+/// A name for the file, and what is in it.
+type Seed = (&'static str, Vec<u8>);
+
+/// Writes them below this directory, a directory for each target. What else is there is left: inputs that
+/// once found something are kept beside them.
+pub(super) fn write(corpus: &Path) -> Result<()> {
+    for (target, seeds) in all()? {
+        let directory = corpus.join(target);
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        for (name, bytes) in seeds {
+            std::fs::write(directory.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
+    Ok(vec![("gate_messages", gate_messages()?), ("plan", plan()?), ("rules", rules())])
+}
+
+fn rules() -> Vec<Seed> {
+    let text = |name, lines: &str| (name, lines.as_bytes().to_vec());
+    vec![
+        text("name", "api.example.org\napi.example.org\n!paste.example.org\nexample.org:22\n"),
+        text("wildcard", "a.b.example.org\n*.example.org\n**.example.org:443\n!**.b.example.org\n"),
+        text("address", "10.1.2.3\n10.0.0.0/8:22\n!10.1.0.0/16\n10.1.2.3\n"),
+        text("address-6", "2606:4700::1\n[2606:4700::]/32:443\n::ffff:10.0.0.1\n![fd00::1]:80\n"),
+        text("spelling", "api.example.org\nAPI.Example.ORG.\nHost:79\n!host.:80\n"),
+        text("host", "host.agentbox.internal\nhost:5432\n!host:80\n"),
+    ]
+}
+
+fn gate_messages() -> Result<Vec<Seed>> {
+    let name = || "api.example.org".parse::<HostName>();
+    let destination = Destination::Name { name: name()? };
+    let rules = Rules {
+        mode: Mode::Allowlist,
+        rules: vec![Rule {
+            verdict: Verdict::Allow,
+            target: "*.example.org:443".parse()?,
+            internal: true,
+            origin: "x".to_owned(),
+        }],
+    };
+    let plan = GatePlan {
+        session: "abc".parse()?,
+        ids: Ids { uid: 7, gid: 7, groups: vec![] },
+        rules: rules.clone(),
+        ipv6: true,
+        limits: GateLimits { upload_max: Some(1), name_upload_max: None, connections: 2, names: 3 },
+        sent: vec![Sent { destination: destination.clone(), sent: 1, received: 2 }],
+        published: vec![3000],
+    };
+    let sent = Sent { destination: Destination::HostLoopback, sent: 1, received: 2 };
+    let dial =
+        Request::Dial { number: 1, destination: destination.clone(), address: "1.2.3.4".parse()?, port: 443 };
+    let decided = Request::Decided {
+        destination: Destination::Address { address: "2606:4700::1".parse()? },
+        port: 80,
+        reason: Some(Reason::NameMismatch),
+        rule: Some(0),
+        other: Some(name()?),
+    };
+    // The first byte says which of the three it is.
+    let seed = |which: u8, message: Vec<u8>| [vec![which], message].concat();
+    Ok(vec![
+        ("dial", seed(0, dial.to_bytes())),
+        (
+            "resolver",
+            seed(0, Request::Resolver { number: 2, which: 1, transport: Transport::Tcp }.to_bytes()),
+        ),
+        ("inside", seed(0, Request::DialInside { number: 3, port: 3000 }.to_bytes())),
+        ("decided", seed(0, decided.to_bytes())),
+        ("used", seed(0, Request::Used { sent }.to_bytes())),
+        ("socket", seed(1, Answer::Socket { number: 1 }.to_bytes())),
+        ("refused", seed(1, Answer::Refused { number: 1, reason: Reason::OnLink }.to_bytes())),
+        ("rules", seed(1, Answer::Rules { rules }.to_bytes())),
+        ("plan", seed(2, plan.to_bytes())),
+    ])
+}
+
+fn plan() -> Result<Vec<Seed>> {
+    let ids = || Ids { uid: 1, gid: 1, groups: vec![2] };
+    let path = |text: &str| InnerPath::new(text).with_context(|| format!("{text} is no path inside"));
+    let file = Mount::File {
+        path: path("/etc/hosts")?,
+        mode: 0o644,
+        owner: Owner::Root,
+        content: Bytes(b"x".to_vec()),
+    };
+    let sandbox = Sandbox {
+        hostname: c"box".into(),
+        network: NetworkNamespace::Empty,
+        idmaps: vec![],
+        mounts: vec![
+            file,
+            Mount::Proc { target: path("/proc")? },
+            Mount::Mask { target: path("/proc/kcore")? },
+        ],
+        unix_sockets: true,
+    };
+    let size = TerminalSize::default();
+    let plan = Plan {
+        session: "abc".parse()?,
+        label: "L2".to_owned(),
+        identity: Identity { agent: ids(), console: ids() },
+        confinement: Confinement::Sandbox { sandbox },
+        limits: vec![],
+        oom_score_adj: 0,
+        umask: 0o22,
+        process: Process {
+            arguments: vec![c"true".into()],
+            environment: vec![c"A=b".into()],
+            directory: path("/")?,
+            streams: Streams::PIPES,
+            size,
+        },
+    };
+    let attach = Hello::Attach { client: Client { streams: Streams::PIPES, size } };
+    Ok(vec![("sandbox", plan.to_bytes()), ("attach", attach.to_bytes())])
+}

@@ -1,0 +1,42 @@
+//! The verbs, and who does each.
+
+use crate::{bench, build, demo, fuzz, setup, structure, test};
+use anyhow::Result;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Parser)]
+#[command(name = "cargo xtask", about, long_about = None, max_term_width = 100)]
+pub(crate) enum Verb {
+    /// Installs what the other verbs need on this machine
+    Setup(setup::Arguments),
+    /// Builds the programs and collects them in one directory
+    Build(build::Arguments),
+    /// Runs every test there is
+    Test(test::Arguments),
+    /// Checks the shape of the repository: edges between crates, unsafe, sizes, licences, links
+    Structure,
+    /// Throws bytes of strangers at everything that reads them
+    Fuzz(fuzz::Arguments),
+    /// Shows a session at work, then attacks it, on this machine
+    Demo(demo::Arguments),
+    /// Measures, and writes docs/BENCHMARKS.md
+    Bench(bench::Arguments),
+    /// The client of the benchmark, run by it inside and outside of sessions
+    #[command(hide = true)]
+    Measure(bench::network::client::Arguments),
+}
+
+impl Verb {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Setup(arguments) => setup::run(&arguments),
+            Self::Build(arguments) => build::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments),
+            Self::Structure => structure::run(),
+            Self::Fuzz(arguments) => fuzz::run(&arguments),
+            Self::Demo(arguments) => demo::run(&arguments),
+            Self::Bench(arguments) => bench::run(&arguments),
+            Self::Measure(arguments) => bench::network::client::run(&arguments),
+        }
+    }
+}
