@@ -25,6 +25,9 @@ pub(super) const TRUST_VARIABLES: &[&str] = &[
     "npm_config_cafile",
 ];
 
+/// Longest that a script in a session takes, in seconds: then it ends with 124 and what it had said.
+const BOUND_S: &str = "100";
+
 /// What sessions say on the wire that ordinary programs do not.
 pub(super) const CLIENT: &str = include_str!("client.py");
 
@@ -87,7 +90,8 @@ impl<'lab> Guest<'lab> {
     /// When it takes too long.
     pub fn sh(&self, options: &[&str], script: &str) -> Result<Finished> {
         let script = self.script(script);
-        let arguments = self.machine.start_arguments("L2", options, &["sh", "-ec", &script]);
+        let arguments =
+            self.machine.start_arguments("L2", options, &["timeout", BOUND_S, "sh", "-ec", &script]);
         self.machine.ctl(&arguments)
     }
 
@@ -104,7 +108,7 @@ impl<'lab> Guest<'lab> {
     /// # Errors
     /// When it takes too long.
     pub fn sh_in(&self, session: &Session<'_>, script: &str) -> Result<Finished> {
-        session.exec(&["sh", "-ec", &self.script(script)])
+        session.exec(&["timeout", BOUND_S, "sh", "-ec", &self.script(script)])
     }
 
     /// What `client.py` says with these arguments, beside the agent of a session.
@@ -113,7 +117,7 @@ impl<'lab> Guest<'lab> {
     /// When it fails, takes too long or says something else than JSON.
     pub fn client_in(&self, session: &Session<'_>, arguments: &[&str]) -> Result<Vec<Value>> {
         let client = self.client.to_string_lossy();
-        let set = self.script("exec \"$@\"");
+        let set = self.script("exec timeout 100 \"$@\"");
         let command = ["sh", "-c", &set, "sh", "/usr/bin/python3", &client];
         answers(&session.exec(&[&command[..], arguments].concat())?)
     }
