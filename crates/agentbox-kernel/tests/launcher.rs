@@ -107,6 +107,7 @@ fn a_launcher_starts_with_what_was_agreed_and_nothing_else() {
         "pipe:",
         "socket:",
         "/payload",
+        "/dev/null",
         "/dev/zero",
         "/usr",
         "/etc",
@@ -168,10 +169,10 @@ fn hundreds_of_sources_keep_their_order() {
     let launcher = launcher.unwrap();
     wait_stopped(&launcher);
     for number in 0..300 {
-        let target = std::fs::read_link(format!("/proc/{}/fd/{}", launcher.pid, 8 + number)).unwrap();
+        let target = std::fs::read_link(format!("/proc/{}/fd/{}", launcher.pid, 9 + number)).unwrap();
         assert_eq!(target, place.path().join(number.to_string()));
     }
-    assert_eq!(std::fs::read_dir(format!("/proc/{}/fd", launcher.pid)).unwrap().count(), 308);
+    assert_eq!(std::fs::read_dir(format!("/proc/{}/fd", launcher.pid)).unwrap().count(), 309);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Namespaces, tables, grants and flows against the real kernel. Everything happens in network namespaces
 //! that the tests make; the machine's own is never changed.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use agentbox_kernel::firewall::{self, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;

@@ -65,12 +65,16 @@ pub(crate) fn hosts(name: &str) -> &'static [Host] {
 }
 
 /// The hosts that are known to serve what strangers wrote.
-pub(crate) fn foreign() -> Result<Vec<Pattern>, PolicyError> {
-    let mut hosts: Vec<Host> = load()?.values().flatten().cloned().collect();
-    for name in preset::NAMES {
-        hosts.extend(preset::preset(name)?.into_iter().flat_map(|preset| preset.names));
-    }
-    Ok(hosts.into_iter().filter(|host| host.foreign).map(|host| host.target.pattern).collect())
+pub(crate) fn foreign() -> Result<&'static [Pattern], PolicyError> {
+    static ONCE: OnceLock<Result<Vec<Pattern>, PolicyError>> = OnceLock::new();
+    let collect = || {
+        let mut hosts: Vec<Host> = load()?.values().flatten().cloned().collect();
+        for name in preset::NAMES {
+            hosts.extend(preset::preset(name)?.into_iter().flat_map(|preset| preset.names));
+        }
+        Ok(hosts.into_iter().filter(|host| host.foreign).map(|host| host.target.pattern).collect())
+    };
+    ONCE.get_or_init(collect).as_deref().map_err(Clone::clone)
 }
 
 /// Whether one of these hosts is among those of a target.
@@ -120,12 +124,12 @@ mod tests {
         for text in
             ["github.com", "github.com:22", "*.githubusercontent.com", "**.npmjs.org", "huggingface.co"]
         {
-            assert!(is_foreign(&foreign, &text.parse().unwrap()), "{text}");
+            assert!(is_foreign(foreign, &text.parse().unwrap()), "{text}");
         }
         for text in
             ["api.anthropic.com", "example.org", "*.example.org", "10.0.0.1:22", "host:22", "deb.debian.org"]
         {
-            assert!(!is_foreign(&foreign, &text.parse().unwrap()), "{text}");
+            assert!(!is_foreign(foreign, &text.parse().unwrap()), "{text}");
         }
     }
 }

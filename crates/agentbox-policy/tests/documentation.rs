@@ -93,6 +93,17 @@ fn the_table_of_keys_is_the_codes() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn every_group_is_named() {
+    let groups = include_str!("../../../presets/groups.toml");
+    let entries = groups.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()));
+    let names = entries.filter_map(|line| line.split_once(" = [")).map(|(name, _)| name);
+    assert!(names.clone().count() > 10);
+    for name in names {
+        assert!(CONFIGURATION.contains(&format!("`@{name}`")), "@{name}");
+    }
+}
+
 /// Pure: nothing here opens, asks or starts anything.
 #[test]
 fn the_crate_does_no_io() {

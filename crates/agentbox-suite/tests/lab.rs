@@ -207,7 +207,12 @@ fn hostile_addresses_behave_as_badly_as_they_should() -> Result<()> {
          curl -sSk --max-time 1 https://9.66.0.1/ || echo silent $?; head -c 10 < /dev/null",
     )?;
     let text = said.success()?.text();
-    ensure!(text.contains("2 35\n") && (text.contains("3 35\n") || text.contains("3 7\n")) && text.contains("silent 28"), "{text}");
+    ensure!(
+        text.contains("2 35\n")
+            && (text.contains("3 35\n") || text.contains("3 7\n"))
+            && text.contains("silent 28"),
+        "{text}"
+    );
     Ok(())
 }
 

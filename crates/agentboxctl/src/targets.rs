@@ -22,7 +22,7 @@ pub(crate) fn target(text: &str) -> Result<String, String> {
 
 /// The same, for a start.
 pub(crate) fn rule(text: &str) -> Result<HostRule, String> {
-    target(text)?.parse().map_err(|error| format!("{error}"))
+    target(text)?.parse()
 }
 
 /// What one may ask about: a path inside, or one host and maybe a port.

@@ -91,10 +91,8 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
         tracing::info!("told to end; sessions live on");
     }
     // It holds sessions, and none is left.
-    if let (true, Some(network)) =
-        (server.supervisor.sessions().is_empty(), server.supervisor.network_if_open())
-    {
-        network.close();
+    if server.supervisor.sessions().is_empty() {
+        crate::network::host::close(server.supervisor.lease_range());
     }
     note(&server.supervisor, "daemon-ended");
     // The next supervisor may start; the disk is not its business.

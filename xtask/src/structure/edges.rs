@@ -9,13 +9,15 @@ use std::collections::BTreeSet;
 const BANNED: &[(&str, &[&str])] = &[
     ("agentbox-plan", &["serde", "libc", "rustix"]),
     ("agentbox-launch", &["tokio", "zbus", "toml", "serde", "serde_json", "tracing", "clap", "anyhow"]),
-    ("agentbox-kernel", &["tokio", "zbus", "toml", "serde"]),
+    ("agentbox-gate", &["tokio", "zbus", "toml", "serde_json", "tracing", "clap", "anyhow", "ring"]),
+    ("agentbox-kernel", &["tokio", "zbus", "toml"]),
 ];
 
 /// All that a crate may depend on directly.
 const LISTED: &[(&str, &[&str])] = &[
     ("agentbox-plan", &["thiserror"]),
     ("agentbox-launch", &["agentbox-plan", "landlock", "libc", "rustix", "thiserror"]),
+    ("agentbox-gate", &["agentbox-launch", "agentbox-plan", "domain", "httparse", "rustix", "thiserror"]),
 ];
 
 /// What a crate that does no IO and knows no clock is not linked with.

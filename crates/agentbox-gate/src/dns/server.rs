@@ -22,7 +22,7 @@ const STANDINGS: usize = 4096;
 const REPORTS: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(10);
 /// What names get that are nobody's outside, without a rule for them.
-const OWN_NETWORK: Outcome = Outcome::Refused;
+const OWN_NETWORK: Outcome = Outcome::NoName;
 
 /// The session's rules, and where decisions are reported.
 pub trait Session {

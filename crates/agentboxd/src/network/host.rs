@@ -173,13 +173,6 @@ impl HostNetwork {
         ended
     }
 
-    /// Takes the table away, when no session is left.
-    pub(crate) fn close(&self) {
-        if let Err(error) = firewall::remove(self.range) {
-            tracing::warn!("the host's table of nftables: {error}");
-        }
-    }
-
     /// Takes back all that a gate was given.
     pub(crate) fn forget(&self, uid: u32) {
         let mine = lock(&self.flows).remove(&uid).unwrap_or_default();
@@ -195,4 +188,15 @@ fn end(flow: Flow) -> bool {
         tracing::warn!("{error}");
         false
     })
+}
+
+/// Takes the host's table away, when no session is left; one that a killed supervisor left as well.
+pub(crate) fn close(range: Range) {
+    let closed = firewall::rules(range).and_then(|rules| match rules {
+        0 => Ok(()),
+        _ => firewall::remove(range),
+    });
+    if let Err(error) = closed {
+        tracing::warn!("the host's table of nftables: {error}");
+    }
 }

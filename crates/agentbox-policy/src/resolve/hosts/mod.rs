@@ -11,6 +11,7 @@ use crate::config::HostRule;
 use crate::policy::{Held, Sourced};
 use crate::preset::Preset;
 use crate::reach::{ForeignName, MAX_RULES_BYTES, Reach, Written};
+use crate::text::printable;
 use crate::{Inputs, Isolation, Network, PolicyError, ceiling, groups, live};
 use agentbox_plan::Wire;
 use agentbox_plan::net::{Mode, Rule, Rules, Target, Verdict};
@@ -42,8 +43,8 @@ struct Entry {
     whose: Whose,
     written: Written,
     rules: Vec<Rule>,
-    /// Whether it is to be told when it serves what strangers wrote.
-    tell: bool,
+    /// Its list, of which is told what strangers write; none for what the person did not configure.
+    list: Option<String>,
 }
 
 pub(super) fn collect(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Result<Reach, PolicyError> {
@@ -107,7 +108,7 @@ fn entry(key: &'static str, rule: &HostRule, origin: &str, whose: Whose) -> Entr
         whose,
         written: Written { key, text: rule.to_string(), origin: rule.origin(origin) },
         rules: rule.rules(verdict, origin),
-        tell: whose != Whose::Request,
+        list: (whose != Whose::Request).then(|| printable(origin)),
     }
 }
 
@@ -156,7 +157,7 @@ fn of_preset(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> Vec<Entry
     let mut entries = Vec::new();
     for host in &context.preset.names {
         let mut entry = entry("allow", &HostRule::Target(host.target.clone()), &origin, Whose::System);
-        entry.tell = false;
+        entry.list = None;
         let system = context.sources.system;
         let above = entry.rules.iter().find_map(|rule| ceiling::above(system, rule));
         match above.filter(|_| !choice.agent_by_system) {
@@ -200,7 +201,7 @@ fn only_what_the_file_keeps(context: &Context<'_, '_>, entries: &mut Vec<Entry>)
             whose: entry.whose,
             written: Written { text: rule.target.to_string(), ..entry.written.clone() },
             rules: vec![rule],
-            tell: entry.tell,
+            list: entry.list.clone(),
         }));
     }
     *entries = left;
@@ -259,15 +260,15 @@ fn foreign(
     for entry in entries {
         let mut any = false;
         for rule in entry.rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
-            if groups::is_foreign(&known, &rule.target) {
+            if groups::is_foreign(known, &rule.target) {
                 any = true;
                 if !names.iter().any(|name| name.target == rule.target) {
                     names.push(ForeignName { target: rule.target.clone(), origin: rule.origin.clone() });
                 }
             }
         }
-        if any && entry.tell {
-            told.entry(&entry.written.origin).or_default().push(&entry.written.text);
+        if let Some(list) = entry.list.as_deref().filter(|_| any) {
+            told.entry(list).or_default().push(&entry.written.text);
         }
     }
     if mode == Mode::Allowlist {
