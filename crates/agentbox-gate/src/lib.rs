@@ -12,14 +12,24 @@
 //! | `dns` | the session's questions for names |
 //! | `resolve` | asking for the addresses of names |
 //! | `names` | which address stands for which name |
+//! | `relay` | connections of the session: judged, made, relayed |
+//! | `tls` | which name a ClientHello is for |
+//! | `http` | whether requests without encryption are for the host that they go to |
+//! | `budget` | how much the session may still send |
+//! | `publish` | connections from the host to ports of the session |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod budget;
 pub mod dns;
+pub mod http;
 pub mod link;
 pub mod names;
+pub mod publish;
+pub mod relay;
 pub mod resolve;
 pub mod runtime;
 mod serve;
+pub mod tls;
 
 pub use serve::run;

@@ -1,0 +1,200 @@
+//! One connection of the session, from its first byte to its end.
+
+use super::both::{Ended, both, close};
+use super::claim::{Expected, Refusal};
+use super::exchange::{Exchange, claim_of};
+use super::first::{self, Language, Waits, Words};
+use super::flows::judge_address;
+use super::socket::{FAREWELL_LIMIT, Socket, farewell, prepare, reset};
+use super::{Directory, Shared, dial};
+use crate::http;
+use crate::runtime::{Either, Event, race, timeout};
+use crate::tls;
+use agentbox_plan::gate::{SYNTHETIC_V4, SYNTHETIC_V6};
+use agentbox_plan::net::{Cidr, Decision, Destination, Reason, canonical};
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Time for a name to become addresses.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Serves a connection that was made to `original`.
+pub(super) async fn serve<D: Directory>(shared: &Shared<D>, client: Socket, original: SocketAddr) {
+    let address = canonical(original.ip());
+    let _hold = shared.directory.hold(address);
+    let (destination, verdict) = destination(shared, address);
+    let mut expected = Expected { destination, port: original.port(), rules: shared.link.rules() };
+    let waits = Waits::on(&expected);
+    if let Err(refusal) = verdict.and_then(|()| admit(shared, &expected)) {
+        decided(shared, &expected, &refusal);
+        let words = first::words(&client, &expected, waits, shared.patience).await;
+        let language = words.map_or(Language::Neither, |words| words.language);
+        return tell(shared, client, &expected, &refusal, language).await;
+    }
+    let Some(words) = first::words(&client, &expected, waits, shared.patience).await else {
+        return reset(client);
+    };
+    // They may have changed while the client took its time.
+    expected.rules = shared.link.rules();
+    let claim = match waits {
+        // It may come behind the connection, and is judged then.
+        Waits::Nothing => Ok(()),
+        _ => words.claim.clone().and_then(|claim| expected.judge(&claim)),
+    };
+    let connected = match claim.and_then(|()| admit(shared, &expected)) {
+        Err(refusal) => Err(refusal),
+        Ok(()) => connect(shared, &expected).await,
+    };
+    match connected {
+        Ok((address, server)) => relay(shared, client, server, expected, address, words).await,
+        Err(refusal) => {
+            decided(shared, &expected, &refusal);
+            tell(shared, client, &expected, &refusal, words.language).await;
+        }
+    }
+}
+
+/// What an address stands for.
+pub(super) fn destination<D: Directory>(
+    shared: &Shared<D>,
+    address: IpAddr,
+) -> (Destination, Result<(), Refusal>) {
+    if let Some(destination) = shared.directory.destination_of(address) {
+        return (destination, Ok(()));
+    }
+    let is_synthetic =
+        [(IpAddr::V4(SYNTHETIC_V4.0), SYNTHETIC_V4.1), (IpAddr::V6(SYNTHETIC_V6.0), SYNTHETIC_V6.1)]
+            .into_iter()
+            .any(|(first, prefix)| Cidr::around(first, prefix).contains(address));
+    let verdict = if is_synthetic {
+        // It stood for a name once. What is at this address elsewhere was not meant.
+        Err(Refusal::because(Reason::NotFound))
+    } else if address.is_loopback() {
+        // Made to the relay itself: nothing else on the loopback inside is redirected.
+        Err(Refusal::because(Reason::Internal))
+    } else {
+        Ok(())
+    };
+    (Destination::Address { address }, verdict)
+}
+
+/// Whether the rules and the budget let a connection be made.
+fn admit<D: Directory>(shared: &Shared<D>, expected: &Expected) -> Result<(), Refusal> {
+    match expected.rules.judge(&expected.destination, expected.port) {
+        Decision::Denied { reason, rule } => Err(Refusal { reason, rule, other: None }),
+        Decision::Allowed { .. } => {
+            shared.flows.left(&expected.destination).map(drop).map_err(Refusal::because)
+        }
+    }
+}
+
+fn rule_of(expected: &Expected) -> Option<u32> {
+    match expected.rules.judge(&expected.destination, expected.port) {
+        Decision::Allowed { rule } | Decision::Denied { rule, .. } => rule,
+    }
+}
+
+/// Finds the addresses and connects to one of them.
+async fn connect<D: Directory>(shared: &Shared<D>, expected: &Expected) -> Result<(IpAddr, Socket), Refusal> {
+    let found: Rc<[IpAddr]> = match &expected.destination {
+        Destination::Name { name } => match timeout(RESOLVE_LIMIT, shared.directory.addresses(name)).await {
+            Ok(found) => found.map_err(Refusal::because)?,
+            Err(_elapsed) => return Err(Refusal::because(Reason::Unresolved)),
+        },
+        Destination::Address { address } => Rc::new([*address]),
+        Destination::HostLoopback => Rc::new([Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]),
+    };
+    let rules = shared.link.rules();
+    let mut refusal = None;
+    let mut allowed = Vec::new();
+    for address in found.iter() {
+        match judge_address(&rules, &expected.destination, expected.port, *address) {
+            Ok(_) => allowed.push(*address),
+            Err(this) => _ = refusal.get_or_insert(this),
+        }
+    }
+    if allowed.is_empty() {
+        return Err(refusal.unwrap_or(Refusal::because(Reason::NotFound)));
+    }
+    dial::dial(&shared.link, &expected.destination, &allowed, expected.port).await.map_err(Refusal::because)
+}
+
+async fn relay<D: Directory>(
+    shared: &Shared<D>,
+    client: Socket,
+    server: Socket,
+    mut expected: Expected,
+    address: IpAddr,
+    words: Words,
+) {
+    let flow = shared.flows.begin(&expected, address, claim_of(&words));
+    // From here on a change of the rules cuts it; one that came while it was being connected did not.
+    expected.rules = shared.link.rules();
+    if let Err(refusal) = flow.judge(&expected.rules) {
+        decided(shared, &expected, &refusal);
+        reset(server);
+        return tell(shared, client, &expected, &refusal, words.language).await;
+    }
+    let (destination, port) = (expected.destination.clone(), expected.port);
+    shared.link.decided(destination, port, None, rule_of(&expected), None);
+    prepare(&client);
+    prepare(&server);
+    let exchange = Exchange {
+        client: &client,
+        server: &server,
+        flow: &flow,
+        pipes: &shared.pipes,
+        link: &shared.link,
+        destination: &expected.destination,
+        port,
+        patience: shared.patience,
+        answer: Cell::new(http::Answered::NeedMore),
+        answered: Event::new(),
+    };
+    let asks = words.requests.as_ref().is_some_and(http::Requests::asks_for_upgrade);
+    let relayed = both(&client, &server, exchange.up(words), exchange.down(asks));
+    let ended = match race(relayed, flow.was_cut()).await {
+        Either::First(ended) => ended,
+        Either::Second(refusal) => Ended::Refused(refusal, Language::Neither),
+    };
+    drop(flow);
+    if let Ended::Refused(refusal, language) = &ended {
+        expected.rules = shared.link.rules();
+        decided(shared, &expected, refusal);
+        if *language != Language::Neither {
+            reset(server);
+            return tell(shared, client, &expected, refusal, *language).await;
+        }
+    }
+    close(client, server, &ended).await;
+}
+
+fn decided<D: Directory>(shared: &Shared<D>, expected: &Expected, refusal: &Refusal) {
+    let Refusal { reason, rule, other } = refusal.clone();
+    shared.link.decided(expected.destination.clone(), expected.port, Some(reason), rule, other);
+}
+
+/// Says why, in words that the client understands, and closes the connection.
+async fn tell<D: Directory>(
+    shared: &Shared<D>,
+    client: Socket,
+    expected: &Expected,
+    refusal: &Refusal,
+    language: Language,
+) {
+    let alert = match refusal.reason {
+        Reason::NotFound => Some(tls::UNRECOGNIZED_NAME),
+        Reason::Malformed => None,
+        reason => reason.is_refusal().then_some(tls::ACCESS_DENIED),
+    };
+    match (language, alert) {
+        (Language::Tls, Some(alert)) => farewell(client, &tls::alert(alert), FAREWELL_LIMIT).await,
+        (Language::Http, _) => {
+            let words = http::Words { session: &shared.session, expected, refusal };
+            farewell(client, &http::response(&words), FAREWELL_LIMIT).await;
+        }
+        _ => reset(client),
+    }
+}

@@ -1,0 +1,164 @@
+//! What is relayed of one connection: judged where it has to be, moved untouched otherwise.
+
+use super::both::Stopped;
+use super::claim::{Claim, Expected, Refusal};
+use super::first::{self, Language, Patience, Words};
+use super::flows::{Down, Flow, Up};
+use super::pipes::Pipes;
+use super::pump::{Moved, pump};
+use super::socket::{self, Socket, write_all};
+use crate::http::{Answered, Requests, Upgrade, Want};
+use crate::link::Link;
+use crate::runtime::Event;
+use crate::tls;
+use agentbox_plan::net::{Destination, Reason};
+use std::cell::Cell;
+
+/// A connection and its two sides.
+pub(super) struct Exchange<'a> {
+    pub(super) client: &'a Socket,
+    pub(super) server: &'a Socket,
+    pub(super) flow: &'a Flow,
+    pub(super) pipes: &'a Pipes,
+    pub(super) link: &'a Link,
+    pub(super) destination: &'a Destination,
+    pub(super) port: u16,
+    pub(super) patience: Patience,
+    /// What the server answered to a request for another protocol.
+    pub(super) answer: Cell<Answered>,
+    pub(super) answered: Event,
+}
+
+impl Exchange<'_> {
+    /// By the rules of now.
+    fn expected(&self) -> Expected {
+        Expected { destination: self.destination.clone(), port: self.port, rules: self.link.rules() }
+    }
+
+    /// What the client says, from its first words on.
+    pub(super) async fn up(&self, words: Words) -> Result<(), Stopped> {
+        self.send(words.bytes).await?;
+        match (words.requests, words.language) {
+            (Some(requests), _) => self.requests(requests).await,
+            (None, Language::Tls) => self.rest().await,
+            _ if *self.destination == Destination::HostLoopback => self.rest().await,
+            _ => self.unknown().await,
+        }
+    }
+
+    /// What the server says.
+    pub(super) async fn down(&self, is_upgrade_asked: bool) -> Result<(), Stopped> {
+        if is_upgrade_asked {
+            let mut upgrade = Upgrade::new();
+            while self.answer.get() == Answered::NeedMore {
+                let read = socket::read_piece(self.server, |piece| (piece.to_vec(), upgrade.feed(piece)));
+                let (piece, answer) = read.await.map_err(|_| Stopped::Source)?;
+                if answer == Answered::Http2 {
+                    return Err(Stopped::Refused(Refusal::because(Reason::Malformed), Language::Neither));
+                }
+                let is_end = piece.is_empty();
+                self.flow.receive(piece.len());
+                // The client is told before anything that it says next is let through.
+                write_all(self.client, &piece).await.map_err(|_| Stopped::Sink)?;
+                self.answer.set(if is_end { Answered::Stays } else { answer });
+                self.answered.notify();
+                if is_end {
+                    return Ok(());
+                }
+            }
+        }
+        pump(self.server, self.client, self.pipes, u64::MAX, &Down(self.flow)).await?;
+        Ok(())
+    }
+
+    /// Sends what was read here.
+    async fn send(&self, bytes: Vec<u8>) -> Result<(), Stopped> {
+        if let Err(reason) = self.flow.spend(bytes.len()) {
+            return Err(Stopped::Refused(Refusal::because(reason), Language::Neither));
+        }
+        write_all(self.server, &bytes).await.map_err(|_| Stopped::Sink)
+    }
+
+    /// Nothing has to be judged any more.
+    async fn rest(&self) -> Result<(), Stopped> {
+        pump(self.client, self.server, self.pipes, u64::MAX, &Up(self.flow)).await?;
+        Ok(())
+    }
+
+    /// A port on which everything may be spoken: only TLS says for whom it is.
+    async fn unknown(&self) -> Result<(), Stopped> {
+        match socket::first_byte(self.client).await {
+            Err(_) => return Err(Stopped::Source),
+            Ok(Some(first)) if tls::begins_like_record(&[first]) => {}
+            Ok(_) => return self.rest().await,
+        }
+        let words = first::hello(self.client, self.patience).await.ok_or(Stopped::Source)?;
+        // Two bytes say whether it is TLS at all, and one of them may come later.
+        if words.bytes.get(..2).is_some_and(|start| !tls::begins_like_record(start)) {
+            self.send(words.bytes).await?;
+            return self.rest().await;
+        }
+        let claim = words.claim.map_err(|refusal| Stopped::Refused(refusal, Language::Neither))?;
+        if let Err(refusal) = self.expected().judge(&claim) {
+            // An alert behind other bytes of a server would be none.
+            let language = if self.flow.received() == 0 { Language::Tls } else { Language::Neither };
+            return Err(Stopped::Refused(refusal, language));
+        }
+        self.flow.claims(claim);
+        self.send(words.bytes).await?;
+        self.rest().await
+    }
+
+    /// HTTP, request after request. Heads that come slowly are waited for as a silent connection is.
+    async fn requests(&self, mut requests: Requests) -> Result<(), Stopped> {
+        let mut forward = Vec::new();
+        let mut want = requests.feed(&self.expected(), &[], &mut forward);
+        loop {
+            if !forward.is_empty() {
+                self.send(std::mem::take(&mut forward)).await?;
+                self.flow.claims(requests.claim().clone());
+            }
+            want = match want.map_err(|refusal| Stopped::Refused(refusal, Language::Http))? {
+                Want::More => {
+                    let expected = self.expected();
+                    let read = socket::read_piece(self.client, |piece| {
+                        (!piece.is_empty()).then(|| requests.feed(&expected, piece, &mut forward))
+                    });
+                    match read.await.map_err(|_| Stopped::Source)? {
+                        Some(want) => want,
+                        None => return Ok(()),
+                    }
+                }
+                Want::Body(left) => {
+                    let moved = pump(self.client, self.server, self.pipes, left, &Up(self.flow)).await?;
+                    if moved == Moved::ToTheEnd {
+                        return Ok(());
+                    }
+                    requests.passed(left);
+                    requests.feed(&self.expected(), &[], &mut forward)
+                }
+                Want::Answer => {
+                    let is_upgraded = self.answer().await;
+                    requests.answered(&self.expected(), is_upgraded, &mut forward)
+                }
+                Want::Nothing => return self.rest().await,
+            };
+        }
+    }
+
+    /// Whether the server speaks another protocol from now on.
+    async fn answer(&self) -> bool {
+        loop {
+            let answered = self.answered.wait();
+            match self.answer.get() {
+                Answered::NeedMore => answered.await,
+                answer => return answer == Answered::Upgraded,
+            }
+        }
+    }
+}
+
+/// What a connection names at first.
+pub(super) fn claim_of(words: &Words) -> Claim {
+    words.claim.clone().unwrap_or(Claim::Nothing)
+}

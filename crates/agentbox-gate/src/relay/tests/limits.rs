@@ -1,0 +1,172 @@
+//! Rules, budgets and numbers: what is not allowed any more ends at once.
+
+use super::*;
+
+async fn rig(limits: impl FnOnce(&mut Rig)) -> (Rig, TcpListener, [SocketAddr; 2]) {
+    let (listener, places) = server();
+    let mut rig = Rig::new(allow(&["a.org:22", "b.org:22"]), places).await;
+    limits(&mut rig);
+    rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+    rig.name("198.18.0.10", "b.org", Ok(vec![public_address()]));
+    let addresses = rig.serve(["198.18.0.9:22", "198.18.0.10:22"]);
+    (rig, listener, addresses)
+}
+
+#[test]
+fn another_port_and_a_literal_address_are_reset_at_once() {
+    run(async {
+        let (mut rig, _listener, _) = rig(|_| {}).await;
+        rig.names.stands_for.insert("198.18.0.7".parse().unwrap(), Destination::HostLoopback);
+        let addresses =
+            rig.serve(["198.18.0.9:23", "9.9.9.9:22", "10.0.0.1:22", "127.0.0.1:2", "198.18.0.7:5432"]);
+        for address in addresses {
+            let begun = Instant::now();
+            let answer = done(thread(move || say(address, b"x"))).await;
+            assert!(is_reset(&answer) && since(begun, 0, 500), "{answer:?}");
+        }
+        let reasons: Vec<_> =
+            rig.decided().await.into_iter().map(|(to, reason)| (to, reason.unwrap())).collect();
+        let expected = [
+            ("a.org".into(), Reason::PortNotListed),
+            ("9.9.9.9".into(), Reason::NotListed),
+            ("10.0.0.1".into(), Reason::NotListed),
+            ("127.0.0.1".into(), Reason::Internal),
+            ("host".into(), Reason::NotListed),
+        ];
+        assert_eq!(reasons, expected);
+    });
+}
+
+#[test]
+fn a_connection_is_cut_when_the_rules_no_longer_allow_it() {
+    run(async {
+        let (rig, listener, [a, b]) = rig(|_| {}).await;
+        let clients = done(thread(move || [client(a), client(b)])).await;
+        let _servers =
+            done(thread(move || [listener.accept().unwrap().0, listener.accept().unwrap().0])).await;
+        sleep(Duration::from_millis(50)).await;
+        rig.change(allow(&["b.org:22"]));
+        let [mut first, mut second] = clients;
+        let begun = Instant::now();
+        let cut = done(thread(move || first.read(&mut [0; 9]))).await;
+        assert!(is_reset(&cut) && since(begun, 0, 500), "{cut:?}");
+        second.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let lives = done(thread(move || second.read(&mut [0; 9]))).await;
+        assert_eq!(lives.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let decided = rig.decided().await;
+        assert_eq!(decided.iter().filter(|(_, reason)| reason.is_none()).count(), 2);
+        assert_eq!(decided.last(), Some(&("a.org".into(), Some(Reason::NotListed))));
+        assert_eq!(decided.len(), 3);
+    });
+}
+
+/// Sends to a connection until it ends; gives what arrived.
+async fn arrives(listener: TcpListener, address: SocketAddr) -> usize {
+    let server = thread(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut count, mut piece) = (0, vec![0; 100_000]);
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            count += read;
+        }
+        count
+    });
+    let sent = thread(move || {
+        let mut stream = client(address);
+        // A pause in between: so that all that is allowed arrives before the reset.
+        stream.write_all(&vec![1; 300_000]).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        stream.write_all(&vec![1; 300_000]).and_then(|()| stream.read(&mut [0; 9]))
+    });
+    assert!(done(sent).await.is_err());
+    done(server).await
+}
+
+#[test]
+fn not_one_byte_more_than_the_budget_is_sent() {
+    for (session, name, reason) in
+        [(Some(300_000), None, Reason::Budget), (None, Some(300_000), Reason::NameBudget)]
+    {
+        run(async move {
+            let (rig, listener, [a, b]) = rig(|rig| {
+                rig.limits.upload_max = session;
+                rig.limits.name_upload_max = name;
+            })
+            .await;
+            let others = listener.try_clone().unwrap();
+            assert_eq!(arrives(listener, a).await, 300_000);
+            // The next one is refused before anything is dialled, for the same reason.
+            let before = rig.seen.borrow().dialled.len();
+            let again = done(thread(move || say(a, b"x"))).await;
+            assert!(is_reset(&again), "{again:?}");
+            assert_eq!(rig.seen.borrow().dialled.len(), before);
+            let expected =
+                [("a.org".into(), None), ("a.org".into(), Some(reason)), ("a.org".into(), Some(reason))];
+            assert_eq!(rig.decided().await, expected);
+            if name.is_some() {
+                // Another name has bytes of its own.
+                let server = thread(move || others.accept().unwrap().0.read(&mut [0; 9]).unwrap());
+                let other = thread(move || client(b).write_all(b"x"));
+                done(other).await.unwrap();
+                assert_eq!(done(server).await, 1);
+            }
+        });
+    }
+}
+
+#[test]
+fn one_connection_too_many_is_reset_and_there_is_room_again_later() {
+    run(async {
+        let (rig, listener, [a, _]) = rig(|rig| rig.limits.connections = 2).await;
+        let held = done(thread(move || [client(a), client(a)])).await;
+        let servers = done(thread(move || {
+            let two = [listener.accept().unwrap().0, listener.accept().unwrap().0];
+            (two, listener)
+        }))
+        .await;
+        let begun = Instant::now();
+        let refused = done(thread(move || say(a, b""))).await;
+        assert!(is_reset(&refused) && since(begun, 0, 500), "{refused:?}");
+        assert_eq!(rig.decided().await.last(), Some(&("a.org".into(), Some(Reason::TooMany))));
+        let (two, listener) = servers;
+        drop((held, two));
+        sleep(Duration::from_millis(50)).await;
+        let server = thread(move || listener.accept().unwrap().0.write_all(b"x").unwrap());
+        assert_eq!(done(thread(move || say(a, b""))).await.unwrap(), b"x");
+        done(server).await;
+    });
+}
+
+#[test]
+fn without_a_supervisor_nothing_is_connected_and_what_is_there_goes_on() {
+    run(async {
+        let (rig, listener, [a, b]) = rig(|_| {}).await;
+        let mut ours = done(thread(move || client(a))).await;
+        let mut theirs = done(thread(move || listener.accept().unwrap().0)).await;
+        sleep(Duration::from_millis(30)).await;
+        rustix::net::shutdown(rig.connection.get(), rustix::net::Shutdown::Both).unwrap();
+        sleep(Duration::from_millis(30)).await;
+        let refused = done(thread(move || say(b, b""))).await;
+        assert!(is_reset(&refused), "{refused:?}");
+        ours.write_all(b"x").unwrap();
+        let arrived = done(thread(move || theirs.read(&mut [0; 9]))).await;
+        assert_eq!(arrived.unwrap(), 1);
+    });
+}
+
+#[test]
+fn what_moves_is_reported_while_it_moves() {
+    run(async {
+        let (rig, listener, [a, _]) = rig(|_| {}).await;
+        let mut ours = done(thread(move || client(a))).await;
+        let _theirs = done(thread(move || listener.accept().unwrap().0)).await;
+        for _ in 0..3 {
+            ours.write_all(b"four").unwrap();
+            sleep(Duration::from_millis(600)).await;
+        }
+        let seen: Vec<_> = rig.seen.borrow().used.iter().map(|used| used.sent).collect();
+        assert!(!seen.is_empty() && seen.iter().sum::<u64>() >= 4, "{seen:?}");
+        drop(ours);
+        sleep(Duration::from_millis(1200)).await;
+        assert_eq!(rig.seen.borrow().used.iter().map(|used| used.sent).sum::<u64>(), 12);
+    });
+}
