@@ -1,13 +1,17 @@
 //! A gate from its start to its end: it gives up its rights, then serves what it was given.
 
+use crate::budget::Budget;
 use crate::dns::{self, Server};
 use crate::link::Link;
-use crate::names::Names;
+use crate::names::{Hold, Names};
+use crate::publish;
+use crate::relay::{Directory, Pipes, Places, Relay};
 use crate::resolve::Resolver;
 use crate::runtime::{block_on, spawn};
 use agentbox_launch::gate::{Inherited, enter};
+use agentbox_plan::net::{Destination, HostName, Reason};
 use std::io;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 
 /// Runs a gate to its end; the exit status of the process.
@@ -39,7 +43,40 @@ async fn serve(inherited: Inherited) -> io::Result<()> {
             let _ = dns::tcp::serve(server, TcpListener::from(listener)).await;
         });
     }
+    let (places, pipes) = (Places::new(&plan.limits), Rc::new(Pipes::new()));
+    let budget = Budget::new(&plan.limits, &plan.sent);
+    let directory = Known { names, resolver };
+    let relayed =
+        Relay::new(plan.session, link.clone(), directory, budget, places.clone(), Rc::clone(&pipes));
+    for listener in [Some(relay.0), relay.1].into_iter().flatten() {
+        relayed.serve(listener)?;
+    }
+    for (listener, port) in published {
+        publish::serve(listener, port, link.clone(), places.clone(), Rc::clone(&pipes))?;
+    }
     // Whatever the rest of it does, these keep their numbers.
-    let _held = (relay, published, place_holders);
+    let _held = place_holders;
     std::future::pending().await
+}
+
+/// What the relay asks about names and addresses.
+struct Known {
+    names: Names,
+    resolver: Resolver,
+}
+
+impl Directory for Known {
+    type Hold = Hold;
+
+    fn destination_of(&self, address: IpAddr) -> Option<Destination> {
+        self.names.destination_of(address)
+    }
+
+    fn hold(&self, address: IpAddr) -> Hold {
+        self.names.hold(address)
+    }
+
+    async fn addresses(&self, name: &HostName) -> Result<Rc<[IpAddr]>, Reason> {
+        self.resolver.addresses(name).await
+    }
 }

@@ -248,3 +248,36 @@ fn nothing_of_a_lab_is_left_and_what_was_abandoned_is_swept() -> Result<()> {
     ensure!(!std::path::Path::new("/etc/netns").join(name).exists());
     Ok(())
 }
+
+#[test]
+fn the_client_says_on_the_wire_what_it_should() -> Result<()> {
+    let lab = Lab::new()?;
+    for (arguments, wanted) in [
+        (&["pieces", "work.example.com"][..], r#""outcome":"server hello""#),
+        (&["grease", "work.example.com"], r#""outcome":"server hello""#),
+        (&["tls", "work.example.com", "other.example.com"], r#""outcome":"server hello""#),
+        (&["attempt", "work.example.com", "80", "work.example.com", "443"], "o"),
+        (&["websocket", "work.example.com", "443", "one", "two"], r#""back":["one","two"]"#),
+        (&["websocket", "work.example.com", "80", "one"], r#""back":["one"]"#),
+        (&["pipeline", "work.example.com", "80", "20"], r#""answers":20,"in_order":true"#),
+        (&["half-close", "work.example.com", "7", "300000"], r#""got":300000,"same":true"#),
+        (&["many", "work.example.com", "80", "500", "20"], r#""wrong":{}"#),
+        (&["loris", "work.example.com", "443", "20", "0.3"], r#""open":20"#),
+        (&["resolve", "work.example.com"], r#""found":["2a0e:b107:c::1","9.0.0.1"]"#),
+        (&["ask", "work.example.com", "1", "28"], r#""code":0"#),
+        (
+            &["raw", "work.example.com", "80", r"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"],
+            "hello from a",
+        ),
+        (&["flood", "0.2", "work.example.com", "80"], "answered"),
+        (&["datagrams", "9.1.1.1", "99"], "refused"),
+    ] {
+        let said = lab.client_outside(arguments)?;
+        ensure!(!said.is_empty(), "{arguments:?} says nothing");
+        for answer in said {
+            ensure!(answer.to_string().contains(wanted), "{arguments:?}: {answer}");
+        }
+    }
+    ensure!(lab.wan().heard_of("TLS other.example.com"));
+    Ok(())
+}

@@ -1,14 +1,10 @@
 //! Work goes on inside as outside: a sandbox that breaks it gets switched off.
 
-use agentbox_suite::{Finished, Machine, run};
+use agentbox_suite::{Finished, Machine};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
-const LIMIT: Duration = Duration::from_secs(120);
 
 fn script(machine: &Machine, posture: &str, text: &str) -> Result<Finished> {
     machine.inside(posture, &["sh", "-ec", text])?.success()
@@ -105,15 +101,8 @@ fn inside_the_project_seems_to_belong_to_whoever_looks() -> Result<()> {
 
 #[test]
 fn cargo_builds_and_tests_a_crate_without_a_network() -> Result<()> {
-    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]), b"", LIMIT)?.success()?;
-    let sysroot = sysroot.text().trim().to_owned();
     let machine = Machine::new()?;
-    // Where rustup would have put it. Links, because it is large; nobody inside can write them.
-    let toolchain = machine.person.home.join(".rustup/toolchains/here");
-    machine.person.make_directory(toolchain.parent().context("no parent")?)?;
-    let mut copy = Command::new("cp");
-    copy.args(["--archive", "--link"]).arg(&sysroot).arg(&toolchain);
-    run(&mut copy, b"", LIMIT)?.success().context("the toolchain is on another file system than /home")?;
+    machine.plant_toolchain()?;
     machine.configure("[profile.rust]\nread = [\"~/.rustup\"]\n")?;
     let text = "export PATH=$HOME/.rustup/toolchains/here/bin:$PATH\n\
          cargo init --quiet --lib --name small --vcs none crate; cd crate\n\

@@ -43,7 +43,7 @@ impl Agent {
         }
     }
 
-    /// The only name that it may reach.
+    /// The name of its service, which its preset allows.
     fn service(self) -> &'static str {
         match self {
             Self::Claude => ANTHROPIC,
@@ -58,10 +58,9 @@ impl Agent {
             Self::Codex => ("OPENAI_API_KEY", "CODEX_CA_CERTIFICATE"),
         };
         format!(
-            "[profile.{}]\nnetwork = \"allowlist\"\nallow = [{:?}]\nread = [{:?}]\n\
+            "[profile.{}]\nnetwork = \"allowlist\"\nread = [{:?}]\n\
              env.set = {{ {key} = \"sk-of-the-lab\", {authority} = {:?} }}\n",
             self.name(),
-            self.service(),
             place.shared().display().to_string(),
             internet.certificate.display().to_string(),
         )
@@ -94,7 +93,7 @@ pub(super) fn show(
     paint.headline(&format!("{} from npm repairs the program, inside a session", agent.package()));
     let prefix = install(agent, place, person)?;
     person.break_again()?;
-    println!("its service is the lab's stand-in at {}; no other name is allowed\n", agent.service());
+    println!("what its preset allows is open to it; of that the lab has {}, its service\n", agent.service());
 
     let before = internet.standin.asked().len();
     let mut start = sessions.start_as(agent.name());

@@ -29,7 +29,13 @@ pub(super) fn write(corpus: &Path) -> Result<()> {
 }
 
 fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
-    Ok(vec![("gate_messages", gate_messages()?), ("plan", plan()?), ("rules", rules())])
+    Ok(vec![
+        ("dns_answer", dns_answer()),
+        ("dns_question", dns_question()),
+        ("gate_messages", gate_messages()?),
+        ("plan", plan()?),
+        ("rules", rules()),
+    ])
 }
 
 fn rules() -> Vec<Seed> {
@@ -41,6 +47,61 @@ fn rules() -> Vec<Seed> {
         text("address-6", "2606:4700::1\n[2606:4700::]/32:443\n::ffff:10.0.0.1\n![fd00::1]:80\n"),
         text("spelling", "api.example.org\nAPI.Example.ORG.\nHost:79\n!host.:80\n"),
         text("host", "host.agentbox.internal\nhost:5432\n!host:80\n"),
+    ]
+}
+
+/// A DNS message with one question.
+fn message(flags: u16, counts: [u16; 3], name: &str, kind: u16, behind: &[u8]) -> Vec<u8> {
+    let mut out = vec![7, 8];
+    for word in [flags, 1].into_iter().chain(counts) {
+        out.extend(word.to_be_bytes());
+    }
+    for label in name.split('.') {
+        out.push(label.len() as u8);
+        out.extend(label.as_bytes());
+    }
+    out.push(0);
+    out.extend(kind.to_be_bytes());
+    out.extend([0, 1]);
+    out.extend(behind);
+    out
+}
+
+const A: u16 = 1;
+const AAAA: u16 = 28;
+const HTTPS: u16 = 65;
+const QUESTION: u16 = 0x0100;
+const ANSWER: u16 = 0x8180;
+
+fn dns_question() -> Vec<Seed> {
+    const EDNS: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    vec![
+        ("a", message(QUESTION, [0; 3], "a.example.org", A, &[])),
+        ("aaaa-edns", message(QUESTION, [0, 0, 1], "A.Example.ORG", AAAA, EDNS)),
+        ("https", message(QUESTION, [0; 3], "a.example.org", HTTPS, &[])),
+        ("label", message(QUESTION, [0; 3], "localhost", A, &[])),
+        ("answer", message(ANSWER, [0; 3], "a.example.org", A, &[])),
+    ]
+}
+
+fn dns_answer() -> Vec<Seed> {
+    /// Records of the name in the question, which is at byte 12.
+    const ADDRESS: &[u8] = &[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 93, 184, 216, 10];
+    const ADDRESS_6: &[u8] =
+        &[0xc0, 12, 0, 28, 0, 1, 0, 0, 0, 60, 0, 16, 0x26, 6, 0x47, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    /// To `b.example.org`, whose end is that of the question, and its address behind.
+    const ALIAS: &[u8] = &[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 4, 1, b'b', 0xc0, 14];
+    const OF_ALIAS: &[u8] = &[0xc0, 43, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1];
+    let seed = |which: u8, flags: u16, count: u16, kind: u16, records: &[u8]| {
+        [vec![which], message(flags, [count, 0, 0], "a.example.org", kind, records)].concat()
+    };
+    vec![
+        ("a", seed(0, ANSWER, 1, A, ADDRESS)),
+        ("aaaa", seed(1, ANSWER, 1, AAAA, ADDRESS_6)),
+        ("alias", seed(0, ANSWER, 2, A, &[ALIAS, OF_ALIAS].concat())),
+        ("alias-alone", seed(0, ANSWER, 1, A, ALIAS)),
+        ("not-found", seed(0, ANSWER | 3, 0, A, &[])),
+        ("truncated", seed(0, ANSWER | 0x200, 0, A, &[])),
     ]
 }
 

@@ -5,9 +5,10 @@ use super::Lab;
 use super::addresses::{RESOLVER_V4, RESOLVER_V6};
 use crate::machine::Machine;
 use crate::programs::Programs;
-use crate::run::Finished;
+use crate::run::{Finished, Running};
 use crate::session::Session;
 use anyhow::{Context, Result};
+use serde_json::Value;
 use std::ops::Deref;
 use std::path::PathBuf;
 
@@ -24,12 +25,19 @@ pub(super) const TRUST_VARIABLES: &[&str] = &[
     "npm_config_cafile",
 ];
 
+/// Longest that a script in a session takes, in seconds: then it ends with 124 and what it had said.
+const BOUND_S: &str = "100";
+
+/// What sessions say on the wire that ordinary programs do not.
+pub(super) const CLIENT: &str = include_str!("client.py");
+
 /// A machine in a lab.
 #[derive(Debug)]
 pub struct Guest<'lab> {
     machine: Machine,
     lab: &'lab Lab,
     trusted: PathBuf,
+    client: PathBuf,
 }
 
 impl<'lab> Guest<'lab> {
@@ -38,7 +46,9 @@ impl<'lab> Guest<'lab> {
         // Named so that the tests of the project's owner leave it out, and git ignores it.
         let trusted = machine.project().join(".planted-authority.pem");
         machine.person.write(&trusted, &std::fs::read(lab.trusted())?, 0o644)?;
-        let guest = Self { machine, lab, trusted };
+        let client = machine.project().join(".planted-client.py");
+        machine.person.write(&client, CLIENT.as_bytes(), 0o644)?;
+        let guest = Self { machine, lab, trusted, client };
         guest.configure_more("")?;
         Ok(guest)
     }
@@ -80,7 +90,8 @@ impl<'lab> Guest<'lab> {
     /// When it takes too long.
     pub fn sh(&self, options: &[&str], script: &str) -> Result<Finished> {
         let script = self.script(script);
-        let arguments = self.machine.start_arguments("L2", options, &["sh", "-ec", &script]);
+        let arguments =
+            self.machine.start_arguments("L2", options, &["timeout", BOUND_S, "sh", "-ec", &script]);
         self.machine.ctl(&arguments)
     }
 
@@ -97,17 +108,37 @@ impl<'lab> Guest<'lab> {
     /// # Errors
     /// When it takes too long.
     pub fn sh_in(&self, session: &Session<'_>, script: &str) -> Result<Finished> {
-        session.exec(&["sh", "-ec", &self.script(script)])
+        session.exec(&["timeout", BOUND_S, "sh", "-ec", &self.script(script)])
     }
 
-    /// Puts the Rust toolchain of this machine where sessions of profile `rust` see it, and returns the
-    /// directory of its programs.
+    /// What `client.py` says with these arguments, beside the agent of a session.
     ///
     /// # Errors
-    /// When there is none, or it is on another file system than the person's home.
-    pub fn plant_toolchain(&self) -> Result<PathBuf> {
-        self.machine.plant_toolchain().context("the toolchain")
+    /// When it fails, takes too long or says something else than JSON.
+    pub fn client_in(&self, session: &Session<'_>, arguments: &[&str]) -> Result<Vec<Value>> {
+        let client = self.client.to_string_lossy();
+        let set = self.script("exec timeout 100 \"$@\"");
+        let command = ["sh", "-c", &set, "sh", "/usr/bin/python3", &client];
+        answers(&session.exec(&[&command[..], arguments].concat())?)
     }
+
+    /// A command of `client.py` beside the agent whose lines are read while it runs.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn client_running(&self, session: &Session<'_>, arguments: &[&str]) -> Result<Running> {
+        let client = self.client.to_string_lossy();
+        let set = self.script("exec \"$@\"");
+        let command = ["exec", &session.id, "--", "sh", "-c", &set, "sh", "/usr/bin/python3", &client];
+        Running::start(&mut self.machine.command(&[&command[..], arguments].concat()))
+    }
+}
+
+pub(super) fn answers(finished: &Finished) -> Result<Vec<Value>> {
+    let finished = finished.clone().success()?;
+    let lines = finished.text();
+    let said = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
+    said.with_context(|| format!("{finished:?}"))
 }
 
 impl Deref for Guest<'_> {

@@ -282,6 +282,17 @@ impl Lab {
         run(self.outside("/bin/sh").args(["-ec", script]), b"", LIMIT)
     }
 
+    /// What `client.py` says with these arguments on the host, without a session.
+    ///
+    /// # Errors
+    /// When it fails, takes too long or says something else than JSON.
+    pub fn client_outside(&self, arguments: &[&str]) -> Result<Vec<serde_json::Value>> {
+        let client = self.directory.path().join("client.py");
+        fs::write(&client, guest::CLIENT)?;
+        let mut command = self.outside("/usr/bin/python3");
+        guest::answers(&run(command.arg(client).args(arguments), b"", LIMIT)?)
+    }
+
     /// Fills the registries of npm, PyPI and crates.io, and the forge, each with `lab-tiny`.
     ///
     /// # Errors

@@ -153,13 +153,16 @@ function door(port, into) {
 
 const options = {
   key: fs.readFileSync(config.key), cert: fs.readFileSync(config.certificate), allowHTTP1: true,
-  SNICallback: (name, done) => done(null, undefined),
+  // Called before anything is answered, so a name is told of also when the client goes away then.
+  SNICallback(name, done) {
+    tell({ kind: 'hello', id: this._parent && this._parent.labId, name });
+    done(null, undefined);
+  },
 };
 const clear = http.createServer(answer).on('upgrade', upgrade).on('clientError', (error, socket) => socket.destroy());
 const secure = http2.createSecureServer(options, answer).on('upgrade', upgrade);
 secure.on('secureConnection', (socket) => {
   socket.labId = socket._parent && socket._parent.labId;
-  tell({ kind: 'hello', id: socket.labId, name: socket.servername || '' });
 });
 for (const server of [clear, secure]) { server.timeout = 0; server.keepAliveTimeout = 60000; server.requestTimeout = 0; }
 secure.on('tlsClientError', () => {}).on('sessionError', () => {}).on('clientError', (error, socket) => socket.destroy());
