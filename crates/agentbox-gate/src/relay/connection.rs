@@ -1,4 +1,8 @@
 //! One connection of the session, from its first byte to its end.
+//!
+//! A session may have thousands that are silent. What only the beginning or the end needs is boxed, so that it
+//! is memory for that long only; and so is what is passed from future to future, each of which would have room
+//! for it.
 
 use super::both::{Ended, both, close};
 use super::claim::{Expected, Refusal};
@@ -29,11 +33,11 @@ pub(super) async fn serve<D: Directory>(shared: &Shared<D>, client: Socket, orig
     let waits = Waits::on(&expected);
     if let Err(refusal) = verdict.and_then(|()| admit(shared, &expected)) {
         decided(shared, &expected, &refusal);
-        let words = first::words(&client, &expected, waits, shared.patience).await;
+        let words = Box::pin(first::words(&client, &expected, waits, shared.patience)).await;
         let language = words.map_or(Language::Neither, |words| words.language);
-        return tell(shared, client, &expected, &refusal, language).await;
+        return Box::pin(tell(shared, client, &expected, &refusal, language)).await;
     }
-    let Some(words) = first::words(&client, &expected, waits, shared.patience).await else {
+    let Some(words) = Box::pin(first::words(&client, &expected, waits, shared.patience)).await else {
         return reset(client);
     };
     // They may have changed while the client took its time.
@@ -45,13 +49,13 @@ pub(super) async fn serve<D: Directory>(shared: &Shared<D>, client: Socket, orig
     };
     let connected = match claim.and_then(|()| admit(shared, &expected)) {
         Err(refusal) => Err(refusal),
-        Ok(()) => connect(shared, &expected).await,
+        Ok(()) => Box::pin(connect(shared, &expected)).await,
     };
     match connected {
         Ok((address, server)) => relay(shared, client, server, expected, address, words).await,
         Err(refusal) => {
             decided(shared, &expected, &refusal);
-            tell(shared, client, &expected, &refusal, words.language).await;
+            Box::pin(tell(shared, client, &expected, &refusal, words.language)).await;
         }
     }
 }
@@ -131,7 +135,7 @@ async fn relay<D: Directory>(
     if let Err(refusal) = flow.judge(&expected.rules) {
         decided(shared, &expected, &refusal);
         reset(server);
-        return tell(shared, client, &expected, &refusal, words.language).await;
+        return Box::pin(tell(shared, client, &expected, &refusal, words.language)).await;
     }
     let (destination, port) = (expected.destination.clone(), expected.port);
     shared.link.decided(destination, port, None, rule_of(&expected), None);
@@ -150,8 +154,8 @@ async fn relay<D: Directory>(
         answered: Event::new(),
     };
     let asks = words.requests.as_ref().is_some_and(http::Requests::asks_for_upgrade);
-    let (up, down) = (exchange.up(words), exchange.down(asks));
-    let relayed = both(&client, &server, up, down, || flow.received());
+    let (up, down) = (Box::pin(exchange.up(words)), Box::pin(exchange.down(asks)));
+    let relayed = Box::pin(both(&client, &server, up, down, || flow.received()));
     let ended = match race(relayed, flow.was_cut()).await {
         Either::First(ended) => ended,
         Either::Second(refusal) => Ended::Refused(refusal, Language::Neither),
@@ -162,10 +166,10 @@ async fn relay<D: Directory>(
         decided(shared, &expected, refusal);
         if *language != Language::Neither {
             reset(server);
-            return tell(shared, client, &expected, refusal, *language).await;
+            return Box::pin(tell(shared, client, &expected, refusal, *language)).await;
         }
     }
-    close(client, server, &ended).await;
+    Box::pin(close(client, server, &ended)).await;
 }
 
 fn decided<D: Directory>(shared: &Shared<D>, expected: &Expected, refusal: &Refusal) {

@@ -39,10 +39,10 @@ impl Exchange<'_> {
     pub(super) async fn up(&self, words: Words) -> Result<(), Stopped> {
         self.send(words.bytes).await?;
         match (words.requests, words.language) {
-            (Some(requests), _) => self.requests(requests).await,
+            (Some(requests), _) => Box::pin(self.requests(requests)).await,
             (None, Language::Tls) => self.rest().await,
             _ if *self.destination == Destination::HostLoopback => self.rest().await,
-            _ => self.unknown().await,
+            _ => Box::pin(self.unknown()).await,
         }
     }
 
@@ -92,7 +92,7 @@ impl Exchange<'_> {
             Ok(Some(first)) if tls::begins_like_record(&[first]) => {}
             Ok(_) => return self.rest().await,
         }
-        let words = first::hello(self.client, self.patience).await.ok_or(Stopped::Source)?;
+        let words = Box::pin(first::hello(self.client, self.patience)).await.ok_or(Stopped::Source)?;
         // Two bytes say whether it is TLS at all, and one of them may come later.
         if words.bytes.get(..2).is_some_and(|start| !tls::begins_like_record(start)) {
             self.send(words.bytes).await?;

@@ -22,7 +22,8 @@ const MAX_KEPT: usize = 32;
 pub(crate) struct Pipe {
     pub(crate) reading: OwnedFd,
     pub(crate) writing: OwnedFd,
-    _large: Option<Large>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it counts until it is dropped"))]
+    large: Option<Large>,
 }
 
 /// Counts a large pipe for as long as it is there.
@@ -54,12 +55,19 @@ impl Pipes {
             return Ok(pipe);
         }
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        let is_large = self.large.get() < MAX_LARGE && fcntl_setpipe_size(&writing, LARGE_BYTES).is_ok();
-        let large = is_large.then(|| {
+        let islarge = self.large.get() < MAX_LARGE && fcntl_setpipe_size(&writing, LARGE_BYTES).is_ok();
+        let large = islarge.then(|| {
             self.large.set(self.large.get() + 1);
             Large(Rc::clone(&self.large))
         });
-        Ok(Pipe { reading, writing, _large: large })
+        Ok(Pipe { reading, writing, large })
+    }
+
+    /// Large pipes that are in use.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        let kept = self.kept.borrow().iter().filter(|pipe| pipe.large.is_some()).count();
+        self.large.get() as usize - kept
     }
 
     /// Takes back a pipe that is empty.
@@ -76,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bounded_number_of_pipes_is_large_and_kept() {
+    fn a_bounded_number_of_pipes_islarge_and_kept() {
         let pipes = Pipes::new();
         let taken: Vec<_> = (0..MAX_KEPT + 8).map(|_| pipes.take().unwrap()).collect();
         assert!(pipes.large.get() <= MAX_LARGE);

@@ -28,16 +28,16 @@ pub(crate) async fn accept(listener: &Socket) -> OwnedFd {
     loop {
         match listener.read_with(|fd| Ok(rustix::net::accept_with(fd, flags)?)).await {
             Ok(accepted) => return accepted,
-            // Also what accept(2) reports of the connection itself: then it is gone, and the next one comes.
-            Err(error) if is_shortage(&error) => sleep(SHORTAGE).await,
-            Err(_) => crate::runtime::give_way().await,
+            // The connection was gone before it was taken (accept(2)); the next one may be there.
+            Err(error) if is_about_connection(&error) => crate::runtime::give_way().await,
+            Err(_) => sleep(SHORTAGE).await,
         }
     }
 }
 
-fn is_shortage(error: &io::Error) -> bool {
-    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
+fn is_about_connection(error: &io::Error) -> bool {
+    let errors = [Errno::CONNABORTED, Errno::PROTO, Errno::NETDOWN, Errno::HOSTUNREACH, Errno::NETUNREACH];
+    Errno::from_io_error(error).is_some_and(|errno| errors.contains(&errno))
 }
 
 /// What both sides of a relayed connection get.

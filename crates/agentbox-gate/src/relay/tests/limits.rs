@@ -22,7 +22,7 @@ fn another_port_and_a_literal_address_are_reset_at_once() {
         for address in addresses {
             let begun = Instant::now();
             let answer = done(thread(move || say(address, b"x"))).await;
-            assert!(is_reset(&answer) && since(begun, 0, 500), "{answer:?}");
+            assert!(is_reset(&answer) && since(begun, 0, 5000), "{answer:?}");
         }
         let reasons: Vec<_> =
             rig.decided().await.into_iter().map(|(to, reason)| (to, reason.unwrap())).collect();
@@ -49,7 +49,7 @@ fn a_connection_is_cut_when_the_rules_no_longer_allow_it() {
         let [mut first, mut second] = clients;
         let begun = Instant::now();
         let cut = done(thread(move || first.read(&mut [0; 9]))).await;
-        assert!(is_reset(&cut) && since(begun, 0, 500), "{cut:?}");
+        assert!(is_reset(&cut) && since(begun, 0, 5000), "{cut:?}");
         second.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let lives = done(thread(move || second.read(&mut [0; 9]))).await;
         assert_eq!(lives.unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -125,7 +125,7 @@ fn one_connection_too_many_is_reset_and_there_is_room_again_later() {
         .await;
         let begun = Instant::now();
         let refused = done(thread(move || say(a, b""))).await;
-        assert!(is_reset(&refused) && since(begun, 0, 500), "{refused:?}");
+        assert!(is_reset(&refused) && since(begun, 0, 5000), "{refused:?}");
         assert_eq!(rig.decided().await.last(), Some(&("a.org".into(), Some(Reason::TooMany))));
         let (two, listener) = servers;
         drop((held, two));

@@ -224,24 +224,22 @@ fn what_a_server_said_before_it_hung_up_is_read() {
 fn a_silent_connection_holds_no_pipe() {
     run(async {
         let (rig, listener, address) = rig().await;
-        let pipes = || {
-            let links = std::fs::read_dir("/proc/self/fd").unwrap();
-            let targets = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok());
-            targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
-        };
         let ours = done(thread(move || (0..20).map(|_| client(address)).collect::<Vec<_>>())).await;
         let theirs =
             done(thread(move || (0..20).map(|_| listener.accept().unwrap().0).collect::<Vec<_>>())).await;
-        sleep(Duration::from_millis(50)).await;
-        let before = pipes();
         for (mut ours, mut theirs) in ours.iter().zip(&theirs) {
             ours.write_all(b"x").unwrap();
             theirs.write_all(b"x").unwrap();
             sleep(Duration::from_millis(5)).await;
         }
-        // Other tests of this program have pipes as well; forty directions would be eighty more.
-        assert!(pipes() < before + 40, "{} and {before} before", pipes());
-        drop(rig);
+        assert_eq!(rig.pipes.in_use(), 0);
+        // One that does not read has the pipe in which its bytes wait.
+        let mut busy = ours[0].try_clone().unwrap();
+        busy.set_nonblocking(true).unwrap();
+        while busy.write(&[0; 65_536]).is_ok() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(rig.pipes.in_use(), 1);
     });
 }
 
@@ -272,7 +270,7 @@ fn a_dead_address_does_not_delay_a_living_one() {
         let server = thread(move || listener.accept().unwrap().0.write_all(b"x").unwrap());
         let answer = done(thread(move || say(address, b""))).await;
         assert_eq!(answer.unwrap(), b"x");
-        assert!(since(begun, 250, 1000), "{:?}", begun.elapsed());
+        assert!(since(begun, 250, 5000), "{:?}", begun.elapsed());
         done(server).await;
         assert_eq!(rig.seen.borrow().dialled, [v6, public_address()]);
     });
@@ -292,7 +290,7 @@ fn a_refused_address_is_followed_by_the_next_at_once() {
         let begun = Instant::now();
         let server = thread(move || listener.accept().unwrap().0.write_all(b"x").unwrap());
         assert_eq!(done(thread(move || say(address, b""))).await.unwrap(), b"x");
-        assert!(since(begun, 0, 200), "{:?}", begun.elapsed());
+        assert!(since(begun, 0, 245), "{:?}", begun.elapsed());
         done(server).await;
         // The internal address was never asked for.
         assert_eq!(rig.seen.borrow().dialled, [v6, public_address()]);

@@ -211,10 +211,10 @@ fn a_slow_hello_is_not_waited_for() {
             stream.read_to_end(&mut Vec::new())
         });
         assert!(is_over(&done(drips).await));
-        assert!(since(begun, 200, 2000));
+        assert!(since(begun, 200, 10_000));
         let begun = Instant::now();
         let silent = done(thread(move || say(address, b""))).await;
-        assert!(is_reset(&silent) && since(begun, 300, 2000), "{silent:?}");
+        assert!(is_reset(&silent) && since(begun, 300, 10_000), "{silent:?}");
         assert_eq!(rig.decided().await, [("a.org".into(), Some(Reason::Malformed))]);
     });
 }
