@@ -24,7 +24,7 @@ const GRANTS_V4: &str = "ab_grants4";
 const GRANTS_V6: &str = "ab_grants6";
 /// A grant has to live until the connection is made; after that conntrack knows it. Not refreshed: adding an
 /// element again does not extend it.
-const GRANT_LIFE: Duration = Duration::from_secs(30);
+pub const GRANT_LIFE: Duration = Duration::from_secs(30);
 /// Most grants at once: a flood of one session cannot use up the kernel's memory.
 const MOST_GRANTS: u32 = 65_536;
 
@@ -68,12 +68,24 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> FirewallError {
     move |cause| FirewallError::Netlink { doing, cause }
 }
 
-/// Writes the table, in place of one that is there, in the network namespace of this thread.
+/// A way that an id is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The id of a gate.
+    pub uid: u32,
+    /// Where it leads.
+    pub to: SocketAddr,
+    /// Whether by datagrams.
+    pub datagrams: bool,
+}
+
+/// Writes the table, in place of one that is there, in the network namespace of this thread. With the table
+/// come the grants of connections that are being made just now.
 ///
 /// # Errors
 /// [`FirewallError`] when it cannot be written; then the one before is still there.
-pub fn install(range: Range) -> Result<(), FirewallError> {
-    Ok(nft::apply(table(range))?)
+pub fn install(range: Range, grants: &[Grant]) -> Result<(), FirewallError> {
+    Ok(nft::apply(table(range, grants))?)
 }
 
 /// Takes the table away.
@@ -104,7 +116,7 @@ pub fn rules(range: Range) -> Result<usize, FirewallError> {
     }
 }
 
-fn table(range: Range) -> Vec<Value> {
+fn table(range: Range, grants: &[Grant]) -> Vec<Value> {
     let name = &table_name(range);
     let mut commands = nft::replace("inet", name);
     if !crate::failpoint::in_force("firewall-table") {
@@ -116,6 +128,15 @@ fn table(range: Range) -> Vec<Value> {
             "type": ["uid", address, "inet_proto", "inet_service"],
             "flags": ["timeout"], "size": MOST_GRANTS,
         } } }));
+    }
+    for (set, v4) in [(GRANTS_V4, true), (GRANTS_V6, false)] {
+        let mine = grants.iter().filter(|grant| grant.to.is_ipv4() == v4);
+        let elements: Vec<_> = mine.take(MOST_GRANTS as usize).map(element).collect();
+        if !elements.is_empty() {
+            commands.push(json!({ "add": { "element": {
+                "family": "inet", "table": name, "name": set, "elem": elements,
+            } } }));
+        }
     }
     commands.push(json!({ "add": { "chain": { "family": "inet", "table": name, "name": "ab_held" } } }));
     commands.push(json!({ "add": { "chain": {
@@ -143,6 +164,12 @@ fn table(range: Range) -> Vec<Value> {
     commands
 }
 
+fn element(grant: &Grant) -> Value {
+    let protocol = if grant.datagrams { "udp" } else { "tcp" };
+    let key = json!([grant.uid, grant.to.ip().to_string(), protocol, grant.to.port()]);
+    json!({ "elem": { "val": { "concat": key }, "timeout": GRANT_LIFE.as_secs() } })
+}
+
 /// Grants connections.
 #[derive(Debug)]
 pub struct Grants {
@@ -164,7 +191,8 @@ impl Grants {
     ///
     /// # Errors
     /// [`FirewallError`] when the table is not there or full.
-    pub fn add(&mut self, uid: u32, to: SocketAddr, datagrams: bool) -> Result<(), FirewallError> {
+    pub fn add(&mut self, grant: Grant) -> Result<(), FirewallError> {
+        let Grant { uid, to, datagrams } = grant;
         if !crate::failpoint::in_force("firewall-table") {
             return Ok(());
         }

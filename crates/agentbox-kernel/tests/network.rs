@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use agentbox_kernel::firewall::{self, Grants, Watcher};
+use agentbox_kernel::firewall::{self, Grant, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;
 use agentbox_kernel::{dial, netns};
@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 
 const RANGE: Range = Range { first: 2_090_000_000, count: 400 };
 const UID: u32 = 2_090_000_002;
+
+fn grant(uid: u32, to: SocketAddr, datagrams: bool) -> Grant {
+    Grant { uid, to, datagrams }
+}
 
 /// Runs something on a thread inside of a namespace.
 fn inside<T: Send>(namespace: &OwnedFd, work: impl FnOnce() -> T + Send) -> T {
@@ -114,7 +118,7 @@ fn what_listens_inside_on_the_loopback_is_reached_inside() {
 /// A TCP socket of the gate's id to a listener on the loopback: whether the table lets it through.
 fn reaches(grants: &mut Grants, to: SocketAddr, granted: bool) -> Result<OwnedFd, Errno> {
     if granted {
-        grants.add(UID, to, false).unwrap();
+        grants.add(grant(UID, to, false)).unwrap();
     }
     let socket = dial::tcp(UID, to).unwrap();
     let mut fds = [rustix::event::PollFd::new(&socket, rustix::event::PollFlags::OUT)];
@@ -127,7 +131,7 @@ fn reaches(grants: &mut Grants, to: SocketAddr, granted: bool) -> Result<OwnedFd
 fn an_id_of_a_session_reaches_what_was_granted_and_nothing_else() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
-        firewall::install(RANGE).unwrap();
+        firewall::install(RANGE, &[]).unwrap();
         let mut grants = Grants::open(RANGE).unwrap();
         for address in ["127.0.0.1", "::1"] {
             let address: IpAddr = address.parse().unwrap();
@@ -141,14 +145,14 @@ fn an_id_of_a_session_reaches_what_was_granted_and_nothing_else() {
             // Without the table it is reached: it was the table that refused.
             firewall::remove(RANGE).unwrap();
             assert!(reaches(&mut grants, other, false).is_ok());
-            firewall::install(RANGE).unwrap();
+            firewall::install(RANGE, &[]).unwrap();
         }
         // The same for datagrams.
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = server.local_addr().unwrap();
         let refused = dial::udp(UID, to).unwrap();
         assert!(rustix::net::send(&refused, b"x", rustix::net::SendFlags::empty()).is_err());
-        grants.add(UID, to, true).unwrap();
+        grants.add(grant(UID, to, true)).unwrap();
         let allowed = dial::udp(UID, to).unwrap();
         rustix::net::send(&allowed, b"x", rustix::net::SendFlags::empty()).unwrap();
     });
@@ -158,7 +162,7 @@ fn an_id_of_a_session_reaches_what_was_granted_and_nothing_else() {
 fn a_flow_that_is_forgotten_is_judged_anew() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
-        firewall::install(RANGE).unwrap();
+        firewall::install(RANGE, &[]).unwrap();
         let mut grants = Grants::open(RANGE).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
@@ -169,7 +173,7 @@ fn a_flow_that_is_forgotten_is_judged_anew() {
         client.write_all(b"one").unwrap();
         server.read_exact(&mut [0; 3]).unwrap();
         // The table is written anew: its grants are gone, and what conntrack knows goes on.
-        firewall::install(RANGE).unwrap();
+        firewall::install(RANGE, &[]).unwrap();
         client.write_all(b"two").unwrap();
         server.read_exact(&mut [0; 3]).unwrap();
         assert!(firewall::forget(flow).unwrap());
@@ -185,13 +189,29 @@ fn the_table_has_the_same_size_for_a_thousand_sessions() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
         let range = Range { first: 2_090_000_000, count: 4000 };
-        firewall::install(range).unwrap();
+        firewall::install(range, &[]).unwrap();
         let before = firewall::rules(range).unwrap();
         let mut grants = Grants::open(range).unwrap();
         for session in 0..1000 {
-            grants.add(range.first + 4 * session + 2, "9.9.9.9:443".parse().unwrap(), false).unwrap();
+            grants.add(grant(range.first + 4 * session + 2, "9.9.9.9:443".parse().unwrap(), false)).unwrap();
         }
         assert_eq!((firewall::rules(range).unwrap(), before > 4), (before, true));
+    });
+}
+
+#[test]
+fn a_table_that_is_written_anew_knows_the_grants_it_is_given() {
+    let prepared = netns::prepare(false).unwrap();
+    inside(&prepared.namespace, || {
+        let mut grants = Grants::open(RANGE).unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let to = listener.local_addr().unwrap();
+            firewall::install(RANGE, &[]).unwrap();
+            assert!(reaches(&mut grants, to, false).is_err());
+            firewall::install(RANGE, &[grant(UID, to, false), grant(UID, to, true)]).unwrap();
+            assert!(reaches(&mut grants, to, false).is_ok());
+        }
     });
 }
 
@@ -199,11 +219,11 @@ fn the_table_has_the_same_size_for_a_thousand_sessions() {
 fn whoever_flushes_the_rules_is_noticed() {
     let prepared = netns::prepare(false).unwrap();
     inside(&prepared.namespace, || {
-        firewall::install(RANGE).unwrap();
+        firewall::install(RANGE, &[]).unwrap();
         let mut watcher = Watcher::open().unwrap();
         assert!(!watcher.drain());
         let mut grants = Grants::open(RANGE).unwrap();
-        grants.add(UID, "9.9.9.9:443".parse().unwrap(), false).unwrap();
+        grants.add(grant(UID, "9.9.9.9:443".parse().unwrap(), false)).unwrap();
         assert!(!watcher.drain(), "a grant is no removal");
         let rules = firewall::rules(RANGE).unwrap();
         for command in
@@ -212,7 +232,7 @@ fn whoever_flushes_the_rules_is_noticed() {
             let status = Command::new("nft").args(command.split(' ')).status().unwrap();
             assert!(status.success());
             assert!(watcher.drain() && firewall::rules(RANGE).unwrap() == 0, "{command}");
-            firewall::install(RANGE).unwrap();
+            firewall::install(RANGE, &[]).unwrap();
             assert_eq!(firewall::rules(RANGE).unwrap(), rules);
             watcher.drain();
         }

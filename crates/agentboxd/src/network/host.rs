@@ -4,7 +4,7 @@
 use crate::descriptor::watch;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::dial;
-use agentbox_kernel::firewall::{self, Flow, Grants, Watcher};
+use agentbox_kernel::firewall::{self, FirewallError, Flow, GRANT_LIFE, Grant, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;
 use agentbox_plan::net::{Destination, Reason, Rules, canonical};
@@ -14,6 +14,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 use tokio::io::Interest;
 
 /// The shared part. Opened with the first session that needs it.
@@ -23,12 +24,16 @@ pub(crate) struct HostNetwork {
     /// How many rules the table has when it is whole.
     rules: usize,
     grants: Mutex<Grants>,
+    /// Grants that may still be needed, the oldest first.
+    recent: Mutex<VecDeque<(Instant, Grant)>>,
     reach: Mutex<Reach>,
     resolvers: Vec<SocketAddr>,
     /// Connections that gates were given, the newest last.
     flows: Mutex<HashMap<u32, VecDeque<(Destination, Flow)>>>,
 }
 
+/// Grants that are remembered, for a table that has to be written anew.
+const MAX_RECENT: usize = 8192;
 /// Connections of a gate that are remembered, so that they can be ended. Older ones have most likely ended;
 /// the gate itself ends all that its rules do not allow.
 const MAX_FLOWS: usize = 12_000;
@@ -44,7 +49,7 @@ impl HostNetwork {
         let range = supervisor.lease_range();
         // Before the table, so that no flush of it is missed.
         let watcher = Watcher::open().map_err(|error| text("events of nftables", &error))?;
-        firewall::install(range).map_err(|error| text("the host's table of nftables", &error))?;
+        firewall::install(range, &[]).map_err(|error| text("the host's table of nftables", &error))?;
         let grants = Grants::open(range).map_err(|error| text("grants of nftables", &error))?;
         let rules = firewall::rules(range).map_err(|error| text("the host's table of nftables", &error))?;
         let reach = Reach::open().map_err(|error| text("addresses of this machine", &error))?;
@@ -57,6 +62,7 @@ impl HostNetwork {
             range,
             rules,
             grants: Mutex::new(grants),
+            recent: Mutex::default(),
             reach: Mutex::new(reach),
             resolvers,
             flows: Mutex::default(),
@@ -87,7 +93,7 @@ impl HostNetwork {
         if firewall::rules(self.range).is_ok_and(|rules| rules == self.rules) {
             return;
         }
-        let event = match firewall::install(self.range) {
+        let event = match self.install() {
             Ok(()) => json!({ "event": "firewall-restored" }),
             Err(error) => {
                 supervisor.report(format!("the host's table of nftables is gone: {error}"));
@@ -97,6 +103,14 @@ impl HostNetwork {
         if let Err(error) = supervisor.audit().record(event) {
             tracing::error!("{error}");
         }
+    }
+
+    fn install(&self) -> Result<(), FirewallError> {
+        let recent = lock(&self.recent);
+        let young = recent.iter().filter(|(at, _)| at.elapsed() < GRANT_LIFE);
+        let grants: Vec<_> = young.map(|(_, grant)| *grant).collect();
+        drop(recent);
+        firewall::install(self.range, &grants)
     }
 
     fn watch_reach(self: &Arc<Self>, events: OwnedFd) -> io::Result<()> {
@@ -146,7 +160,16 @@ impl HostNetwork {
     }
 
     fn grant(&self, uid: u32, to: SocketAddr, datagrams: bool) -> io::Result<()> {
-        let granted = lock(&self.grants).add(uid, to, datagrams);
+        let grant = Grant { uid, to, datagrams };
+        let mut recent = lock(&self.recent);
+        while recent.front().is_some_and(|(at, _)| at.elapsed() > GRANT_LIFE) || recent.len() >= MAX_RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((Instant::now(), grant));
+        drop(recent);
+        let granted = lock(&self.grants).add(grant);
+        // Somebody has flushed the rules a moment ago: the table comes back with this grant in it.
+        let granted = granted.or_else(|_| self.install());
         granted.map_err(|error| io::Error::other(error.to_string()))
     }
 
