@@ -26,7 +26,7 @@ pub(crate) mod pump;
 pub(crate) mod socket;
 
 pub use claim::{Claim, Expected, Refusal};
-pub use directory::{Directory, Known};
+pub use directory::Directory;
 pub use pipes::Pipes;
 
 use crate::budget::Budget;
