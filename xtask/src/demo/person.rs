@@ -206,7 +206,7 @@ impl Person {
 
     /// Puts the bug back that a session has repaired.
     pub(crate) fn break_again(&self) -> Result<()> {
-        let script = "sed -i 's/a + b/a - b/' sum.c && git commit --quiet --all --message 'Wrong again'";
+        let script = "sed -i 's/a + b/a - b/' sum.c; git diff --quiet || git commit --quiet --all --message 'Wrong again'";
         program::run(self.command("sh").args(["-ec", script]).current_dir(&self.project))
     }
 

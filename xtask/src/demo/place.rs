@@ -7,6 +7,7 @@ use crate::host::PERSON_PREFIX;
 use anyhow::{Context as _, Result};
 use rustix::fs::FlockOperation;
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +21,7 @@ const DIRECTORIES: [(&str, &str); 4] = [
     ("CONFIGURATION_DIRECTORY", "config"),
 ];
 
-/// What holds the place. It says which user goes with it, or [`KEPT`].
+/// What holds the place. It says which users go with it, one a line, or [`KEPT`].
 const LOCK: &str = "lock-of-xtask";
 
 /// Content of the lock of a place that somebody wants to look at.
@@ -102,7 +103,8 @@ impl Place {
 
     /// Notes whom the next run removes when this one is interrupted.
     pub(crate) fn belongs_to(&self, user: &str) -> Result<()> {
-        std::fs::write(self.directory().join(LOCK), user).context("cannot note the user")
+        let mut lock = File::options().append(true).open(self.directory().join(LOCK))?;
+        writeln!(lock, "{user}").context("cannot note the user")
     }
 
     /// Leaves everything when this is dropped.
@@ -124,11 +126,12 @@ pub(crate) fn remove_abandoned() -> Result<()> {
         let Ok(file) = File::open(&lock) else { continue };
         let is_ours = rustix::fs::fstat(&file).is_ok_and(|status| status.st_uid == 0);
         let is_free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        let user = std::fs::read_to_string(&lock).unwrap_or_default();
-        if is_ours && is_free && user != KEPT {
-            println!("removing what an interrupted run left: {} {user}", entry.path().display());
-            if user.starts_with(PERSON_PREFIX) {
-                super::person::remove(&user)?;
+        let users = std::fs::read_to_string(&lock).unwrap_or_default();
+        if is_ours && is_free && users != KEPT {
+            println!("removing what an interrupted run left: {}", entry.path().display());
+            for user in users.lines().filter(|user| user.starts_with(PERSON_PREFIX)) {
+                println!("removing user {user}");
+                super::person::remove(user)?;
             }
             remove_tree(&entry.path())?;
         }

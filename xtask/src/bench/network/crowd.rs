@@ -1,7 +1,7 @@
 //! Many sessions: what the last one costs against the first, in time, memory and rules of the host.
 
 use super::Measured;
-use crate::demo::{Place, Sessions};
+use crate::demo::{Person, Place, Sessions};
 use crate::lab::Lab;
 use crate::program;
 use anyhow::Result;
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// As many as are wanted; fewer where the machine has no room.
 const MOST: usize = 1000;
+/// Sessions of one person: as many as the supervisor lets one person have.
+const OF_ONE: usize = 64;
 /// First and last sessions of which the median is taken.
 const EDGE: usize = 20;
 /// At how many sessions the memory is looked at.
@@ -45,10 +47,27 @@ pub(super) struct Ruleset {
     pub(super) elements: usize,
 }
 
-pub(super) fn measure(lab: &Lab, place: &Place, sessions: &Sessions) -> Result<Crowd> {
+pub(super) fn measure(lab: &Lab, place: &Place) -> Result<Crowd> {
+    let mut persons = Vec::new();
+    for number in 0..MOST.div_ceil(OF_ONE) {
+        let mut person = Person::make(&format!("crowd{number}"), place)?;
+        person.network = Some(lab.host.path());
+        persons.push(person);
+    }
+    let all: Vec<Sessions> = persons.iter().map(|person| Sessions::new(place, person)).collect();
+    let crowd = gather(lab, place, &all);
+    // Before the persons go: they own these.
+    let stopped = all.first().map_or(Ok(String::new()), |sessions| sessions.capture(&["stop", "--all"]));
+    let crowd = crowd?;
+    stopped?;
+    Ok(crowd)
+}
+
+fn gather(lab: &Lab, place: &Place, all: &[Sessions]) -> Result<Crowd> {
     let mut times: Vec<Duration> = Vec::new();
     let (mut weight, mut with_one, mut why_no_more) = (None, None, None);
     while times.len() < MOST && why_no_more.is_none() {
+        let Some(sessions) = all.get(times.len() / OF_ONE) else { break };
         let begun = Instant::now();
         match sessions.stay(&["--posture", "L2", "--network", "allowlist"]) {
             Ok(_) => times.push(begun.elapsed()),

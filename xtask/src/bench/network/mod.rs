@@ -96,7 +96,7 @@ pub(super) fn measure(
     let connections = connect::measure(&sides, rounds)?;
     let pulls = pull::measure(&sides, place, person, rounds)?;
     program::capture(sessions.agentboxctl().args(["stop", &sides.id]))?;
-    let crowd = crowd::measure(lab, place, sessions)?;
+    let crowd = crowd::measure(lab, place)?;
     Ok(Network { names, connections, pulls, crowd })
 }
 

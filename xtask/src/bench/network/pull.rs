@@ -75,8 +75,9 @@ pub(super) fn measure(sides: &Sides, place: &Place, person: &Person, rounds: usi
                     },
                 };
                 match output.map_err(|error| error.to_string()).and_then(took) {
-                    Ok(time) if round > 0 => times.push(time),
-                    Ok(_) => {}
+                    // The first turn warms up, and is not counted however it ends.
+                    _ if round == 0 => {}
+                    Ok(time) => times.push(time),
                     Err(why) => measured.times = Err(why),
                 }
             }
