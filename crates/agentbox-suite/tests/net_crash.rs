@@ -1,6 +1,6 @@
 //! SIGKILL to a gate or to the supervisor opens nothing, is told, and is repaired.
 
-use agentbox_suite::lab::{Guest, Lab};
+use agentbox_suite::lab::{Guest, Lab, alone};
 use agentbox_suite::{Session, eventually};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,6 +41,7 @@ fn works(guest: &Guest<'_>, session: &Session<'_>) -> Result<bool> {
 
 #[test]
 fn a_gate_that_is_killed_is_replaced_and_nothing_opens_meanwhile() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     lab.dns().address("inside.example.org", &["192.168.77.10"]);
@@ -99,6 +100,7 @@ fn a_session_that_is_configured_so_ends_with_its_gate() -> Result<()> {
 
 #[test]
 fn what_runs_goes_on_without_a_supervisor_and_nothing_new_begins() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     // In the session itself, since no second program can be begun without a supervisor.

@@ -8,7 +8,7 @@ use agentbox_suite::lab::addresses::{
 };
 use agentbox_suite::lab::dns::Says;
 use agentbox_suite::lab::dns::message::{A, AAAA};
-use agentbox_suite::lab::{Guest, Lab};
+use agentbox_suite::lab::{Guest, Lab, alone};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -85,6 +85,7 @@ fn a_shared_address_serves_no_name_that_is_not_allowed() -> Result<()> {
 
 #[test]
 fn a_name_whose_addresses_change_all_the_time_never_fails() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let pool: Vec<IpAddr> = (0..64).map(|last| IpAddr::from([9, 1, 0, last])).collect();
@@ -224,6 +225,7 @@ fn a_question_never_has_the_id_and_port_of_the_one_before() -> Result<()> {
 
 #[test]
 fn servers_that_misbehave_harm_only_who_talks_to_them() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let session = guest.waiting(OPTIONS)?;
@@ -261,6 +263,7 @@ fn servers_that_misbehave_harm_only_who_talks_to_them() -> Result<()> {
 
 #[test]
 fn clients_that_never_go_on_are_put_up_with_and_then_ended() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let session = guest.waiting(OPTIONS)?;
@@ -279,6 +282,7 @@ fn clients_that_never_go_on_are_put_up_with_and_then_ended() -> Result<()> {
 
 #[test]
 fn ten_thousand_connections_leave_a_gate_that_works() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let session = guest.waiting(OPTIONS)?;

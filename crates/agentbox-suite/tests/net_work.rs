@@ -1,7 +1,7 @@
 //! Work goes on over the network of a session: what people use every day works by rules that name hosts.
 
 use agentbox_suite::lab::addresses::{CDN_V4, CDN_V6};
-use agentbox_suite::lab::{Guest, Lab};
+use agentbox_suite::lab::{Guest, Lab, alone};
 use agentbox_suite::{Finished, eventually};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -105,6 +105,7 @@ fn cargo_fetches_from_its_registry() -> Result<()> {
 
 #[test]
 fn what_stays_open_stays_open() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let session = guest.waiting(&[
@@ -146,6 +147,7 @@ fn what_stays_open_stays_open() -> Result<()> {
 
 #[test]
 fn a_hundred_megabytes_come_and_ten_go_unchanged() -> Result<()> {
+    let _alone = alone()?;
     let lab = Lab::new()?;
     let guest = lab.machine()?;
     let script = "curl -sS https://work.example.com/bytes/104857600 | sha256sum\n\

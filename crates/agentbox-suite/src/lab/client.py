@@ -61,13 +61,14 @@ def kind_of(data):
 def attempt(host, port, data=None, pieces=None):
     """One connection: what came of it and after how long."""
     began, port = time.monotonic(), int(port)
+    written = '[%s]' % host if ':' in host else host
     try:
         with socket.create_connection((host, port), LIMIT) as stream:
             stream.settimeout(LIMIT)
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if data is None:
                 data = hello(host) if port in (443, 8443) else \
-                    ('GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' % host).encode()
+                    ('GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' % written).encode()
             for at in range(0, len(data), pieces or len(data)):
                 stream.sendall(data[at:at + (pieces or len(data))])
                 if pieces:
@@ -290,17 +291,19 @@ def verb_datagrams(*pairs):
 
 def verb_flood(seconds, *pairs):
     """Connects to all of them as fast as it can, for so long."""
-    until, tried, answered = time.monotonic() + float(seconds), 0, 0
+    until, tried, answered, wrong = time.monotonic() + float(seconds), 0, 0, {}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         def one(worker):
             done, good, at = 0, 0, 2 * worker
             while time.monotonic() < until:
                 answer = attempt(pairs[at % len(pairs)], pairs[at % len(pairs) + 1])
                 done, good, at = done + 1, good + (answer['outcome'] == '200 OK'), at + 2
+                if answer['outcome'] != '200 OK' and len(wrong) < 20:
+                    wrong['%s %s' % (answer['outcome'], answer['text'][-120:])] = at
             return done, good
         for done, good in pool.map(one, range(8)):
             tried, answered = tried + done, answered + good
-    say(tried=tried, answered=answered)
+    say(tried=tried, answered=answered, wrong=sorted(wrong))
 
 
 def verb_hold(host, port):

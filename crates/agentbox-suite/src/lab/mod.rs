@@ -82,6 +82,20 @@ pub struct Lab {
     directory: tempfile::TempDir,
 }
 
+/// Keeps other heavy tests waiting while it lives: times that are measured are a machine's that is not busy.
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn alone() -> Result<fs::File> {
+    let file = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open("/run/lock/agentbox-suite-heavy")?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
 impl Lab {
     /// A network whose host has both families.
     ///
