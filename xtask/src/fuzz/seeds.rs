@@ -30,9 +30,11 @@ pub(super) fn write(corpus: &Path) -> Result<()> {
 
 fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
     Ok(vec![
+        ("client_hello", client_hello()),
         ("dns_answer", dns_answer()),
         ("dns_question", dns_question()),
         ("gate_messages", gate_messages()?),
+        ("http_requests", http_requests()),
         ("plan", plan()?),
         ("rules", rules()),
     ])
@@ -47,6 +49,66 @@ fn rules() -> Vec<Seed> {
         text("address-6", "2606:4700::1\n[2606:4700::]/32:443\n::ffff:10.0.0.1\n![fd00::1]:80\n"),
         text("spelling", "api.example.org\nAPI.Example.ORG.\nHost:79\n!host.:80\n"),
         text("host", "host.agentbox.internal\nhost:5432\n!host:80\n"),
+    ]
+}
+
+/// The length of pieces that the targets of streams take from their first byte.
+const PIECES: u8 = 7;
+
+fn http_requests() -> Vec<Seed> {
+    let stream = |name, text: &str| (name, [&[PIECES], text.as_bytes()].concat());
+    vec![
+        stream("get", "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+        stream(
+            "pipelined",
+            "POST /a HTTP/1.1\r\nHost: example.org:80\r\nContent-Length: 3\r\n\r\nabc\
+             GET /b HTTP/1.1\r\nhost: evil.example\r\n\r\n",
+        ),
+        stream(
+            "chunked",
+            "PUT / HTTP/1.1\r\nHost: example.org\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2;a=b\r\nde\r\n1\r\nf\r\n0\r\nTrailer: x\r\n\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        ),
+        stream("absolute", "GET http://example.org/ HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+        stream("connect", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+        stream(
+            "upgrade",
+            "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nbehind",
+        ),
+        stream("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        stream("switched", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"),
+    ]
+}
+
+/// Behind a length of two bytes.
+fn long(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
+}
+
+fn client_hello() -> Vec<Seed> {
+    let extension = |number: u16, content: &[u8]| [&number.to_be_bytes()[..], &long(content)].concat();
+    let server_name = |name: &str| extension(0, &long(&[&[0], &long(name.as_bytes())[..]].concat()));
+    let hello = |extensions: &[u8]| {
+        // Version, random, no session, one cipher suite, no compression.
+        let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0], &long(extensions)].concat();
+        [&[1, 0][..], &long(&body)].concat()
+    };
+    let record = |payload: &[u8]| [&[22, 3, 1][..], &long(payload)].concat();
+    let stream = |name, records: &[Vec<u8>]| (name, [&[PIECES], records.concat().as_slice()].concat());
+    // Which versions, which names of protocols: what every client sends besides.
+    let others = [extension(43, &[2, 3, 4]), extension(16, &long(b"\x02h2"))].concat();
+    let whole = hello(&[server_name("example.org"), others.clone()].concat());
+    let (first, second) = whole.split_at(60);
+    vec![
+        stream("name", &[record(&whole)]),
+        stream("two-records", &[record(first), record(second)]),
+        stream("no-name", &[record(&hello(&others))]),
+        stream(
+            "two-names",
+            &[record(&hello(&[server_name("a.example"), server_name("b.example")].concat()))],
+        ),
+        stream("zero", &[record(&hello(&server_name("a.example\0.b.example")))]),
+        stream("http", &[b"GET / HTTP/1.1\r\n\r\n".to_vec()]),
     ]
 }
 
