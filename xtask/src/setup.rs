@@ -54,6 +54,7 @@ const NEEDS: &[Need] = &[
         why: "the static C library of the launcher",
         verbs: ALL,
     },
+    Need { package: "g++", sign: Sign::Program("c++"), why: "the fuzzers' own part", verbs: &[Verb::Test] },
     Need { package: "git", sign: Sign::Program("git"), why: "commits made in sessions", verbs: SESSIONS },
     Need {
         package: "make",
@@ -83,14 +84,14 @@ const NEEDS: &[Need] = &[
     Need {
         package: "nftables",
         sign: Sign::Program("nft"),
-        why: "counts what arrives in the network of the tests",
-        verbs: &[Verb::Test],
+        why: "the host's table, and that of each session",
+        verbs: SESSIONS,
     },
     Need {
         package: "iproute2",
         sign: Sign::Program("ip"),
-        why: "makes the network of the tests",
-        verbs: &[Verb::Test],
+        why: "makes networks without a way out for tests and demonstration",
+        verbs: SESSIONS,
     },
     Need {
         package: "iptables",
@@ -102,14 +103,9 @@ const NEEDS: &[Need] = &[
         package: "openssl",
         sign: Sign::Program("openssl"),
         why: "certificates in the network of the tests",
-        verbs: &[Verb::Test],
+        verbs: &[Verb::Test, Verb::Demo, Verb::Agent],
     },
-    Need {
-        package: "curl",
-        sign: Sign::Program("curl"),
-        why: "requests made in sessions",
-        verbs: &[Verb::Test],
-    },
+    Need { package: "curl", sign: Sign::Program("curl"), why: "requests made in sessions", verbs: SESSIONS },
     Need {
         package: "openssh-server",
         sign: Sign::Below("/usr", "sbin", "sshd"),
