@@ -17,6 +17,11 @@ use zbus::proxy::CacheProperties;
 /// How long a person waits without being told for what.
 const UNTIL_NOTE: Duration = Duration::from_secs(1);
 
+/// How often it is tried again when a supervisor goes away before it was asked anything.
+const MAX_TRIES: u32 = 5;
+/// A process that was killed has closed its sockets long before this is over.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
 /// A supervisor that can be asked.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -28,17 +33,27 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Connects, and starts a supervisor where that is to be done.
     pub(crate) fn connect(embedded: bool) -> Result<Self, Failure> {
-        let stream = embedded::connect(embedded)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::system("cannot make a runtime", error))?;
-        let manager = runtime.block_on(async {
-            let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await?;
-            ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
-        });
-        let manager = manager.map_err(|error| Failure::from(agentbox_ipc::Error::Transport(error)))?;
-        Ok(Self { manager, runtime })
+        let mut tries = 0;
+        loop {
+            let stream = embedded::connect(embedded)?;
+            let manager = runtime.block_on(async {
+                let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await?;
+                ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
+            });
+            match manager {
+                Ok(manager) => return Ok(Self { manager, runtime }),
+                // One that was killed a moment ago still had its socket. Nothing has been asked of it yet.
+                Err(zbus::Error::InputOutput(_)) if tries < MAX_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                Err(error) => return Err(Failure::from(agentbox_ipc::Error::Transport(error))),
+            }
+        }
     }
 
     /// Asks one thing.

@@ -238,6 +238,12 @@ def ask(server, name, kind, stream=False, edit=None):
         asking.connect((server, 53))
         asking.sendall(struct.pack('!H', len(question)) + question if stream else question)
         answer = asking.recv(65536)
+        # A stream comes in pieces of any size; the first two bytes say how much there is.
+        while stream and (len(answer) < 2 or len(answer) < 2 + struct.unpack_from('!H', answer)[0]):
+            more = asking.recv(65536)
+            if not more:
+                raise OSError('the answer ends in the middle')
+            answer += more
         answer = answer[2:] if stream else answer
     return dict(code=answer[3] & 15, answers=struct.unpack_from('!H', answer, 6)[0], same_id=answer[:2] == question[:2])
 
