@@ -7,6 +7,7 @@ use agentbox_suite::lab::addresses::{
 use agentbox_suite::lab::{Families, Guest, Lab};
 use agentbox_suite::{Session, eventually, run};
 use anyhow::{Context, Result, ensure};
+use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -117,6 +118,32 @@ fn resolvers_are_asked_wherever_they_are_and_nothing_else_there_is_reached() -> 
         session.stop()?;
     }
     Ok(())
+}
+
+#[test]
+fn the_hosts_own_resolvers_are_asked_when_none_are_configured() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    guest.configure("")?;
+    let file = lab.directory().join("resolv.conf");
+    std::fs::write(
+        &file,
+        format!("# as a network's setup leaves it\nsearch lan.example.net\nnameserver {RESOLVER_LAN}\n"),
+    )?;
+    // The first command starts the supervisor, which sees this file as the host's.
+    let plain =
+        guest.command(&guest.start_arguments("L2", &[OPTIONS, &["--detach"]].concat(), &["sleep", "600"]));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "slave", "/bin/sh", "-c"]);
+    command.arg("mount --bind \"$1\" /etc/resolv.conf; shift; exec \"$@\"").arg("sh").arg(&file);
+    command.arg(plain.get_program()).args(plain.get_args()).current_dir(guest.project()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut command, b"", LIMIT)?.success()?;
+    let session = guest.only_session()?;
+    works(&guest, &session, "")?;
+    let asked = lab.dns().asked_for("work.example.com");
+    ensure!(!asked.is_empty() && asked.iter().all(|question| question.resolver == RESOLVER_LAN), "{asked:?}");
+    session.stop()
 }
 
 #[test]

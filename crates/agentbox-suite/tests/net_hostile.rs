@@ -3,8 +3,8 @@
 
 use agentbox_suite::Session;
 use agentbox_suite::lab::addresses::{
-    BLACKHOLE, CDN_V4, CDN_V6, CLOSE, CLOSED, DRIP, FLOOD, GARBAGE, LAN, META, OTHER_V4, RESET, SILENT,
-    TAILNET,
+    BLACKHOLE, CDN_V4, CDN_V6, CLOSE, CLOSED, DRIP, FLOOD, GARBAGE, LAN, META, OTHER_V4, RESET, RESOLVER_LAN,
+    RESOLVER_V4, SILENT, TAILNET,
 };
 use agentbox_suite::lab::dns::Says;
 use agentbox_suite::lab::dns::message::{A, AAAA};
@@ -115,8 +115,9 @@ fn a_name_that_turns_internal_is_refused_from_then_on() -> Result<()> {
         // The first answers to questions of both types are public.
         lab.dns().set(&name, Says::Then(vec![CDN_V4], 2, vec![inside]));
         let mut refused = 0;
-        for _ in 0..5 {
+        for round in 0..5 {
             let said = guest.client_in(&session, &["attempt", &name, "80"])?.remove(0);
+            ensure!(round > 0 || said["outcome"] == "200 OK", "it was public at first: {said}");
             ensure!(!said["text"].to_string().contains("\\nlan"), "{said}");
             refused += u32::from(said["outcome"] != "200 OK");
             std::thread::sleep(Duration::from_millis(700));
@@ -156,6 +157,22 @@ fn no_detour_of_names_leads_to_an_internal_address() -> Result<()> {
         session.stop()?;
     }
     nothing_arrived(&lab)
+}
+
+#[test]
+fn a_name_that_only_one_resolver_calls_internal_is_refused_as_that_one_says() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    guest.configure(&format!("resolvers = [\"{RESOLVER_LAN}\", \"{RESOLVER_V4}\"]"))?;
+    lab.dns().set("horizon.example.org", Says::Addresses(vec![OTHER_V4]));
+    lab.dns().set_at(RESOLVER_LAN, "horizon.example.org", Says::Addresses(vec![LAN]));
+    let session = guest.waiting(OPTIONS)?;
+    for port in ["80", "443", "5432"] {
+        fails(&guest, &session, "horizon.example.org", port)?;
+    }
+    still_works(&guest, &session)?;
+    ensure!(lab.lan().packets_to(LAN)? == 0, "the neighbour got {:?}", lab.lan().arrivals());
+    session.stop()
 }
 
 #[test]

@@ -161,10 +161,13 @@ fn session_reaches_none(
     options: &[&str],
     hosts: &[String],
     addresses: &[IpAddr],
+    reached: &str,
 ) -> Result<()> {
     let watched = Watched { addresses: addresses.to_vec() };
     let session = guest.waiting(options)?;
     let before = watched.arrived(lab)?;
+    let said = guest.client_in(&session, &["attempt", reached, "80"])?.remove(0);
+    ensure!(said["outcome"] == "200 OK", "{options:?} reach nothing at all: {said}");
     let mut arguments = vec!["attempt"];
     for host in hosts {
         for port in ["80", "443", "5432"] {
@@ -197,13 +200,26 @@ fn no_edge_of_an_internal_range_is_reached_by_its_address() -> Result<()> {
     addresses.extend([LAN, META, TAILNET, HOST_V4, HOST_LAN]);
     host_reaches(&lab, &addresses, 80)?;
     let hosts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    for options in [
-        &["--network", "public"][..],
-        &["--network", "allowlist", "--allow", "work.example.com"],
+    let public = OTHER_V4.to_string();
+    for (options, reached) in [
+        (&["--network", "public"][..], public.as_str()),
+        (&["--network", "allowlist", "--allow", "work.example.com"], "work.example.com"),
         // The widest rules that name addresses still grant none that is internal.
-        &["--network", "allowlist", "--allow", "0.0.0.0/0", "--allow", "::/0", "--allow", "0.0.0.0/0:5432"],
+        (
+            &[
+                "--network",
+                "allowlist",
+                "--allow",
+                "0.0.0.0/0",
+                "--allow",
+                "::/0",
+                "--allow",
+                "0.0.0.0/0:5432",
+            ],
+            public.as_str(),
+        ),
     ] {
-        session_reaches_none(&lab, &guest, options, &hosts, &addresses)?;
+        session_reaches_none(&lab, &guest, options, &hosts, &addresses, reached)?;
     }
     Ok(())
 }
@@ -215,6 +231,7 @@ fn no_edge_of_an_internal_range_is_reached_by_a_name() -> Result<()> {
     let mut addresses = parsed(EDGES)?;
     addresses.extend([LAN, META, TAILNET, HOST_V4, HOST_LAN]);
     host_reaches(&lab, &addresses, 80)?;
+    lab.dns().set("edge.example.org", Says::Addresses(vec![OTHER_V4]));
     let mut hosts = Vec::new();
     for (number, address) in addresses.iter().enumerate() {
         let name = format!("edge{number}.example.org");
@@ -225,7 +242,7 @@ fn no_edge_of_an_internal_range_is_reached_by_a_name() -> Result<()> {
         &["--network", "public"][..],
         &["--network", "allowlist", "--allow", "*.example.org", "--allow", "*.example.org:5432"],
     ] {
-        session_reaches_none(&lab, &guest, options, &hosts, &addresses)?;
+        session_reaches_none(&lab, &guest, options, &hosts, &addresses, "edge.example.org")?;
     }
     Ok(())
 }

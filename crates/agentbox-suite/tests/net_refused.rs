@@ -195,3 +195,28 @@ fn a_flood_of_refusals_is_one_line_with_a_count() -> Result<()> {
     ensure!(events.len() <= 6, "{} lines: {events:#?}", events.len());
     Ok(())
 }
+
+#[test]
+fn the_remedy_that_is_named_is_one_that_works() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let remedies = |session: &Session<'_>| -> Result<Vec<String>> {
+        let text = guest.sh_in(session, &format!("cat {DENIALS}"))?.text();
+        let entries = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+        Ok(entries.iter().filter_map(|entry| entry["remedy"].as_str().map(str::to_owned)).collect())
+    };
+    let session = guest.waiting(OPTIONS)?;
+    refused(&guest, &session, "curl -sS https://refused.example.com/")?;
+    let remedy = remedies(&session)?.pop().context("nothing is listed")?;
+    let words: Vec<&str> = remedy.split(' ').collect();
+    ensure!(words.first() == Some(&"agentboxctl"), "{remedy}");
+    guest.ctl(&words[1..])?.success()?;
+    ensure!(guest.sh_in(&session, "curl -sS https://refused.example.com/version")?.text() == "2.0\n");
+    session.stop()?;
+    // A rule that denies wins over every one that allows, so allowing is no remedy.
+    let session = guest.waiting(&["--network", "public", "--deny", "refused.example.com"])?;
+    refused(&guest, &session, "curl -sS https://refused.example.com/")?;
+    let named = remedies(&session)?;
+    ensure!(!named.is_empty() && named.iter().all(|remedy| !remedy.contains("allow")), "{named:?}");
+    session.stop()
+}
