@@ -29,6 +29,9 @@ const MAX_LOSSES: usize = 5;
 const LOSS_WINDOW: Duration = Duration::from_secs(60);
 /// A stop for want of a gate gives the agent this long to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A killed process is gone in milliseconds; one that is in uninterruptible sleep may take for ever.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// How often counted decisions are looked at, and rules that end.
 const TICK: Duration = Duration::from_secs(1);
 /// Requests that are served before other sessions get their turn.
@@ -112,8 +115,9 @@ impl Conversation {
                 tracing::warn!("{}: {error}", self.network.id);
             }
             self.host.forget(self.network.fixed.gate_uid);
+            // Its sockets are closed only when it is gone; the next one needs their ports.
             if let Some(gate) = gate.take() {
-                reap(gate);
+                let _ = tokio::time::timeout(GONE_LIMIT, end(gate)).await;
             }
             if let Some(ready) = self.ready.take() {
                 let _ = ready.send(Err("the network gate ended before it was ready".to_owned()));
@@ -125,7 +129,7 @@ impl Conversation {
             if self.network.fixed.on_loss == OnLoss::Stop || losses.len() > MAX_LOSSES {
                 return self.stop_session();
             }
-            match self.parts.start(&self.supervisor, &self.network, None) {
+            match self.replace().await {
                 Ok((started, connected)) => {
                     let attempt = self.network.gate_started(started.pid, true);
                     self.network
@@ -137,6 +141,17 @@ impl Conversation {
                     self.supervisor.report(format!("session {}: {error}", self.network.id));
                     return self.stop_session();
                 }
+            }
+        }
+    }
+
+    /// Another gate. One that an earlier supervisor started cannot be waited for, so it is tried for a while.
+    async fn replace(&self) -> Result<(Launcher, OwnedFd), GateError> {
+        let begun = Instant::now();
+        loop {
+            match self.parts.start(&self.supervisor, &self.network, None) {
+                Err(_) if begun.elapsed() < GONE_LIMIT => tokio::time::sleep(BETWEEN_TRIES).await,
+                result => return result,
             }
         }
     }
@@ -279,16 +294,14 @@ impl Conversation {
 }
 
 /// A gate that has ended or lost its way: its end is awaited, so that nothing of it is left.
-fn reap(gate: Launcher) {
-    tokio::spawn(async move {
-        let _ = rustix::process::pidfd_send_signal(&gate.pidfd, rustix::process::Signal::KILL);
-        if let Ok(pidfd) = gate.pidfd.try_clone()
-            && let Ok(ended) = watch(pidfd, Interest::READABLE)
-        {
-            let _ = ended.readable().await.map(drop);
-        }
-        let _ = gate.try_wait();
-    });
+async fn end(gate: Launcher) {
+    let _ = rustix::process::pidfd_send_signal(&gate.pidfd, rustix::process::Signal::KILL);
+    if let Ok(pidfd) = gate.pidfd.try_clone()
+        && let Ok(ended) = watch(pidfd, Interest::READABLE)
+    {
+        let _ = ended.readable().await.map(drop);
+    }
+    let _ = gate.try_wait();
 }
 
 /// The next request; none when the gate is gone.
