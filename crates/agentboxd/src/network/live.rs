@@ -127,13 +127,8 @@ pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Err
             None => format!("network `{}`", mode(&rules)),
         },
         origin: rule.map(|rule| rule.origin.clone()).unwrap_or_default(),
-        remedy: match (reason, rule) {
-            (None, _) => String::new(),
-            (Some(Reason::Denied), Some(rule)) if !is_live(rule) => {
-                format!("take `{}` out of {}", rule.target, rule.origin)
-            }
-            (Some(_), _) => remedy(network.id.as_str(), &destination, port),
-        },
+        remedy: reason
+            .map_or_else(String::new, |reason| remedy(network.id.as_str(), &destination, port, reason, rule)),
         access: None,
     })
 }

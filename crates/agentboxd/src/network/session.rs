@@ -324,7 +324,8 @@ impl SessionNetwork {
             });
             if let Some(reason) = decided.reason {
                 event["reason"] = reason.as_str().into();
-                let remedy = denials::remedy(self.id.as_str(), &decided.destination, decided.port);
+                let remedy =
+                    denials::remedy(self.id.as_str(), &decided.destination, decided.port, reason, rule);
                 if let Some(denials) = &mut self.lock().denials {
                     denials.append(&decided, rule, &remedy);
                 }
