@@ -1,6 +1,7 @@
 //! Starts network gates, and the socket on which a gate listens for its supervisor: `gate` in the session's
 //! directory, where a supervisor that was started again finds it.
 
+use crate::cgroup::SessionGroup;
 use crate::console::{self, ConsoleError};
 use crate::launcher::{self, Launcher, LauncherError, Program};
 use crate::netns::Sockets;
@@ -74,6 +75,14 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         group: spawn.supervise_group,
         environment: &spawn.environment,
     })
+}
+
+/// The gate of a session that an earlier supervisor started; none when none runs.
+///
+/// # Errors
+/// [`LauncherError`] when the session's group cannot be read.
+pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
+    launcher::find_running(group, true)
 }
 
 /// Makes the socket and listens. One that an earlier gate left is replaced.

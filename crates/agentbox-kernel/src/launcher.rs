@@ -266,10 +266,15 @@ pub(crate) fn sealed(bytes: &[u8]) -> Result<OwnedFd, LauncherError> {
 /// # Errors
 /// [`LauncherError`] when the session's group cannot be read.
 pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
+    find_running(group, false)
+}
+
+/// The launcher of a session, or its gate: both live in the same group, and a gate cannot change its name.
+pub(crate) fn find_running(group: &SessionGroup, gate: bool) -> Result<Option<Launcher>, LauncherError> {
     for pid in group.supervise_pids()? {
         let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
-        // A gate lives in the same group; it cannot change its name.
-        if std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == GATE) {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        if name.is_ok_and(|name| name.trim_end() == GATE) != gate {
             continue;
         }
         match rustix::process::pidfd_open(number, PidfdFlags::empty()) {

@@ -131,7 +131,8 @@ impl Conversation {
             }
             match self.replace().await {
                 Ok((started, connected)) => {
-                    let attempt = self.network.gate_started(started.pid, true);
+                    let attempt =
+                        self.network.gate_started(started.pid, started.pidfd.try_clone().ok(), true);
                     self.network
                         .audit(&self.supervisor, json!({ "event": "gate-repaired", "attempt": attempt }));
                     gate = Some(started);

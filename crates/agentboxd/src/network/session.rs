@@ -13,7 +13,7 @@ use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
@@ -101,6 +101,8 @@ struct Changing {
     decisions: Decisions,
     denials: Option<Denials>,
     gate_pid: u32,
+    /// The process of the gate, for whoever ends it.
+    gate: Option<OwnedFd>,
     restarts: u32,
 }
 
@@ -140,6 +142,7 @@ impl SessionNetwork {
             decisions: Decisions::default(),
             denials: None,
             gate_pid: 0,
+            gate: None,
             restarts: 0,
         };
         Self { id, owner_uid, fixed, changing: Mutex::new(changing), rules_changed: Notify::new() }
@@ -252,12 +255,18 @@ impl SessionNetwork {
         }
     }
 
-    /// A gate runs.
-    pub(crate) fn gate_started(&self, pid: u32, is_restart: bool) -> u32 {
+    /// A gate runs; none of which is known when the pid is 0.
+    pub(crate) fn gate_started(&self, pid: u32, pidfd: Option<OwnedFd>, is_restart: bool) -> u32 {
         let mut changing = self.lock();
         changing.gate_pid = pid;
+        changing.gate = pidfd;
         changing.restarts += u32::from(is_restart);
         changing.restarts
+    }
+
+    /// The process of the gate, to be ended.
+    pub(crate) fn take_gate(&self) -> Option<OwnedFd> {
+        self.lock().gate.take()
     }
 
     /// Adds to what was sent.

@@ -8,6 +8,7 @@ use crate::network::denials::Denials;
 use crate::network::gate::{Conversation, GateError, Parts};
 use crate::network::session::{Fixed, OnLoss, Shared};
 use crate::supervisor::Supervisor;
+use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::{dial, gate, netns};
 use agentbox_plan::net::{Mode, Pattern, Verdict};
@@ -34,8 +35,6 @@ pub(crate) struct Network {
     namespace: OwnedFd,
     conversation: JoinHandle<()>,
     ready: Option<oneshot::Receiver<Result<(), String>>>,
-    /// The gate that it started with, by another descriptor than the one of the conversation.
-    gate: Option<OwnedFd>,
 }
 
 impl Network {
@@ -83,9 +82,8 @@ impl Network {
             published: listeners,
         };
         let (started, connection) = parts.start(supervisor, &shared, Some(sockets))?;
-        shared.gate_started(started.pid, false);
+        shared.gate_started(started.pid, Some(started.pidfd.try_clone()?), false);
         let (tell, ready) = oneshot::channel();
-        let gate = started.pidfd.try_clone()?;
         let conversation = Conversation {
             supervisor: Arc::clone(supervisor),
             host,
@@ -101,7 +99,6 @@ impl Network {
             namespace: prepared.namespace,
             conversation: tokio::spawn(conversation.run(Some(started), Some(connection))),
             ready: Some(ready),
-            gate: Some(gate),
         })
     }
 
@@ -110,7 +107,7 @@ impl Network {
         supervisor: &Arc<Supervisor>,
         record: &Record,
         directory: &OwnedFd,
-        group: &OwnedFd,
+        group: &SessionGroup,
         init_pid: u32,
     ) -> Result<Option<Self>, String> {
         let Some(shared) = SessionNetwork::read(record.id.clone(), record.owner_uid, directory)? else {
@@ -125,12 +122,15 @@ impl Network {
         let parts = Parts {
             namespace: copy(&namespace)?,
             directory: copy(directory)?,
-            group: copy(group)?,
+            group: copy(&group.supervise)?,
             // The gate has the listeners; another one can publish no more after it.
             published: shared.fixed.published.iter().map(|_| Vec::new()).collect(),
         };
         // Nobody there: the conversation begins with a gate that is lost.
         let connection = gate::connect(directory).ok();
+        let running = gate::adopt(group).map_err(|error| text(&error))?;
+        let pidfd = running.as_ref().map(|gate| copy(&gate.pidfd)).transpose()?;
+        shared.gate_started(running.as_ref().map_or(0, |gate| gate.pid), pidfd, false);
         let conversation = Conversation {
             supervisor: Arc::clone(supervisor),
             host,
@@ -138,8 +138,8 @@ impl Network {
             parts,
             ready: None,
         };
-        let conversation = tokio::spawn(conversation.run(None, connection));
-        Ok(Some(Self { shared, namespace, conversation, ready: None, gate: None }))
+        let conversation = tokio::spawn(conversation.run(running, connection));
+        Ok(Some(Self { shared, namespace, conversation, ready: None }))
     }
 
     /// What the rest of the supervisor sees of it.
@@ -171,7 +171,7 @@ impl Network {
         if let Some(host) = supervisor.network_if_open() {
             host.forget(self.shared.fixed.gate_uid);
         }
-        if let Some(pidfd) = self.gate {
+        if let Some(pidfd) = self.shared.take_gate() {
             let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
             let ended = watch(pidfd.try_clone()?, Interest::READABLE)?;
             let gone = tokio::time::timeout(GONE_LIMIT, ended.readable()).await;

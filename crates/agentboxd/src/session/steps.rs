@@ -164,7 +164,7 @@ impl Steps {
             return Err(format!("process {init_pid} is not one of its own"));
         }
         let (supervisor, record) = (&self.supervisor, &self.record);
-        let Some(network) = Network::adopt(supervisor, record, directory, &group.supervise, init_pid)? else {
+        let Some(network) = Network::adopt(supervisor, record, directory, group, init_pid)? else {
             return Ok(());
         };
         if let Some(session) = supervisor.session(&record.id) {
