@@ -15,6 +15,7 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate` | starts network gates and connects to them |
 //! | `netns` | the network namespace of a session |
@@ -42,6 +43,7 @@ pub mod firewall;
 pub mod gate;
 pub mod idmap;
 pub mod launcher;
+pub mod layer;
 pub mod lease;
 pub mod leftovers;
 mod mountinfo;

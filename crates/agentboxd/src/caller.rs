@@ -18,6 +18,10 @@ pub(crate) enum Method {
     Attach,
     Exec,
     Stop,
+    Changes,
+    Review,
+    Reviewed,
+    Discard,
     Allow,
     Deny,
     Why,
@@ -39,7 +43,7 @@ pub(crate) enum Rule {
 }
 
 /// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
+pub(crate) const TABLE: [(Method, &str, Rule); 18] = [
     (Method::Start, "Start", Rule::User),
     (Method::Explain, "Explain", Rule::User),
     (Method::List, "List", Rule::User),
@@ -47,6 +51,10 @@ pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
     (Method::Attach, "Attach", Rule::OwnSession),
     (Method::Exec, "Exec", Rule::OwnSession),
     (Method::Stop, "Stop", Rule::OwnSession),
+    (Method::Changes, "Changes", Rule::User),
+    (Method::Review, "Review", Rule::OwnSession),
+    (Method::Reviewed, "Reviewed", Rule::OwnSession),
+    (Method::Discard, "Discard", Rule::OwnSession),
     (Method::Allow, "Allow", Rule::OwnSession),
     (Method::Deny, "Deny", Rule::OwnSession),
     (Method::Why, "Why", Rule::OwnSession),

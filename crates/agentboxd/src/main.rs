@@ -7,6 +7,7 @@
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `layers` | what sessions on an overlay leave for their owner to look at |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
 //! | `supervisor` | what all of these share |
@@ -19,6 +20,7 @@ mod describe;
 mod descriptor;
 mod embedded;
 mod kill_point;
+mod layers;
 mod ledger;
 mod manager;
 mod network;

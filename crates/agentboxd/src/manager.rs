@@ -9,7 +9,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, start, status};
+use crate::{layers, reconcile, start, status};
 use agentbox_ipc::{Client, Dict, Error, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -142,6 +142,32 @@ impl Manager {
         let session = self.session(id)?;
         session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT)).await;
         Ok(())
+    }
+
+    #[zbus(out_args("sets"))]
+    async fn changes(&self) -> Result<Vec<Dict>, Error> {
+        self.permit(Method::Changes)?;
+        let sets = layers::sets(&self.supervisor);
+        let mine = sets.iter().filter(|set| self.caller.owns(set.owner_uid));
+        mine.map(|set| Ok(to_dict(set)?)).collect()
+    }
+
+    #[zbus(out_args("answer", "descriptors"))]
+    async fn review(&self, id: &str) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
+        self.permit(Method::Review)?;
+        let (answer, view) = layers::review(&self.supervisor, &self.caller, id)?;
+        let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
+        Ok((to_dict(&answer)?, descriptors.into()))
+    }
+
+    async fn reviewed(&self, id: &str, taken: Dict) -> Result<(), Error> {
+        self.permit(Method::Reviewed)?;
+        layers::reviewed(&self.supervisor, &self.caller, id, from_dict(taken)?)
+    }
+
+    async fn discard(&self, id: &str) -> Result<(), Error> {
+        self.permit(Method::Discard)?;
+        layers::discard(&self.supervisor, &self.caller, id)
     }
 
     #[zbus(out_args("answer"))]

@@ -57,6 +57,9 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// The session's layer over its project: a directory that outlives the session, which the supervisor
+    /// makes, with `upper` and `work` in it. The path is only a name for messages.
+    Layer,
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
@@ -68,8 +71,8 @@ pub enum WantedKind {
 /// Something that the supervisor opens for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`] and
-    /// [`WantedKind::Made`].
+    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
+    /// [`WantedKind::Layer`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,

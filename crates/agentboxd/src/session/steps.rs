@@ -47,6 +47,8 @@ pub(crate) enum StepError {
     Launcher(#[from] LauncherError),
     #[error("{0}")]
     Gate(#[from] crate::network::gate::GateError),
+    #[error(transparent)]
+    Layer(#[from] agentbox_kernel::layer::LayerError),
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
@@ -214,7 +216,11 @@ impl Steps {
                 self.client = None;
             }
             Step::Spawn => self.end_launcher().await?,
-            Step::Sources => self.sources.clear(),
+            Step::Sources => {
+                self.sources.clear();
+                // Nothing writes any more: its processes are gone with its launcher.
+                crate::layers::end(&self.supervisor, &self.record)?;
+            }
             Step::Network => {
                 if let Some(network) = self.network.take() {
                     network.revert(&self.supervisor).await?;
