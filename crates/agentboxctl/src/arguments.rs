@@ -164,7 +164,7 @@ pub struct Apply {
     /// The session
     pub id: SessionId,
     /// What to take, from the project's root; directories with what is in them
-    #[arg(value_name = "PATH", required_unless_present_any = ["all", "trigger"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["all", "trigger", "commits"])]
     pub paths: Vec<OsString>,
     /// Everything, but what a program on this machine acts on
     #[arg(short, long, conflicts_with = "paths")]
@@ -172,12 +172,18 @@ pub struct Apply {
     /// Take this file, on which a program on this machine acts (can be repeated)
     #[arg(long, value_name = "PATH")]
     pub trigger: Vec<OsString>,
+    /// Bring the commits that the session made as refs/agentbox/ID
+    #[arg(long)]
+    pub commits: bool,
     /// Where the project has changed too, take the session's version
     #[arg(long, conflicts_with = "mine")]
     pub theirs: bool,
     /// Where the project has changed too, keep the project's version and show the session's no more
     #[arg(long)]
     pub mine: bool,
+    /// Where the project has changed too, take both, where they changed different lines
+    #[arg(long, conflicts_with_all = ["mine", "theirs"])]
+    pub merge: bool,
 }
 
 /// `discard`

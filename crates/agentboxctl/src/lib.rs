@@ -51,6 +51,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),
         Some(own_files::READ) => return own_files::read_and_print(&arguments[2..]),
+        Some(review::owner::AS_OWNER) => return review::owner::become_owner(&arguments[2..]),
+        Some(review::owner::REVIEW) => return review::owner::review_and_print(&arguments[2..]),
         Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
         _ => {}
     }

@@ -2,59 +2,57 @@
 
 use crate::arguments::Diff;
 use crate::errors::Failure;
-use crate::output::{escape, note, print, print_json};
-use crate::review::Review;
-use crate::review::change::Change;
-use crate::review::show::{self, Style};
+use crate::output::{note, print};
+use crate::review::job::{Answer, Job};
+use crate::review::owner;
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal;
 use agentbox_ipc::ReviewAnswer;
 use agentbox_plan::SessionId;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
 pub(super) fn run(diff: &Diff, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
-    let mut review = open(&supervisor, &diff.id)?;
-    drop(supervisor);
-    if review.recover()? {
-        note("an `apply` that had been cut off was finished");
-    }
-    let found = review.changes()?;
-    let mut changes = found.changes;
-    if !diff.paths.is_empty() {
-        let paths = diff.paths.iter().map(|path| review.path(path)).collect::<Result<Vec<_>, _>>()?;
-        let wanted = |change: &Change| {
-            let from = |path| change.renamed_from.as_ref().is_some_and(|from| from.is_within(path));
-            paths.iter().any(|path| change.path.is_within(path) || from(path))
-        };
-        changes.retain(wanted);
-    }
-    for line in &found.notes {
-        note(&format!("not compared: {line}"));
-    }
-    if diff.json {
-        print_json(&show::listed(&review.trees, &changes))?;
-        return Ok(0);
-    }
-    if review.facts.set.live {
-        note("the session still runs: this is how far it is");
-    }
-    let style = if diff.stat { Style::Stat } else { Style::Full };
     let paint = terminal::is_terminal(io::stdout());
-    let id = escape::name(&review.facts.set.id);
-    print(&show::text(&review.trees, &changes, &id, style, paint))?;
-    print(&format!("{}\n", show::summary(&changes)))?;
-    Ok(0)
+    let job = Job::Diff { paths: bytes(&diff.paths), json: diff.json, stat: diff.stat, paint };
+    let answer = ask(&supervisor, &diff.id, job)?;
+    tell(&answer)?;
+    Ok(answer.status)
 }
 
-/// Asks for what a session wrote.
-pub(super) fn open(supervisor: &Supervisor, id: &SessionId) -> Result<Review, Failure> {
+/// Asks for what a session wrote, and does a job on it as its owner.
+pub(super) fn ask(supervisor: &Supervisor, id: &SessionId, job: Job) -> Result<Answer, Failure> {
+    ask_with(supervisor, id, job, None)
+}
+
+/// The same, with a file besides.
+pub(super) fn ask_with(
+    supervisor: &Supervisor,
+    id: &SessionId,
+    job: Job,
+    file: Option<OwnedFd>,
+) -> Result<Answer, Failure> {
     let (answer, descriptors) = supervisor.ask(async |manager| manager.review(id.as_str()).await)?;
-    let answer: ReviewAnswer = understand(answer)?;
+    let facts: ReviewAnswer = understand(answer)?;
     let descriptors: Vec<OwnedFd> = descriptors.into_iter().map(OwnedFd::from).collect();
     let descriptors = descriptors.try_into().map_err(|_| {
-        Failure::new("the supervisor's answer holds other descriptors than three\nagentboxctl and agentboxd are of different versions")
+        Failure::new(
+            "the supervisor's answer holds other descriptors than three\nagentboxctl and agentboxd are of different versions",
+        )
     })?;
-    Review::open(id.clone(), answer, descriptors)
+    owner::run(facts, descriptors, job, file)
+}
+
+/// Says an answer.
+pub(super) fn tell(answer: &Answer) -> Result<(), Failure> {
+    answer.notes.iter().for_each(|line| note(line));
+    print(&answer.out)
+}
+
+/// Paths as they were written.
+pub(super) fn bytes(paths: &[OsString]) -> Vec<Vec<u8>> {
+    paths.iter().map(|path| path.as_bytes().to_vec()).collect()
 }

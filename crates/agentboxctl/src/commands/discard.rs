@@ -1,10 +1,10 @@
 //! `discard`: a session's changes, gone.
 
-use super::diff::open;
+use super::diff::ask;
 use crate::arguments::Discard;
 use crate::errors::Failure;
 use crate::output::print;
-use crate::review::show;
+use crate::review::job::Job;
 use crate::supervisor::Supervisor;
 use crate::terminal;
 use std::io::{self, BufRead, Write};
@@ -29,9 +29,8 @@ fn agree(supervisor: &Supervisor, discard: &Discard) -> Result<(), Failure> {
         ));
     }
     // Where the project is gone there is nothing to compare with, and all the more reason to discard.
-    let summary = open(supervisor, &discard.id)
-        .and_then(|review| review.changes())
-        .map_or_else(|_| "changes that cannot be compared".to_owned(), |found| show::summary(&found.changes));
+    let summary = ask(supervisor, &discard.id, Job::Count)
+        .map_or_else(|_| "changes that cannot be compared".to_owned(), |answer| answer.out);
     let question = format!("Discard session {}: {summary}? [y/N] ", discard.id);
     let mut answer = String::new();
     let asked =

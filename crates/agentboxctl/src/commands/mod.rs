@@ -4,6 +4,7 @@ mod allow;
 mod apply;
 mod attach;
 mod check;
+mod commits;
 mod completions;
 mod diff;
 mod discard;

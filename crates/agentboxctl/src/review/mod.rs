@@ -9,6 +9,9 @@
 //! | `change` | one difference; which paths make a program on the host act |
 //! | `compare` | finding the differences |
 //! | `renames` | which of them are one thing that moved |
+//! | `merge` | one text of two that began as the same |
+//! | `repository` | git, without anybody's configuration: files of a commit, commits of a session |
+//! | `job`, `owner` | a question as a value, and its answer by a child that is the owner |
 //! | `lines`, `show` | differences of texts; how all of it is told |
 //! | `remember` | what earlier reviews did; whether the project has changed since |
 //! | `apply` | taking changes, whole or not at all |
@@ -16,9 +19,13 @@
 pub(crate) mod apply;
 pub(crate) mod change;
 pub(crate) mod compare;
+pub(crate) mod job;
 pub(crate) mod lines;
+pub(crate) mod merge;
+pub(crate) mod owner;
 pub(crate) mod remember;
 pub(crate) mod renames;
+pub(crate) mod repository;
 pub(crate) mod show;
 pub(crate) mod tree;
 
@@ -47,10 +54,14 @@ pub(crate) struct Review {
 impl Review {
     /// Opens the project beside what the supervisor handed over.
     pub(crate) fn open(
-        id: SessionId,
         facts: ReviewAnswer,
         [upper, merged, directory]: [OwnedFd; 3],
     ) -> Result<Self, Failure> {
+        let id = facts
+            .set
+            .id
+            .parse()
+            .map_err(|error| Failure::new(format!("the supervisor's answer: {error}")))?;
         let path = &facts.set.project;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let how = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;

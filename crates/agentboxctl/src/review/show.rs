@@ -90,7 +90,10 @@ pub(crate) fn text(trees: &Trees, changes: &[Change], id: &str, style: Style, pa
     match data.count() {
         0 => {}
         count => {
-            let _strings_take_all = writeln!(out, "{count} of git's own files differ; they are not applied");
+            let _strings_take_all = writeln!(
+                out,
+                "{count} of git's own files differ; commits arrive with: agentboxctl apply {id} --commits"
+            );
         }
     }
     out
@@ -108,7 +111,7 @@ pub(crate) fn summary(changes: &[Change]) -> String {
         (count(&[What::Modified, What::Replaced, What::Mode]), "modified"),
         (count(&[What::Renamed]), "renamed"),
         (count(&[What::Removed]), "removed"),
-        (changes.iter().filter(|change| change.conflict).count(), "in conflict"),
+        (changes.iter().filter(ordinary).filter(|change| change.conflict).count(), "in conflict"),
     ] {
         if number > 0 {
             words.push(format!("{number} {word}"));

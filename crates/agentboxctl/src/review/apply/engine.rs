@@ -4,7 +4,7 @@
 //! at the places says which.
 
 use super::journal::{Action, Direction, Journal, Step};
-use super::select::{Left, STAGING, Why};
+use super::select::{Left, STAGING, Selection, Why};
 use crate::errors::Failure;
 use crate::review::change::RelPath;
 use crate::review::compare::Trees;
@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// What became of an `apply`.
@@ -87,17 +87,18 @@ impl From<Stopped> for Failure {
 pub(crate) fn apply(
     place: &Place<'_>,
     trees: &Trees,
-    steps: Vec<Step>,
+    selection: &mut Selection,
     remembered: &mut Remembered,
     reached: Reached<'_>,
 ) -> Result<Outcome, Stopped> {
+    let (steps, merged) = (std::mem::take(&mut selection.steps), std::mem::take(&mut selection.merged));
     let mut outcome = Outcome::default();
     if steps.is_empty() {
         return Ok(outcome);
     }
     reached()?;
     rustix::fs::mkdirat(place.project, &place.staging, Mode::from_raw_mode(0o700))?;
-    let steps = match prepare(place, trees, steps, &mut outcome, reached) {
+    let steps = match prepare(place, trees, (steps, &merged), &mut outcome, reached) {
         Ok(steps) => steps,
         Err(error) => {
             // Nothing of the project was touched. A kill here is seen by the next call.
@@ -138,7 +139,7 @@ pub(crate) fn recover(
 fn prepare(
     place: &Place<'_>,
     trees: &Trees,
-    steps: Vec<Step>,
+    (steps, merged): (Vec<Step>, &[(RelPath, Vec<u8>)]),
     outcome: &mut Outcome,
     reached: Reached<'_>,
 ) -> io::Result<Vec<Step>> {
@@ -148,7 +149,9 @@ fn prepare(
         let number = ready.len();
         if let Action::Put { kind, mode, staged } = &mut step.action {
             reached()?;
-            *staged = copy(&trees.merged, &step.path, &staging, &new_name(number), *kind, *mode)?;
+            let content = merged.iter().find(|(path, _)| *path == step.path).map(|(_, content)| &content[..]);
+            let to = (&staging, new_name(number));
+            *staged = copy(&trees.merged, &step.path, content, &to, (*kind, *mode))?;
         }
         let is_expected = match (&step.action, &step.expected) {
             // A directory's stamps change with what is in it.
@@ -180,24 +183,27 @@ fn parent_is_to_come(steps: &[Step], path: &RelPath) -> bool {
     })
 }
 
-/// Copies a file or link of the session; the inode of the copy.
+/// Copies a file or link of the session, or writes what was made of it; the inode of that.
 fn copy(
     merged: &OwnedFd,
     path: &RelPath,
-    staging: &OwnedFd,
-    to: &CStr,
-    kind: Kind,
-    mode: u32,
+    content: Option<&[u8]>,
+    (staging, to): &(&OwnedFd, CString),
+    (kind, mode): (Kind, u32),
 ) -> io::Result<u64> {
     let (directory, name) = path.split();
     let directory = tree::reach(merged, directory)?;
     if kind == Kind::Link {
         rustix::fs::symlinkat(tree::link(&directory, &name)?, staging, to)?;
     } else {
-        let mut from = File::from(tree::read(&directory, &name)?);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(staging, to, flags, Mode::from_raw_mode(0o600))?);
-        io::copy(&mut from, &mut file)?;
+        match content {
+            Some(content) => file.write_all(content)?,
+            None => {
+                io::copy(&mut File::from(tree::read(&directory, &name)?), &mut file)?;
+            }
+        }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
     }
     let made = tree::look(staging, to)?.ok_or(io::ErrorKind::NotFound)?;

@@ -25,4 +25,4 @@ mod select;
 mod tests;
 
 pub(crate) use engine::{Place, apply, recover};
-pub(crate) use select::{Conflicts, Left, Why, select};
+pub(crate) use select::{Conflicts, Left, Selection, Why, select};

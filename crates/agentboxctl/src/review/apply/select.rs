@@ -18,6 +18,8 @@ pub(crate) enum Conflicts {
     Theirs,
     /// The project's version stays, and the session's is not shown again.
     Mine,
+    /// Both are taken, where both can be had.
+    Merge,
 }
 
 /// Why a change was not taken.
@@ -25,6 +27,8 @@ pub(crate) enum Conflicts {
 pub(crate) enum Why {
     /// The project has changed there too.
     Conflict,
+    /// The same, and both cannot be had.
+    Unmerged(&'static str),
     /// A program on the host acts on it, and it was not named.
     Trigger(String),
     /// A pipe, socket or device.
@@ -50,8 +54,12 @@ pub(crate) struct Selection {
     pub(crate) left: Vec<Left>,
     /// Trigger files among it.
     pub(crate) triggers: Vec<RelPath>,
+    /// What is written in place of what the session left.
+    pub(crate) merged: Vec<(RelPath, Vec<u8>)>,
     /// What of the session's is not wanted.
     pub(crate) declined: Vec<(RelPath, Entry)>,
+    /// What is to be merged first.
+    pub(crate) to_merge: Vec<Change>,
     /// Names that were asked for and are no change.
     pub(crate) unknown: Vec<RelPath>,
 }
@@ -108,6 +116,10 @@ pub(crate) fn select(
                     selection.declined.extend(change.after.map(|after| (change.path.clone(), after)));
                     continue;
                 }
+                Conflicts::Merge => {
+                    selection.to_merge.push(change.clone());
+                    continue;
+                }
                 Conflicts::Theirs => {}
             }
         }
@@ -122,6 +134,21 @@ pub(crate) fn select(
     let with_parents = with_parents(changes, &taken);
     selection.steps = steps(&with_parents);
     selection
+}
+
+impl Selection {
+    /// Takes a content that was made of both versions.
+    pub(crate) fn take_merged(&mut self, change: &Change, content: Vec<u8>) {
+        let (Some(before), Some(after)) = (change.before, change.after) else { return };
+        if matches!(change.class, Class::Trigger { .. }) {
+            self.triggers.push(change.path.clone());
+        }
+        let action = Action::Put { kind: Kind::File, mode: after.mode & 0o777, staged: 0 };
+        self.steps.push(Step { path: change.path.clone(), action, expected: Some(before) });
+        self.merged.push((change.path.clone(), content));
+        // What is there from now on differs from both; the session's alone is not shown any more.
+        self.declined.push((change.path.clone(), after));
+    }
 }
 
 fn came_from(change: &Change, path: &RelPath) -> bool {

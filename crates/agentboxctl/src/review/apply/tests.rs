@@ -58,10 +58,10 @@ impl Scene {
     }
 
     fn apply_all(&self, reached: Reached<'_>) -> Result<Outcome, Stopped> {
-        let selection = select(&self.changes(), &[], true, &[], Conflicts::Leave);
+        let mut selection = select(&self.changes(), &[], true, &[], Conflicts::Leave);
         let id = "abc".parse().unwrap();
         let place = Place::new(&self.trees.project, &self.review, &id);
-        apply(&place, &self.trees, selection.steps, &mut self.remembered(), reached)
+        apply(&place, &self.trees, &mut selection, &mut self.remembered(), reached)
     }
 
     fn recover(&self, reached: Reached<'_>) -> Result<Option<Outcome>, Stopped> {
@@ -192,12 +192,12 @@ fn a_step_that_fails_takes_all_of_them_back() {
     let before = state(&scene.project());
     let id = "abc".parse().unwrap();
     let place = Place::new(&scene.trees.project, &scene.review, &id);
-    let mut steps = select(&scene.changes(), &[], true, &[], Conflicts::Leave).steps;
+    let mut selection = select(&scene.changes(), &[], true, &[], Conflicts::Leave);
     // No file system has such a name.
     let path = RelPath::new(&[b'x'; 300]).unwrap();
     let expected = Some(crate::review::tree::examine(&scene.review).unwrap());
-    steps.push(Step { path, action: Action::RemoveDirectory, expected });
-    let result = apply(&place, &scene.trees, steps, &mut scene.remembered(), &mut || Ok(()));
+    selection.steps.push(Step { path, action: Action::RemoveDirectory, expected });
+    let result = apply(&place, &scene.trees, &mut selection, &mut scene.remembered(), &mut || Ok(()));
     assert!(matches!(result, Err(Stopped::TakenBack(_))), "{result:?}");
     assert_eq!(state(&scene.project()), before);
     assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
