@@ -95,14 +95,6 @@ pub enum DirectoryError {
         /// Most bytes expected.
         max_bytes: usize,
     },
-    /// A tree that cannot be removed whole.
-    #[error("{path} is nested deeper than {max_depth} directories; remove it by hand")]
-    TooDeep {
-        /// Where the removal stopped.
-        path: String,
-        /// Deepest that is removed.
-        max_depth: usize,
-    },
     /// A mount lies in a tree that should be removed.
     #[error("{path} is a mount point and was not removed; unmount it first")]
     Mounted {

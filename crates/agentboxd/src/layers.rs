@@ -143,6 +143,15 @@ fn elsewhere(id: &SessionId, project: &str) -> Error {
     ))
 }
 
+/// Waits for a session that is just ending: whoever saw its agent end asks for its layer next.
+pub(crate) async fn settle(supervisor: &Supervisor, id: &str) {
+    if let Some(session) = id.parse().ok().and_then(|id| supervisor.session(&id)) {
+        session.settle().await;
+        // It is unregistered a moment after it is gone.
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Every layer with a record.
 pub(crate) fn sets(supervisor: &Supervisor) -> Vec<ChangeSet> {
     let ids = match supervisor.directories.list_layers() {

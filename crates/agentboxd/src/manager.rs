@@ -88,6 +88,9 @@ impl Manager {
     async fn start(&self, project: zbus::OwnedFd, request: Dict) -> Result<(Dict, zbus::OwnedFd), Error> {
         self.permit(Method::Start)?;
         let request: StartRequest = from_dict(request)?;
+        if let Some(resume) = &request.resume {
+            layers::settle(&self.supervisor, resume).await;
+        }
         let (answer, console) = start::start(&self.supervisor, &self.caller, project.into(), request).await?;
         Ok((to_dict(&answer)?, console.into()))
     }
@@ -155,6 +158,7 @@ impl Manager {
     #[zbus(out_args("answer", "descriptors"))]
     async fn review(&self, id: &str) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
         self.permit(Method::Review)?;
+        layers::settle(&self.supervisor, id).await;
         let (answer, view) = layers::review(&self.supervisor, &self.caller, id)?;
         let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
         Ok((to_dict(&answer)?, descriptors.into()))
@@ -167,6 +171,7 @@ impl Manager {
 
     async fn discard(&self, id: &str) -> Result<(), Error> {
         self.permit(Method::Discard)?;
+        layers::settle(&self.supervisor, id).await;
         layers::discard(&self.supervisor, &self.caller, id)
     }
 

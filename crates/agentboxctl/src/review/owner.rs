@@ -14,6 +14,7 @@ use agentbox_ipc::ReviewAnswer;
 use nix::unistd::{Gid, User, getgrouplist};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use std::ffi::{CString, OsString};
 use std::io::{Read, Write};
@@ -140,6 +141,12 @@ fn close_all_but(kept: &[u32]) {
 /// The child that is the owner: reads an [`Order`], says one answer.
 pub(crate) fn review_and_print(arguments: &[OsString]) -> ExitCode {
     if rustix::process::geteuid().is_root() || rustix::process::getuid().is_root() {
+        return ExitCode::FAILURE;
+    }
+    // Whoever stops waiting for the answer stops the work as well.
+    if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_err()
+        || rustix::process::getppid().is_none_or(Pid::is_init)
+    {
         return ExitCode::FAILURE;
     }
     let said = match review_as_ourselves(arguments) {
