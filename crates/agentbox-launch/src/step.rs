@@ -54,6 +54,12 @@ pub(crate) fn kill_point(_name: &str) {}
 #[cfg(feature = "testing")]
 pub(crate) fn kill_point(name: &str) {
     if std::env::var("AGENTBOX_TEST_KILL").is_ok_and(|point| point == name) {
+        // Another process that is meant, such as the client. Only the outer half knows it by this number.
+        let other = std::env::var("AGENTBOX_TEST_KILL_OF").ok().and_then(|pid| pid.parse::<i32>().ok());
+        if let Some(other) = other.filter(|pid| *pid > 1) {
+            crate::sys::kill(other, 9);
+            return;
+        }
         crate::sys::kill(std::process::id() as i32, 9);
         // PID 1 of a pid namespace cannot kill itself (pid_namespaces(7)).
         crate::sys::exit_now(137);
