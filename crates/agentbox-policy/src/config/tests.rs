@@ -208,7 +208,11 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
 fn files_that_are_too_large_or_no_text_are_refused() {
     assert_eq!(
         refusal("a.toml", vec![b' '; MAX_FILE_BYTES + 1], LayerKind::System),
-        "a.toml: 1048577 bytes; a configuration file has at most 1048576"
+        "a.toml:1: larger than 1 MiB, which end in this line"
+    );
+    assert!(
+        refusal("a.json", b"#\n".repeat(25 << 20), LayerKind::System).starts_with("a.json:524289: larger"),
+        "fifty megabytes"
     );
     assert!(Layer::parse("a.toml", &vec![b'\n'; MAX_FILE_BYTES], LayerKind::System).is_ok());
     assert_eq!(refusal("a.toml", b"\n\n\xff", LayerKind::System), "a.toml:3: not UTF-8");
