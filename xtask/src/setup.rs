@@ -119,8 +119,8 @@ const NEEDS: &[Need] = &[
         verbs: &[Verb::Test],
     },
     Need {
-        package: "vim-tiny",
-        sign: Sign::Program("vi"),
+        package: "vim",
+        sign: Sign::Program("vim"),
         why: "an editor that uses the terminal of a session",
         verbs: &[Verb::Test],
     },

@@ -146,6 +146,8 @@ impl Battery {
     /// # Errors
     /// When the probe fails.
     pub fn try_outside(&mut self, machine: &Machine) -> Result<Vec<Red>> {
+        // A supervisor that has run once has files of its own to try.
+        machine.ctl(&["list"])?.success()?;
         let tag = format!("outside-{}", machine.person.name);
         let victim = machine.victim(&tag)?;
         let facts = facts_with(machine, &victim, &tag)?;
@@ -166,7 +168,10 @@ impl Battery {
             }
             let worked = match listing.judged {
                 Judged::Outcome => record.outcome == Outcome::Succeeded,
-                Judged::OnHost => record.left.iter().any(|path| effects.contains(Path::new(path))),
+                Judged::OnHost => {
+                    let there = |path: &String| effects.contains(Path::new(path));
+                    !record.left.is_empty() && record.left.iter().all(there)
+                }
             };
             if !worked && !lacks_kernel(listing, record) {
                 let why = format!("its control outside: {:?}: {}", record.outcome, record.detail);
