@@ -21,7 +21,7 @@ pub use tables::{PostureTable, ProfileTable, ProjectTable};
 pub use value::{Count, HostPath, Line, Name, PassName, Size, UserName, VariableName};
 
 use crate::lattice::{
-    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Upload, Workspace,
 };
 use schemars::JsonSchema;
@@ -129,6 +129,9 @@ pub struct Config {
     /// A project's own file: at least this when the network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// A project's own file: at least this of the kernel's guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// A project's own file: of the paths that are granted for reading, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Vec<HostPath>>,

@@ -1,7 +1,7 @@
 //! What is resolved, and what is refused in whole messages.
 
 use crate::fixture::World;
-use crate::{Layer, LayerKind, Network, Policy, State, Workspace};
+use crate::{Guard, Layer, LayerKind, Network, Policy, State, Workspace};
 
 const SYSTEM: &str = r#"
 users = ["me"]
@@ -108,6 +108,18 @@ fn a_project_file_tightens() {
     is(&policy, "memory_max", "1G", ".agentbox.toml: memory_max");
     assert_eq!(policy.state(), State::Ephemeral);
     assert!(policy.grants.is_empty());
+}
+
+#[test]
+fn the_guard_is_asked_for_where_a_project_is_changed_in_place() {
+    assert_eq!(World::new().resolve().unwrap().guard(), Guard::Auto);
+    let policy = World::new().file("guard = \"require\"").resolve().unwrap();
+    assert_eq!(policy.guard(), Guard::Require);
+    is(&policy, "guard", "require", ".agentbox.toml: guard");
+    let readonly = World::new().file("guard = \"require\"\nworkspace = \"readonly\"");
+    assert_eq!(readonly.resolve().unwrap().guard(), Guard::Off);
+    // No project can switch off what the posture gives.
+    assert_eq!(World::new().file("guard = \"off\"").resolve().unwrap().guard(), Guard::Auto);
 }
 
 #[test]
