@@ -31,6 +31,11 @@ impl Row {
         key.split('.').all(|part| row.next().is_some_and(|mine| mine == "NAME" || mine == part))
     }
 
+    /// Its first name.
+    pub(crate) fn first(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(first, _)| first)
+    }
+
     /// Whether it may stand in such a file.
     #[must_use]
     pub fn may(&self, kind: LayerKind) -> bool {
@@ -74,6 +79,7 @@ pub const TABLE: &[Row] = &[
     row("uid_range.count", "number", "100000000", NO_ORDER, SYSTEM),
     row("users", "list of user names", "none", NO_ORDER, SYSTEM),
     row("resolvers", "list of addresses", "the host's", NO_ORDER, SYSTEM),
+    row("said_as.NAME", "text", "the file and the key", NO_ORDER, SYSTEM),
     row("floor.isolation", "value", UNBOUND, ISOLATION, SYSTEM),
     row("floor.filesystem", "value", UNBOUND, FILESYSTEM, SYSTEM),
     row("floor.identity", "value", UNBOUND, IDENTITY, SYSTEM),
