@@ -1,6 +1,6 @@
 //! A policy: every value of a session with its origin.
 
-use crate::lattice::{Key, OnGateLoss, Upload};
+use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
@@ -221,6 +221,15 @@ impl Policy {
     #[must_use]
     pub fn on_gate_loss(&self) -> OnGateLoss {
         self.settings.on_gate_loss.unwrap_or(OnGateLoss::Repair)
+    }
+    /// Whether the kernel refuses trigger files in the project. Only a project that is changed in place
+    /// has something to refuse.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        match self.held.workspace {
+            Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
+            Workspace::Overlay | Workspace::Readonly => Guard::Off,
+        }
     }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]

@@ -39,8 +39,8 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         ),
         (
             "a.toml",
-            "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `read`, `write`, `allow`, `deny`, `env`)",
+            "[uid_range]\n\"a\\u001b[2Jb\" = 1",
+            "a.toml:2: uid_range.a\\u{1b}[2Jb: unknown key (known: `first`, `count`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -376,6 +376,7 @@ fn the_table_states_the_orders_of_the_types() {
             "workspace" => order(Workspace::ALL),
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
+            "guard" => order(Guard::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);
