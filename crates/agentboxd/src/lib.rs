@@ -2,7 +2,9 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `options`, `embedded` | the command line; the socket, its connections, the end of the process |
+//! | `options`, `process` | the command line; what both ways to run have in common |
+//! | `embedded` | a socket of its own, its connections, the end of the process |
+//! | `system` | a service on the system bus, with scopes of the service manager |
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
@@ -23,16 +25,26 @@ mod ledger;
 mod manager;
 mod network;
 mod options;
+mod process;
 mod reconcile;
 mod session;
 mod start;
 mod status;
 mod supervisor;
+mod system;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+/// The command line, for its manual page.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    options::Options::command()
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
     let options = options::Options::parse();
     #[cfg(feature = "testing")]
     if options.list_kill_points {
@@ -40,8 +52,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(options.log).init();
-    match embedded::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => options::failed(&error),
-    }
+    let failed = |error: &dyn std::error::Error| options::failed(error);
+    let result = if options.embedded {
+        embedded::run(&options).map_err(|error| failed(&error))
+    } else {
+        system::run(&options).map_err(|error| failed(&error))
+    };
+    result.err().unwrap_or(ExitCode::SUCCESS)
 }
