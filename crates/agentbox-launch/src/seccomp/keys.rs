@@ -125,7 +125,10 @@ mod tests {
             assert!(!allows(libc::SYS_fcntl, [5, command as u64, 0, 0, 0, 0]));
         }
         assert!(!allows(libc::SYS_sendto, [9, 1, 1, 0, 0x7fff_0000_1000, 16]));
-        assert!(!allows(libc::SYS_getsockopt, [9, libc::SOL_SOCKET as u64, libc::SO_PEERGROUPS as u64, 0, 0, 0]));
+        assert!(!allows(
+            libc::SYS_getsockopt,
+            [9, libc::SOL_SOCKET as u64, libc::SO_PEERGROUPS as u64, 0, 0, 0]
+        ));
         let executable = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         assert!(!allows(libc::SYS_mmap, [0, 4096, executable, 0, 0, 0]));
     }
@@ -133,7 +136,10 @@ mod tests {
     #[test]
     fn what_it_works_with_is_allowed() {
         assert!(allows(libc::SYS_sendto, [9, 1, 1, 0, 0, 0]));
-        assert!(allows(libc::SYS_getsockopt, [9, libc::SOL_SOCKET as u64, libc::SO_PEERCRED as u64, 0, 0, 0]));
+        assert!(allows(
+            libc::SYS_getsockopt,
+            [9, libc::SOL_SOCKET as u64, libc::SO_PEERCRED as u64, 0, 0, 0]
+        ));
         assert!(allows(libc::SYS_fcntl, [5, libc::F_SETFL as u64, 0, 0, 0, 0]));
         assert!(allows(libc::SYS_mmap, [0, 4096, (libc::PROT_READ | libc::PROT_WRITE) as u64, 0, 0, 0]));
     }

@@ -124,7 +124,9 @@ pub enum SshHostError {
     #[error("{0}")]
     Target(#[from] TargetError),
     /// More hosts than one, or this machine.
-    #[error("a host of `ssh_agent` is one name or address, and maybe a port: github.com, git.example.org:2222")]
+    #[error(
+        "a host of `ssh_agent` is one name or address, and maybe a port: github.com, git.example.org:2222"
+    )]
     NotOne,
 }
 
@@ -155,7 +157,9 @@ impl FromStr for SshHost {
         let Target { pattern, port } = text.parse()?;
         let destination = match pattern {
             Pattern::Name { name } => Destination::Name { name },
-            Pattern::Network { range } if range.prefix() == if range.first().is_ipv4() { 32 } else { 128 } => {
+            Pattern::Network { range }
+                if range.prefix() == if range.first().is_ipv4() { 32 } else { 128 } =>
+            {
                 Destination::Address { address: range.first() }
             }
             _ => return Err(SshHostError::NotOne),
@@ -203,7 +207,8 @@ mod tests {
     fn fingerprints_are_written_as_they_are_read() {
         let text = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
         assert_eq!(text.parse::<Fingerprint>().map(|key| key.to_string()), Ok(text.to_owned()));
-        for bad in ["", "SHA256:", "MD5:16:27:ac", "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU=", &text[7..]]
+        for bad in
+            ["", "SHA256:", "MD5:16:27:ac", "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU=", &text[7..]]
         {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
@@ -213,7 +218,9 @@ mod tests {
     fn host_keys_are_written_as_they_are_read() {
         let text = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
         assert_eq!(text.parse::<HostKey>().map(|key| key.to_string()), Ok(text.to_owned()));
-        for bad in ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnk", "a AAAAAWEK x"] {
+        for bad in
+            ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnk", "a AAAAAWEK x"]
+        {
             assert!(bad.parse::<HostKey>().is_err(), "{bad}");
         }
     }
@@ -233,7 +240,9 @@ mod tests {
             assert_eq!(SshHost::from_bytes(&host.to_bytes()), Ok(host));
         }
         assert_eq!("github.com:22".parse::<SshHost>().unwrap().to_string(), "github.com");
-        for bad in ["", "*.example.org", "10.0.0.0/8", "host:22", "a.org:0", "git@github.com", "-oProxyCommand=x"] {
+        for bad in
+            ["", "*.example.org", "10.0.0.0/8", "host:22", "a.org:0", "git@github.com", "-oProxyCommand=x"]
+        {
             assert!(bad.parse::<SshHost>().is_err(), "{bad}");
         }
     }
