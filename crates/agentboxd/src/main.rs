@@ -18,6 +18,7 @@ mod configuration;
 mod describe;
 mod descriptor;
 mod embedded;
+mod keys;
 mod kill_point;
 mod ledger;
 mod manager;

@@ -168,6 +168,32 @@ impl Manager {
         Ok(to_dict(&live::why(network, what)?)?)
     }
 
+    #[zbus(out_args("confirmations"))]
+    async fn confirmations(&self, id: &str) -> Result<Vec<Dict>, Error> {
+        self.permit(Method::Confirmations)?;
+        let sessions = match id {
+            "" => self.supervisor.sessions(),
+            id => vec![self.session(id)?],
+        };
+        let mine = sessions.iter().filter(|session| self.caller.owns(session.record.owner_uid));
+        let waiting = mine.filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
+        waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
+    }
+
+    async fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error> {
+        self.permit(Method::Confirm)?;
+        let session = self.session(id)?;
+        let waited =
+            session.keys().is_some_and(|keys| keys.answer(&self.supervisor, number, accept, self.caller.uid));
+        if waited {
+            return Ok(());
+        }
+        Err(Error::NotFound(format!(
+            "no signature with the number {number} waits in session `{}`\n`agentboxctl confirm` shows those that do",
+            session.id()
+        )))
+    }
+
     #[zbus(out_args("lines"))]
     async fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
         self.permit(Method::Log)?;

@@ -167,6 +167,7 @@ fn resolve(
         project: &facts,
         environment: &request.environment,
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
+        ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
     let record = Record {
