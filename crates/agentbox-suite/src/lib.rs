@@ -21,8 +21,8 @@
 
 pub mod battery;
 pub mod held;
-pub mod lab;
 mod key_agent;
+pub mod lab;
 mod leftovers;
 mod machine;
 mod person;

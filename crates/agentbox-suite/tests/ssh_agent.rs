@@ -11,7 +11,8 @@ fn machine(place: &AgentPlace) -> Result<Machine> {
 
 /// A profile with one key and what it may be used for.
 fn grant(machine: &Machine, key: &Key, more: &str) -> Result<()> {
-    machine.configure(&format!("[profile.keys]\nssh_agent = {{ keys = [\"{}\"], {more} }}\n", key.fingerprint))
+    machine
+        .configure(&format!("[profile.keys]\nssh_agent = {{ keys = [\"{}\"], {more} }}\n", key.fingerprint))
 }
 
 fn sh(session: &Session<'_>, script: &str) -> Result<agentbox_suite::Finished> {

@@ -88,6 +88,7 @@ pub(crate) async fn start(
     let (session, result) = driver::start(supervisor, record, order);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
     answer.banner = session.live().notes;
+    answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
 }
 

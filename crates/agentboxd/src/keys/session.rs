@@ -123,6 +123,22 @@ impl SessionKeys {
         }))
     }
 
+    /// What the person is told at the start.
+    pub(crate) fn banner(&self) -> String {
+        let count = |number: usize, one: &str, more: &str| match number {
+            1 => format!("1 {one}"),
+            number => format!("{number} {more}"),
+        };
+        let mut uses: Vec<_> = self.hosts.iter().map(|known| known.host.to_string()).collect();
+        uses.extend(self.sign_git.then(|| "signatures of git".to_owned()));
+        let keys = count(self.keys.len(), "key", "keys");
+        let confirm = match self.confirm {
+            true => format!(", each use to be confirmed outside: agentboxctl confirm {}", self.id),
+            false => String::new(),
+        };
+        format!("ssh-agent with {keys} for {}{confirm}", uses.join(", "))
+    }
+
     /// Writes what a later supervisor needs.
     pub(crate) fn keep(&self, directory: impl AsFd) -> Result<(), directory::DirectoryError> {
         let hosts = self.hosts.iter().map(|known| agentbox_policy::KnownKeys {
