@@ -57,6 +57,7 @@ fn every_example_is_read() {
             request: &Request::default(),
             person: &person,
             project: &ProjectFacts { path: path.into(), owner_uid: 1000, owner_gid: 1000 },
+            ssh: None,
             environment: &BTreeMap::new(),
             git_identity: None,
         });

@@ -12,6 +12,7 @@
 //! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
+//! | `ssh` | keys of hosts that the owner knows |
 //! | `account` | who somebody is, and where their home is |
 //! | `child` | output of a child process, with bounds |
 //! | `supervisor`, `embedded` | the connection; starting a supervisor where none runs |
@@ -34,6 +35,7 @@ mod layers;
 mod output;
 mod own_files;
 mod project;
+mod ssh;
 mod supervisor;
 mod targets;
 mod terminal;

@@ -3,6 +3,7 @@
 //! One schema for three kinds of file; [`LayerKind`] says which keys may stand in which. What the keys
 //! mean together is for [`merge_system`](crate::merge_system) and [`resolve`](crate::resolve).
 
+mod agent;
 pub(crate) mod check;
 mod document;
 mod error;
@@ -14,6 +15,7 @@ mod tables;
 mod tests;
 mod value;
 
+pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentTable};
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
 pub use ports::{PortRange, Publish, Resolver};

@@ -50,6 +50,7 @@ const NETWORK: &str = "host < public < allowlist < none";
 const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
 const GUARD: &str = "off < auto < require";
+const CONFIRM: &str = "false < true";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
 const FEWER: &str = "fewer is tighter";
@@ -119,6 +120,10 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.confirm", "`true` or `false`", "`false`", CONFIRM, BOTH),
     row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
     row("project.NAME.profile", "name of a profile", "none", NO_ORDER, BOTH),
     row("project.NAME.posture", "name of a posture", "`default_posture`", NO_ORDER, BOTH),

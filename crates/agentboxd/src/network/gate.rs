@@ -308,7 +308,7 @@ fn judge(
 }
 
 /// A gate that has ended or lost its way: its end is awaited, so that nothing of it is left.
-async fn end(gate: Launcher) {
+pub(crate) async fn end(gate: Launcher) {
     let _ = rustix::process::pidfd_send_signal(&gate.pidfd, rustix::process::Signal::KILL);
     if let Ok(pidfd) = gate.pidfd.try_clone()
         && let Ok(ended) = watch(pidfd, Interest::READABLE)
