@@ -7,6 +7,7 @@ mod elf;
 mod fuzz;
 mod host;
 mod lab;
+mod nix;
 mod program;
 mod setup;
 mod structure;

@@ -91,12 +91,12 @@ let
       unsigned = mkType { name = "unsigned integer, meaning >=0"; check = v: isInt v && v >= 0; merge = mergeEqual; };
       positive = mkType { name = "positive integer, meaning >0"; check = v: isInt v && v > 0; merge = mergeEqual; };
     };
-    nullOr = e: mkType { name = "null or ${e.description}"; check = v: v == null || e.check v; merge = loc: defs: if all (d: d.value == null) defs then null else if any (d: d.value == null) defs then throw "The option `${showOption loc}' is defined both null and not null." else e.merge loc defs; };
+    nullOr = e: mkType { nestedTypes.elemType = e; name = "null or ${e.description}"; check = v: v == null || e.check v; merge = loc: defs: if all (d: d.value == null) defs then null else if any (d: d.value == null) defs then throw "The option `${showOption loc}' is defined both null and not null." else e.merge loc defs; };
     either = x: y: mkType { name = "${x.description} or ${y.description}"; check = v: x.check v || y.check v; merge = loc: defs: if all (d: x.check d.value) defs then x.merge loc defs else if all (d: y.check d.value) defs then y.merge loc defs else mergeEqual loc defs; };
     oneOf = ts: foldl' t.either (head ts) (b.tail ts);
-    listOf = e: mkType { name = "list of ${e.description}"; check = isList; merge = loc: defs: concatLists (map (d: b.genList (i: checked e (loc ++ [ "[definition ${toString i}]" ]) [ (d // { value = b.elemAt d.value i; }) ]) (length d.value)) defs); };
+    listOf = e: mkType { nestedTypes.elemType = e; name = "list of ${e.description}"; check = isList; merge = loc: defs: concatLists (map (d: b.genList (i: checked e (loc ++ [ "[definition ${toString i}]" ]) [ (d // { value = b.elemAt d.value i; }) ]) (length d.value)) defs); };
     nonEmptyListOf = e: let l = t.listOf e; in l // { description = "non-empty (${l.description})"; check = v: isList v && v != [ ]; };
-    attrsOf = e: mkType { name = "attribute set of ${e.description}"; check = isAttrs; merge = loc: defs:
+    attrsOf = e: mkType { nestedTypes.elemType = e; name = "attribute set of ${e.description}"; check = isAttrs; merge = loc: defs:
       let pushed = concatMap (d: map (value: d // { inherit value; }) (pushDown d.value)) defs; ns = unique (concatMap (d: attrNames d.value) pushed);
           at = n: map (d: d // { value = d.value.${n}; }) (filter (d: d.value ? ${n}) pushed);
       in genAttrs (filter (n: resolve (at n) != [ ]) ns) (n: checked e (loc ++ [ n ]) (at n)); };
