@@ -6,6 +6,8 @@
   library ? ./standin/lib.nix,
   case,
   kind ? "accepted",
+  # A file with a configuration, instead of a case.
+  file ? null,
 }:
 let
   lib = import library;
@@ -45,7 +47,7 @@ let
     modules = [
       ./standin/nixos.nix
       ../default.nix
-      (cases.${case}.config or cases.${case})
+      (if file != null then import file else cases.${case}.config or cases.${case})
     ];
     specialArgs = { inherit pkgs; };
   };

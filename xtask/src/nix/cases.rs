@@ -5,6 +5,7 @@ use super::evaluator::Evaluator;
 use crate::program::capture;
 use crate::workspace::target_directory;
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,7 +28,12 @@ fn accepted(evaluator: &Evaluator, programs: &Path, case: &str) -> Result<()> {
         }
         return Ok(());
     }
-    let file = target_directory().join("nix").join(format!("{case}.json"));
+    checked(configuration, programs, case)
+}
+
+/// Whether the supervisor would take a configuration.
+pub(super) fn checked(configuration: &Value, programs: &Path, name: &str) -> Result<()> {
+    let file = target_directory().join("nix").join(format!("{name}.json"));
     std::fs::write(&file, configuration.to_string())
         .with_context(|| format!("cannot write {}", file.display()))?;
     capture(Command::new(programs.join("agentboxctl")).args(["check", "--system"]).arg(&file)).map(drop)

@@ -70,6 +70,16 @@ impl Evaluator {
         serde_json::from_str(&text).context("what nix-instantiate printed")
     }
 
+    /// The same of a file of `nixos-modules/tests` that evaluates another file.
+    pub(super) fn value_of(&self, file: &str, of: &Path) -> Result<Value> {
+        let mut command = self.evaluation(file, &[]);
+        command.arg("--arg").arg("file").arg(of);
+        if file == "evaluate.nix" {
+            command.args(["--argstr", "case", ""]);
+        }
+        serde_json::from_str(&capture(&mut command)?).context("what nix-instantiate printed")
+    }
+
     /// What a file says that must not evaluate.
     pub(super) fn refusal(&self, file: &str, arguments: &[(&str, &str)]) -> Result<String> {
         let mut command = self.evaluation(file, arguments);

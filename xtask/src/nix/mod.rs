@@ -9,10 +9,12 @@
 //! | `cases` | accepted and refused configurations |
 //! | `evaluator` | nix-instantiate(1), without a network and without a store of others |
 //! | `reference` | docs/options.md |
+//! | `snippets` | examples of docs/nixos.md |
 
 mod cases;
 mod evaluator;
 mod reference;
+mod snippets;
 
 use crate::setup::{self, Verb};
 use crate::test::Tally;
@@ -51,6 +53,7 @@ pub(crate) fn check(programs: &Path) -> Result<Tally> {
     let files = nix_files()?;
     report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
     cases::check(&standin, programs, &mut report)?;
+    snippets::check(&standin, programs, &mut report)?;
     report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
     match std::env::var_os(NIXPKGS) {
         Some(tree) => {
