@@ -15,7 +15,7 @@ use crate::{configuration, reconcile};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, Rlimit};
+use rustix::process::{DumpableBehavior, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fs::Permissions;
@@ -65,6 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
 }
 
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
+    // It holds the environments that sessions are started with: nobody reads its memory, and it leaves no core.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
     raise_descriptor_limit();
     let directories = Directories::open(Paths::from_variables(|name| std::env::var_os(name))?, true)?;
     let bus = directories.paths.runtime.join(SOCKET_NAME);
