@@ -70,13 +70,14 @@ fn inherit() -> std::io::Result<Inheritance> {
 /// `failures` is a second descriptor of the report socket that outlives this function.
 fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, StepError> {
     let Inheritance { console, release, report, payload, network, plan, sources } = inherited;
-    let plan = read_plan(plan)?;
+    // Before anything is read: a launcher that is never released is one that only holds a scope.
     kill_point("l:plan");
     if rustix::io::retry_on_intr(|| rustix::io::read(&release, &mut [0; 1])).step("wait for release")? != 1 {
         return Ok(None);
     }
     drop(release);
     kill_point("l:released");
+    let plan = read_plan(plan)?;
 
     let (flags, detached) = match &plan.confinement {
         Confinement::None => (0, Detached::new()),

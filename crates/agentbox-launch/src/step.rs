@@ -37,12 +37,15 @@ impl<T, E: Into<io::Error>> InStep<T> for Result<T, E> {
 /// Whether a confinement step is in force. Always, but in a build for tests of the tests, where the
 /// environment can name steps to leave out, so that at least one test turns red for each.
 #[cfg(not(feature = "testing"))]
-pub(crate) fn in_force(_step: &str) -> bool {
+#[must_use]
+pub fn in_force(_step: &str) -> bool {
     true
 }
 
+/// Whether a step is in force, unless `AGENTBOX_TEST_SKIP` names it.
 #[cfg(feature = "testing")]
-pub(crate) fn in_force(step: &str) -> bool {
+#[must_use]
+pub fn in_force(step: &str) -> bool {
     let skipped = std::env::var("AGENTBOX_TEST_SKIP").unwrap_or_default();
     !skipped.split(',').any(|name| name == step)
 }
