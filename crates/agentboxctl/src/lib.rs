@@ -41,12 +41,18 @@ mod targets;
 mod terminal;
 
 use clap::Parser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, its own name first.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // It has the person's whole environment and terminal: what else runs as the person reads none of it here.
+    if let Err(errno) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        errors::Failure::system("cannot close this process to others", errno).print();
+        return ExitCode::from(errors::FAILURE);
+    }
     // The program's own children come first: they have nothing of what a person's call needs.
     match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),
