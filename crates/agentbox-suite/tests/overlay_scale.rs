@@ -18,8 +18,8 @@ fn shell(script: &str) -> Result<Finished> {
 struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
-    fn mount(path: &'a Path, size: &str, uid: u32) -> Result<Self> {
-        let options = format!("size={size},mode=0755,uid={uid}");
+    fn mount(path: &'a Path, size: &str, (uid, gid): (u32, u32)) -> Result<Self> {
+        let options = format!("size={size},mode=0755,uid={uid},gid={gid}");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path), b"", LIMIT)?
             .success()?;
         Ok(Self(path))
@@ -83,7 +83,7 @@ fn a_hundred_thousand_files_are_reviewed_and_applied() -> Result<()> {
 fn a_full_disk_under_the_layer_harms_nothing() -> Result<()> {
     let machine = Machine::new()?;
     let state = machine.state();
-    let small = Small::mount(&state, "2m", 0)?;
+    let small = Small::mount(&state, "2m", (0, 0))?;
     let (id, said) = session(
         &machine,
         "L2",
@@ -110,7 +110,7 @@ fn a_full_disk_under_the_layer_harms_nothing() -> Result<()> {
 fn a_full_disk_under_the_project_leaves_it_as_it_was() -> Result<()> {
     let machine = Machine::new()?;
     let project = machine.project();
-    let small = Small::mount(project, "1m", machine.person.uid)?;
+    let small = Small::mount(project, "1m", (machine.person.uid, machine.person.gid))?;
     machine
         .person
         .shell(project, "echo old > file; dd if=/dev/zero of=filling bs=1k count=700 2> /dev/null")?;

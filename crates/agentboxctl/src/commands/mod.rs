@@ -6,6 +6,7 @@ mod attach;
 mod check;
 mod commits;
 mod completions;
+mod confirm;
 mod diff;
 mod discard;
 mod doctor;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
+        Command::Confirm(confirm) => confirm::run(&confirm, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Check(check) => check::run(&check),
