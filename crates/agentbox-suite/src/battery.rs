@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
 use agentbox_probe::{
-    Control, Facts, Judged, Listing, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
+    Control, Facts, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
 };
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,8 +112,9 @@ impl Battery {
         let listed = run(command.args(["list", "--json"]), b"", LIMIT)?.success()?;
         let mut listings: Vec<Listing> =
             listed.text().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-        // A machine without a lab has nothing to try them on.
-        listings.retain(|listing| !listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)));
+        // A machine without a lab has nothing to try them on, nor has a session without an ssh-agent.
+        let elsewhere = |need: &String| need.starts_with(NEEDS_NETWORK) || need.starts_with(NEEDS_AGENT);
+        listings.retain(|listing| !listing.needs.iter().any(elsewhere));
         Ok(Self { listings, outside: BTreeMap::new() })
     }
 
