@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `proxy` | [`ManagerProxy`], the client's side of the interface, and its names |
+//! | `access` | every method with who may call it; the bus policy and polkit actions made of that |
 //! | `dictionary` | [`Dict`], [`to_dict`], [`from_dict`], their limits |
 //! | `error` | [`Error`] |
 //! | `start` | what `Start` and `Explain` take and answer |
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod access;
 mod dictionary;
 mod error;
 mod keys;
@@ -26,6 +28,7 @@ mod session;
 mod start;
 mod supervisor;
 
+pub use access::{Action, METHODS, Method, Rule, bus_policy, polkit_actions};
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
 pub use keys::Confirmation;

@@ -170,6 +170,39 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     })
 }
 
+/// A launcher that is never released. It keeps a scope, which needs a process to begin with, until the
+/// session's own processes are in it. Dropping it tells it to end; it then has to be waited for.
+#[derive(Debug)]
+pub struct Holder {
+    /// The process.
+    pub launcher: Launcher,
+    release: OwnedFd,
+}
+
+impl Holder {
+    /// Tells it to end.
+    #[must_use]
+    pub fn let_go(self) -> Launcher {
+        drop(self.release);
+        self.launcher
+    }
+}
+
+/// Starts one in a group. It reads nothing but its pipe, and ends with its supervisor.
+///
+/// # Errors
+/// [`LauncherError`] when it cannot be started.
+pub fn hold(program: &OwnedFd, group: &OwnedFd) -> Result<Holder, LauncherError> {
+    let null = null()?;
+    let (their_release, release) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let mut places = [null.as_fd(); descriptors::FIRST_SOURCE as usize - STREAMS];
+    places[descriptors::RELEASE as usize - STREAMS] = their_release.as_fd();
+    let launcher =
+        start(Program { name: NAME, part: None, program, places: places.to_vec(), group, environment: &[] })?;
+    Ok(Holder { launcher, release })
+}
+
 /// Standard input, output and error: `/dev/null`.
 const STREAMS: usize = 3;
 

@@ -32,6 +32,8 @@ mod step;
 mod sys;
 mod tree;
 
+pub use step::in_force;
+
 /// Runs the launcher: the outer half of a session, to its end. Returns its exit status.
 #[must_use]
 pub fn run() -> u8 {

@@ -17,6 +17,8 @@
 //! | `process` | [`Process`], [`Streams`], [`Exit`]: what runs and how it ends |
 //! | `plan` | [`Plan`] and its parts |
 //! | `descriptors` | which descriptor number holds what when the launcher starts |
+//! | `glob` | [`PathGlob`](glob::PathGlob), a pattern of paths inside a project |
+//! | `trigger` | [`Triggers`](trigger::Triggers), files that make a program on the host act later |
 //! | `net` | names, addresses and rules of the network, and the judgement over them |
 //! | `base64` | bytes as ssh writes them |
 //! | `report`, `console`, `inner`, `gate`, `keys` | the messages |
@@ -27,6 +29,7 @@ mod base64;
 pub mod console;
 pub mod descriptors;
 pub mod gate;
+pub mod glob;
 pub mod inner;
 pub mod keys;
 mod mount;
@@ -36,6 +39,7 @@ mod plan;
 mod process;
 pub mod report;
 mod session;
+pub mod trigger;
 pub mod wire;
 
 pub use mount::{Access, Mount, Owner, SourceIndex};

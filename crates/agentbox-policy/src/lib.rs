@@ -28,6 +28,7 @@
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
+//! | `triggers` | which files in a project make a program on the host act later |
 //! | `paths` | comparisons of paths as text |
 //! | `text` | escaping and suggestions for messages |
 //! | `plan` | [`wanted`] and [`plan`](plan()): what to open, and the steps of the launcher |
@@ -56,6 +57,7 @@ mod request;
 mod resolve;
 mod system;
 mod text;
+mod triggers;
 
 pub use agent::SshAgent;
 pub use config::{
@@ -65,11 +67,12 @@ pub use config::{
     UserName, VariableName, schema,
 };
 pub use error::PolicyError;
-pub use lattice::{Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
-pub use live::{LIVE_ALLOW, LIVE_DENY, ceiling_allow, live_deny, with_live};
+pub use lattice::{Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;
 pub use system::{System, merge_system};
+pub use triggers::built_in_triggers;

@@ -1,7 +1,7 @@
 //! A policy: every value of a session with its origin.
 
 use crate::agent::SshAgent;
-use crate::lattice::{Key, OnGateLoss, Upload};
+use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
@@ -228,6 +228,15 @@ impl Policy {
     #[must_use]
     pub fn ssh_agent(&self) -> Option<&SshAgent> {
         self.ssh_agent.as_ref()
+    }
+    /// Whether the kernel refuses trigger files in the project. Only a project that is changed in place
+    /// has something to refuse.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        match self.held.workspace {
+            Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
+            Workspace::Overlay | Workspace::Readonly => Guard::Off,
+        }
     }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]

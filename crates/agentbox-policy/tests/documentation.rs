@@ -124,3 +124,14 @@ fn the_crate_does_no_io() {
         }
     }
 }
+
+/// The options of the NixOS module are made from it.
+#[test]
+fn the_schema_of_the_nixos_module_is_this_one() {
+    let file = include_str!("../../../nixos-modules/schema.json");
+    let written: serde_json::Value = serde_json::from_str(file).unwrap();
+    assert!(
+        written == agentbox_policy::schema(),
+        "nixos-modules/schema.json is not the schema: agentboxctl schema > nixos-modules/schema.json"
+    );
+}

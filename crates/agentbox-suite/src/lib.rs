@@ -14,7 +14,7 @@
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
 //! | `held` | what every sandbox has |
-//! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives |
+//! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

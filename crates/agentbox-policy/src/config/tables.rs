@@ -2,7 +2,7 @@
 
 use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable};
 use crate::lattice::{
-    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Upload, Workspace,
 };
 use schemars::JsonSchema;
@@ -54,6 +54,9 @@ pub struct ProfileTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -120,6 +123,9 @@ pub struct ProjectTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// How strongly a session is held.
@@ -171,6 +177,9 @@ pub struct PostureTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 macro_rules! settings_of {
@@ -184,7 +193,7 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss);
+settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, guard);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -193,7 +202,8 @@ settings_of!(
     tasks_max,
     upload_max,
     name_upload_max,
-    on_gate_loss
+    on_gate_loss,
+    guard
 );
 
 macro_rules! all_settings_of {
@@ -217,6 +227,7 @@ macro_rules! all_settings_of {
                     upload_max: self.upload_max,
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
+                    guard: self.guard,
                 }
             }
         }

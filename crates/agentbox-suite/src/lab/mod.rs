@@ -17,6 +17,7 @@
 pub mod addresses;
 mod authority;
 pub mod dns;
+mod field;
 mod guest;
 mod links;
 mod place;
@@ -25,6 +26,7 @@ mod space;
 mod ssh;
 mod web;
 
+pub use field::{Field, Marks, Side};
 pub use guest::Guest;
 pub use place::{Arrival, PORTS, Place};
 pub use space::Space;

@@ -12,11 +12,12 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
+use crate::system::scopes::{ScopeError, Scopes};
 use agentbox_ipc::Error;
-use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
+use agentbox_kernel::cgroup::{CgroupError, GroupLimits, Hierarchy, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
-use agentbox_kernel::launcher::{self, Launcher, LauncherError};
+use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::PolicyError;
@@ -42,6 +43,8 @@ pub(crate) enum StepError {
     Ledger(#[from] LedgerError),
     #[error("control group: {0}")]
     Group(#[from] CgroupError),
+    #[error("{0}")]
+    Scope(#[from] ScopeError),
     #[error("console: {0}")]
     Console(#[from] console::ConsoleError),
     #[error("launcher: {0}")]
@@ -78,6 +81,8 @@ pub(crate) struct Steps {
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
+    /// Holds the scope until the launcher is in it.
+    holder: Option<Holder>,
     group: Option<SessionGroup>,
     network: Option<Network>,
     keys: Option<Keys>,
@@ -143,6 +148,7 @@ impl Steps {
             directory: None,
             ledger: None,
             listener: None,
+            holder: None,
             group: None,
             network: None,
             keys: None,
@@ -200,10 +206,10 @@ impl Steps {
         match step {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
-            Step::Group => self.make_group(live),
+            Step::Group => self.make_group(live).await,
             Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
-            Step::Spawn => self.spawn(),
+            Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
             Step::Release => self.release().await,
         }?;
@@ -269,9 +275,14 @@ impl Steps {
         Ok(())
     }
 
-    fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-        let group = self.group.insert(hierarchy.create(&self.record.id)?);
+    async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let supervisor = Arc::clone(&self.supervisor);
+        let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
+        let group = match supervisor.scopes() {
+            None => hierarchy.create(&self.record.id)?,
+            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
+        };
+        let group = self.group.insert(group);
         let Some(order) = &self.order else { return Err(missing("an order")) };
         let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
         let limits = GroupLimits {
@@ -299,6 +310,36 @@ impl Steps {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// A scope of the service manager with a process of ours that holds it.
+    async fn make_scope(
+        &mut self,
+        hierarchy: &Hierarchy,
+        scopes: &Scopes,
+    ) -> Result<SessionGroup, StepError> {
+        let id = &self.record.id;
+        let limits = self.order()?.scope_limits();
+        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
+        let holder = self.holder.insert(holder);
+        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
+        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
+        // The manager has said so; the kernel says it too.
+        if !made.take_in(holder.launcher.pid)? {
+            return Err(missing("a process in the scope"));
+        }
+        Ok(made)
+    }
+
+    /// The holder of the scope ends; the session's own processes are in it.
+    async fn let_go(&mut self) -> Result<(), StepError> {
+        let Some(holder) = self.holder.take() else { return Ok(()) };
+        let holder = Watched::new(holder.let_go())?;
+        tokio::time::timeout(GONE_LIMIT, holder.ended())
+            .await
+            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
+        holder.launcher.try_wait()?;
         Ok(())
     }
 
@@ -340,7 +381,7 @@ impl Steps {
         Ok(())
     }
 
-    fn spawn(&mut self) -> Result<(), StepError> {
+    async fn spawn(&mut self) -> Result<(), StepError> {
         let program = launcher::find_program()?;
         let (their_release, release) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
@@ -363,7 +404,7 @@ impl Steps {
         self.launcher = Some(Watched::new(launcher)?);
         self.release = Some(release);
         self.reports = Some(Reports::new(report)?);
-        Ok(())
+        self.let_go().await
     }
 
     /// Both connections wait in the backlog of the console until the launcher is released.
@@ -436,12 +477,13 @@ impl Steps {
     }
 
     async fn remove_group(&mut self) -> Result<(), StepError> {
+        self.let_go().await?;
         if self.group.is_none() {
             // `create` may have made half of it.
             let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
             self.group = hierarchy.open_existing(&self.record.id)?;
         }
-        let Some(group) = &self.group else { return Ok(()) };
+        let Some(group) = &self.group else { return self.end_scope().await };
         if group.is_populated()? {
             group.kill()?;
             tokio::time::timeout(GONE_LIMIT, until_empty(group))
@@ -450,7 +492,16 @@ impl Steps {
         }
         group.remove()?;
         self.group = None;
-        Ok(())
+        self.end_scope().await
+    }
+
+    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
+    /// waits for that.
+    async fn end_scope(&self) -> Result<(), StepError> {
+        match self.supervisor.scopes() {
+            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
+            None => Ok(()),
+        }
     }
 }
 
