@@ -330,6 +330,42 @@ fn a_session_keeps_its_agent_over_the_death_of_its_supervisor_and_loses_it_with_
     machine.ends_without_leftovers()
 }
 
+/// What the kernel shows of the gate of keys that it should not: its filter, its namespaces, its mounts, its limits.
+fn missing(machine: &Machine) -> Result<Vec<&'static str>> {
+    let gates = gates(machine);
+    let [(gate, status)] = &gates[..] else { anyhow::bail!("gates: {gates:?}") };
+    let mut missing = Vec::new();
+    let mut require = |holds: bool, step: &'static str| missing.extend((!holds).then_some(step));
+    require(field(status, "Seccomp:") == "2", "gate-seccomp");
+    require(field(status, "NoNewPrivs:") == "1" && field(status, "CapBnd:") == "0000000000000000", "rights");
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
+    require(namespace(&gate.to_string())? != namespace("self")?, "gate-namespace-net");
+    let mounts = fs::read_to_string(format!("/proc/{gate}/mountinfo"))?;
+    require(mounts.lines().count() == 1 && mounts.contains(" ro,"), "gate-root");
+    let limits = fs::read_to_string(format!("/proc/{gate}/limits"))?;
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or("");
+    require(files.split_ascii_whitespace().nth(4).is_some_and(|most| most.parse() < Ok(64)), "limits");
+    Ok(missing)
+}
+
+#[test]
+fn every_wall_of_the_gate_of_keys_is_missed_when_it_is_off() -> Result<()> {
+    for step in ["", "gate-seccomp", "gate-namespace-net", "gate-root"] {
+        let place = AgentPlace::new()?;
+        let socket = place.socket();
+        let environment = [("SSH_AUTH_SOCK", socket.as_str()), ("AGENTBOX_TEST_SKIP", step)];
+        let machine = Machine::with(Programs::testing()?, &environment)?;
+        let agent = KeyAgent::start(&place, &machine.person)?;
+        let key = agent.add("ed25519", "chosen", &[])?;
+        grant(&machine, &key, "sign = [\"git\"]")?;
+        let session = waiting(&machine)?;
+        sh(&session, "ssh-add -l")?.success()?;
+        let expected: &[&str] = if step.is_empty() { &[] } else { &[step] };
+        ensure!(missing(&machine)? == expected, "{step:?}: {:?}", missing(&machine)?);
+    }
+    Ok(())
+}
+
 #[test]
 fn the_person_confirms_outside_of_the_agents_terminal() -> Result<()> {
     let place = AgentPlace::new()?;
