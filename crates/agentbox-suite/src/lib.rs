@@ -9,6 +9,7 @@
 //! | `planted` | what is put on the machine for attacks to find |
 //! | `victim` | [`Victim`]: a process of the person's with things of its own |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
+//! | `service` | [`Service`]: the supervisor as the service of a rig |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
@@ -27,6 +28,7 @@ mod person;
 mod planted;
 mod programs;
 mod run;
+mod service;
 mod session;
 mod terminal;
 mod victim;
@@ -37,6 +39,7 @@ pub use person::{Person, accounts_unchanged};
 pub use planted::Planted;
 pub use programs::Programs;
 pub use run::{Finished, Running, eventually, run};
+pub use service::Service;
 pub use session::Session;
 pub use terminal::Terminal;
 pub use victim::Victim;

@@ -58,8 +58,8 @@ pub(super) const ROOT: Root = Root {
 pub(super) struct Nspawn {
     process: Child,
     leader: u32,
-    /// After the process: it is removed when nothing runs in it.
-    place: Place,
+    /// Removed when nothing runs in it any more.
+    _place: Place,
 }
 
 impl Nspawn {
@@ -82,7 +82,7 @@ impl Nspawn {
             .stderr(output)
             .spawn()
             .context("cannot run systemd-nspawn")?;
-        let mut rig = Self { process, leader: 0, place };
+        let mut rig = Self { process, leader: 0, _place: place };
         let booted = rig.wait_until_booted();
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let _ = std::fs::remove_file(&log);
@@ -124,11 +124,6 @@ impl Nspawn {
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", "/root").env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
         command
-    }
-
-    /// Its root file system.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
     }
 }
 

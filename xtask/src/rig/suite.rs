@@ -11,21 +11,25 @@ use std::process::Stdio;
 const TESTS: &str = "/opt/agentbox/tests";
 const PROGRAMS: &str = "/opt/agentbox/programs";
 const TESTING_PROGRAMS: &str = "/opt/agentbox/testing";
+const PACKAGE: &str = "/opt/agentbox/agentbox.deb";
 /// Longest time of one test program.
 const LIMIT_SECONDS: &str = "900";
-/// Test programs that drive a supervisor which is a service: whole files of the suite. Those of the other
-/// files speak of what only the embedded supervisor does, or need the internet of the lab.
-const PARTS: &[&str] = &["rig_service"];
+/// Test programs that drive a supervisor which is a service: whole files of the suite, in this order. Those of
+/// the other files speak of what only the embedded supervisor does, or need the internet of the lab. The last
+/// one takes agentbox away.
+const PARTS: &[&str] = &["battery_l2", "rig_service", "rig_consent", "rig_package"];
 
 /// Boots a container and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let tests = build()?;
+    let package = crate::deb::package(programs)?;
     let prepare = |place: &super::place::Place| -> Result<()> {
         place.copy_programs(TESTS, tests.iter().map(PathBuf::as_path))?;
         for (from, to) in [(programs, PROGRAMS), (testing, TESTING_PROGRAMS)] {
             let files: Vec<PathBuf> = std::fs::read_dir(from)?.flatten().map(|entry| entry.path()).collect();
             place.copy_programs(to, files.iter().map(PathBuf::as_path))?;
         }
+        std::fs::copy(&package, place.inside(PACKAGE)).context("cannot copy the package")?;
         Ok(())
     };
     let rig = Nspawn::boot(programs, Some(&prepare))?;
@@ -35,7 +39,11 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
         let mut command = rig.command("timeout");
         command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
         command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
-        command.env("AGENTBOX_RIG", "nspawn").arg("--test-threads=1").args(filter);
+        command
+            .env("AGENTBOX_RIG", "nspawn")
+            .env("AGENTBOX_DEB", PACKAGE)
+            .arg("--test-threads=1")
+            .args(filter);
         if let Err(error) = tally.count(&mut command, 0) {
             failed.push(format!("{name}: {error:#}"));
         }
@@ -69,5 +77,13 @@ fn build() -> Result<Vec<PathBuf>> {
     if programs.len() != PARTS.len() {
         bail!("{} test programs were built, not {}", programs.len(), PARTS.len());
     }
-    Ok(programs)
+    // cargo gives them a suffix of its own, and no order.
+    let of = |part: &str| {
+        let is_it = |path: &&PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.rsplit_once('-').is_some_and(|(name, _)| name == part)
+        };
+        programs.iter().find(is_it).cloned().with_context(|| format!("{part} was not built"))
+    };
+    PARTS.iter().map(|part| of(part)).collect()
 }

@@ -355,7 +355,7 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when they cannot be killed.
     pub fn kill(&self) -> Result<(), CgroupError> {
-        kill(self.dir.as_fd())
+        self.unless_gone((), kill(self.dir.as_fd()))
     }
 
     /// Kills every process of the agent; the launcher's outer half reports the end.
@@ -363,7 +363,7 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when they cannot be killed.
     pub fn kill_payload(&self) -> Result<(), CgroupError> {
-        kill(self.payload.as_fd())
+        self.unless_gone((), kill(self.payload.as_fd()))
     }
 
     /// Stops every process of the agent where it is, and waits until all have stopped. False when they
@@ -389,7 +389,8 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when it cannot be read.
     pub fn is_populated(&self) -> Result<bool, CgroupError> {
-        Ok(!has_line(&read(&self.dir, c"cgroup.events")?, "populated 0"))
+        let populated = read(&self.dir, c"cgroup.events").map(|events| !has_line(&events, "populated 0"));
+        self.unless_gone(false, populated)
     }
 
     /// Waits until no process of the session lives; false when one does after `timeout`.
@@ -397,7 +398,22 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when it cannot be read.
     pub fn wait_empty(&self, timeout: Duration) -> Result<bool, CgroupError> {
-        wait_for(self.dir.as_fd(), "populated 0", timeout)
+        self.unless_gone(true, wait_for(self.dir.as_fd(), "populated 0", timeout))
+    }
+
+    /// A service manager removes a scope when it sees that nobody is in it, at any time: then nothing of it is
+    /// populated or can be killed.
+    fn unless_gone<T>(&self, when_gone: T, result: Result<T, CgroupError>) -> Result<T, CgroupError> {
+        match result {
+            Err(CgroupError::Io { .. }) if self.is_gone() => Ok(when_gone),
+            other => other,
+        }
+    }
+
+    /// Only an empty group can be removed, and the files of a removed one cannot be opened.
+    fn is_gone(&self) -> bool {
+        let procs = fs::openat(&self.dir, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        matches!(procs, Err(Errno::NOENT | Errno::NODEV))
     }
 
     /// `cgroup.events` of the session, open for reading: `POLLPRI` says that it changed since it was
@@ -521,6 +537,19 @@ mod tests {
         let hierarchy = Hierarchy::find_for(Layout::Scopes).unwrap();
         assert!(hierarchy.create(&id).is_err());
         assert!(!hierarchy.list().unwrap().contains(&id));
+    }
+
+    #[test]
+    fn a_group_that_somebody_removed_is_empty_and_killed() {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).unwrap();
+        let hierarchy = Hierarchy::find().unwrap();
+        let group = hierarchy.create(&SessionId::from_random(random)).unwrap();
+        hierarchy.open_existing(group.id()).unwrap().unwrap().remove().unwrap();
+        assert!(!group.is_populated().unwrap() && group.wait_empty(Duration::ZERO).unwrap());
+        group.kill().unwrap();
+        group.kill_payload().unwrap();
+        group.remove().unwrap();
     }
 
     #[test]

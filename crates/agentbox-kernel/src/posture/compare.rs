@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 const OWN_NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mnt", "net", "pid", "uts"];
 /// Namespaces that a session shares with the host.
 const SHARED_NAMESPACES: [&str; 2] = ["time", "user"];
-/// Seccomp filters of a launcher's own. More come from a supervisor that was started under filters of
+/// Seccomp filters of a launcher's own, beside those of the whole machine. More come from a supervisor that was started under filters of
 /// its unit, and break programs inside.
 const FILTERS: RangeInclusive<u32> = 1..=4;
 
@@ -95,8 +95,10 @@ fn privileges(observed: &Observed, found: &mut Found) {
     }
     found.compare("no_new_privs", &true, &observed.no_new_privs);
     found.compare("seccomp mode", &2, &observed.seccomp);
-    if let Some(count) = observed.seccomp_filters.filter(|count| !FILTERS.contains(count)) {
-        let expected = format!("{} to {}", FILTERS.start(), FILTERS.end());
+    let machine = observed.machine_filters;
+    let filters = FILTERS.start() + machine..=FILTERS.end() + machine;
+    if let Some(count) = observed.seccomp_filters.filter(|count| !filters.contains(count)) {
+        let expected = format!("{} to {}", filters.start(), filters.end());
         found.add("seccomp filters", expected, count);
     }
 }

@@ -481,7 +481,12 @@ impl Steps {
 
 /// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
 async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
-    let events = watch(group.events()?, Interest::PRIORITY)?;
+    let events = match group.events() {
+        Ok(events) => watch(events, Interest::PRIORITY)?,
+        // Removed meanwhile by the service manager.
+        Err(_) if !group.is_populated()? => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     while group.is_populated()? {
         events.ready(Interest::PRIORITY).await?.clear_ready();
     }
