@@ -58,7 +58,7 @@ mod text;
 pub use config::{
     Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName, Layer,
     LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange, PostureTable, ProfileTable, ProjectTable,
-    Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
+    Publish, Resolver, Size, Time, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use lattice::{Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};

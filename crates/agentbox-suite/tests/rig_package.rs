@@ -42,9 +42,11 @@ fn the_package_installs_upgrades_under_a_session_and_purges_clean() -> Result<()
     let person = agentbox_suite::Person::new()?;
     let mut add = Command::new("usermod");
     run(add.args(["--append", "--groups", "agentbox", &person.name]), b"", LIMIT)?.success()?;
+    let project = person.home.join("project");
+    person.make_directory(&project)?;
     let mut start = Command::new("runuser");
     start.args(["-u", &person.name, "--", "agentboxctl", "start", ".", "--detach", "--", "sleep", "600"]);
-    let started = run(start.current_dir(&person.home), b"", LIMIT)?.success()?;
+    let started = run(start.current_dir(&project), b"", LIMIT)?.success()?;
     let scope = format!("agentbox-{}.scope", started.text().trim());
     let active = |unit: &str| -> Result<bool> {
         let mut command = Command::new("systemctl");

@@ -5,6 +5,7 @@
 
 use crate::caller::Caller;
 use crate::configuration::Configuration;
+use crate::session::bounds::Bounds;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
@@ -186,6 +187,7 @@ fn resolve(
         workspace: policy.workspace().to_string(),
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
     let [input, output, error] = request.streams;

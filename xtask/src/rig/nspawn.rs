@@ -64,11 +64,9 @@ pub(super) struct Nspawn {
 
 impl Nspawn {
     /// Boots one with agentbox installed. `prepare` may put more into its root before.
-    pub(super) fn boot(programs: &Path, prepare: Option<&dyn Fn(&Place) -> Result<()>>) -> Result<Self> {
+    pub(super) fn boot(programs: &Path, prepare: impl FnOnce(&Place) -> Result<()>) -> Result<Self> {
         let place = Place::make(&ROOT, programs)?;
-        if let Some(prepare) = prepare {
-            prepare(&place)?;
-        }
+        prepare(&place)?;
         let log = place.path().with_extension("log");
         let mut command = Command::new("systemd-nspawn");
         command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());

@@ -148,6 +148,10 @@ pub struct GroupLimits {
     pub memory_max: Option<u64>,
     /// Processes and threads.
     pub tasks_max: Option<u64>,
+    /// Share of the processors against other groups, 1 to 10000; theirs is 100.
+    pub cpu_weight: Option<u64>,
+    /// The same of disks.
+    pub io_weight: Option<u64>,
 }
 
 /// Which limits that were asked for the kernel enforces.
@@ -157,6 +161,10 @@ pub struct Enforced {
     pub memory: bool,
     /// Processes and threads.
     pub tasks: bool,
+    /// Share of the processors.
+    pub cpu: bool,
+    /// Share of the disks.
+    pub io: bool,
 }
 
 impl Hierarchy {
@@ -384,6 +392,12 @@ impl SessionGroup {
         write(&self.payload, c"cgroup.freeze", b"0")
     }
 
+    /// Whether the agent's processes are to stand still.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        read(&self.payload, c"cgroup.freeze").is_ok_and(|freeze| freeze.trim() == "1")
+    }
+
     /// Whether any process of the session lives.
     ///
     /// # Errors
@@ -449,6 +463,13 @@ impl SessionGroup {
         pids(self.payload.as_fd())
     }
 
+    /// Microseconds of processor time that the payload has used; the kernel counts them with any controllers.
+    #[must_use]
+    pub fn cpu_usec(&self) -> Option<u64> {
+        let stat = read(&self.payload, c"cpu.stat").ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok())
+    }
+
     /// Bytes of memory of the payload; `None` where nobody counts them.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<u64> {
@@ -470,7 +491,7 @@ impl SessionGroup {
         u64::try_from(count).ok()
     }
 
-    /// Sets limits of the payload, and switches the controllers on for that. Says which of those asked
+    /// Sets limits of the payload and weights of the session, and switches the controllers on for that. Says which of those asked
     /// for are enforced now; where the hierarchy has no such controller none is, which is no error here.
     ///
     /// # Errors
@@ -494,7 +515,31 @@ impl SessionGroup {
                 Err(error) => Err(error),
             }
         };
+        let weigh = |controller: &str, files: &[&CStr], weight: Option<u64>| {
+            let Some(weight) = weight else { return Ok(false) };
+            if self.layout == Layout::Own {
+                for group in [&self.mount, &self.above] {
+                    let _ = write(group, c"cgroup.subtree_control", format!("+{controller}").as_bytes());
+                }
+            }
+            for file in files {
+                // A scope's weight was set by the service manager, silently without where there is no file.
+                let result = match self.layout {
+                    Layout::Own => write(&self.dir, file, weight.to_string().as_bytes()),
+                    Layout::Scopes => Ok(()),
+                };
+                match result.and_then(|()| read(&self.dir, file)) {
+                    // io.weight has a line for each device, the first for all others.
+                    Ok(is) => return Ok(is.split_whitespace().any(|word| word == weight.to_string())),
+                    Err(CgroupError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(false)
+        };
         Ok(Enforced {
+            cpu: weigh("cpu", &[c"cpu.weight"], limits.cpu_weight)?,
+            io: weigh("io", &[c"io.weight", c"io.bfq.weight"], limits.io_weight)?,
             memory: set("memory", c"memory.max", limits.memory_max)?,
             tasks: set("pids", c"pids.max", limits.tasks_max)?,
         })

@@ -40,7 +40,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         (
             "a.toml",
             "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `read`, `write`, `allow`, `deny`, `env`)",
+            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `cpu_weight`, `io_weight`, `runtime_max`, `idle_stop`, `disk_free_min`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `read`, `write`, `allow`, `deny`, `env`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -252,6 +252,8 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         }
         "size" => "\"64M\"".to_owned(),
         "number" => "70000".to_owned(),
+        "share" => "50".to_owned(),
+        "time" => "\"8h\"".to_owned(),
         "list of paths" => "[\"/x\"]".to_owned(),
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),

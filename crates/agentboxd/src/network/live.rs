@@ -62,18 +62,18 @@ pub(crate) fn change(
     let now = network.rules();
     let host = supervisor.network_if_open();
     let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &now));
-    network.audit(
-        supervisor,
-        json!({
-            "event": "rule-added",
-            "verdict": if change == Change::Deny { "deny" } else { "allow" },
-            "target": asked.to_string(),
-            "for_ms": (for_ms > 0).then_some(for_ms),
-            "caller_uid": caller_uid,
-            "above_ceiling": matches!(change, Change::Allow { above_ceiling: true }).then_some(true),
-            "cut": cut,
-        }),
-    );
+    let mut event = json!({
+        "event": "rule-added",
+        "verdict": if change == Change::Deny { "deny" } else { "allow" },
+        "target": asked.to_string(),
+        "for_ms": (for_ms > 0).then_some(for_ms),
+        "caller_uid": caller_uid,
+        "cut": cut,
+    });
+    if matches!(change, Change::Allow { above_ceiling: true }) {
+        event["above_ceiling"] = true.into();
+    }
+    network.audit(supervisor, event);
     let rules = u32::try_from(now.rules.len()).unwrap_or(u32::MAX);
     Ok(AllowAnswer { target: asked.to_string(), rules, cut })
 }

@@ -6,10 +6,12 @@
 //! | `driver` | the task that owns a session's state, waits and does |
 //! | `steps` | how each step is performed and reverted |
 //! | `sources` | what a session will see, opened, and its plan |
+//! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
+pub(crate) mod bounds;
 pub(crate) mod driver;
 pub(crate) mod machine;
 pub(crate) mod network;
@@ -41,13 +43,15 @@ pub(crate) struct Live {
     pub(crate) agent_pid: u32,
     /// How the agent ended.
     pub(crate) exit: Option<Exit>,
+    /// Why everything of the agent stands still.
+    pub(crate) frozen: Option<String>,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
 }
 
 impl Live {
     fn new(state: State) -> Self {
-        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, notes: Vec::new() }
+        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, frozen: None, notes: Vec::new() }
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct Steps {
     listener: Option<OwnedFd>,
     /// Holds the scope until the launcher is in it.
     holder: Option<Holder>,
-    group: Option<SessionGroup>,
+    pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
@@ -269,18 +269,26 @@ impl Steps {
         };
         let group = self.group.insert(group);
         let Some(order) = &self.order else { return Err(missing("an order")) };
-        let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
+        let policy = &order.policy;
+        let (memory, tasks) = (policy.memory_max(), policy.tasks_max());
+        let (cpu, io) = (policy.cpu_weight(), policy.io_weight());
+        let value = |limit: Option<agentbox_policy::Limit>| limit.map(|limit| limit.value);
         let limits = GroupLimits {
-            memory_max: memory.map(|limit| limit.value),
-            tasks_max: tasks.map(|limit| limit.value),
+            memory_max: value(memory),
+            tasks_max: value(tasks),
+            cpu_weight: value(cpu),
+            io_weight: value(io),
         };
         if limits == GroupLimits::default() {
             return Ok(());
         }
         let enforced = group.set_limits(limits)?;
-        for (key, limit, enforced, controller) in
-            [("memory_max", memory, enforced.memory, "memory"), ("tasks_max", tasks, enforced.tasks, "pids")]
-        {
+        for (key, limit, enforced, controller) in [
+            ("memory_max", memory, enforced.memory, "memory"),
+            ("tasks_max", tasks, enforced.tasks, "pids"),
+            ("cpu_weight", cpu, enforced.cpu, "cpu"),
+            ("io_weight", io, enforced.io, "io"),
+        ] {
             match limit {
                 Some(limit) if !enforced && limit.configured => {
                     return Err(StepError::Host(format!(
@@ -413,6 +421,15 @@ impl Steps {
         self.order = None;
         self.plan = None;
         Ok(())
+    }
+
+    /// Has everything of the agent stand still, or go on. What is on its way into the kernel stops there.
+    pub(crate) fn stand_still(&self, still: bool) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) if still => Ok(group.freeze(Duration::ZERO).map(drop)?),
+            Some(group) => Ok(group.thaw()?),
+            None => Ok(()),
+        }
     }
 
     /// Kills what runs in the payload.
