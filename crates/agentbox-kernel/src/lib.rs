@@ -15,6 +15,7 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate` | starts network gates and connects to them |
 //! | `netns` | the network namespace of a session |
@@ -41,6 +42,7 @@ mod file;
 pub mod firewall;
 pub mod gate;
 pub mod idmap;
+pub mod inherited;
 pub mod launcher;
 pub mod lease;
 pub mod leftovers;

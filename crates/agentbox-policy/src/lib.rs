@@ -62,7 +62,7 @@ pub use config::{
 };
 pub use error::PolicyError;
 pub use lattice::{Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
-pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
