@@ -10,6 +10,7 @@ mod host;
 mod install;
 mod lab;
 mod manual;
+mod nix;
 mod program;
 mod rig;
 mod setup;

@@ -77,6 +77,12 @@ const NEEDS: &[Need] = &[
         verbs: &[Verb::Test, Verb::Demo],
     },
     Need {
+        package: "nix-bin",
+        sign: Sign::Program("nix-instantiate"),
+        why: "evaluates the NixOS module",
+        verbs: &[Verb::Test],
+    },
+    Need {
         package: "python3",
         // One in a home is not seen by sessions.
         sign: Sign::Below("/usr", "bin", "python3"),
@@ -133,8 +139,8 @@ const NEEDS: &[Need] = &[
         verbs: &[Verb::Test],
     },
     Need {
-        package: "vim-tiny",
-        sign: Sign::Program("vi"),
+        package: "vim",
+        sign: Sign::Program("vim"),
         why: "an editor that uses the terminal of a session",
         verbs: &[Verb::Test],
     },

@@ -27,6 +27,10 @@ pub enum Method {
     Deny,
     /// `Why`
     Why,
+    /// `Confirmations`
+    Confirmations,
+    /// `Confirm`
+    Confirm,
     /// `Log`
     Log,
     /// `VerifyLog`
@@ -65,7 +69,7 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 14] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 16] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
     (Method::List, "List", Rule::User, None),
@@ -76,6 +80,9 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 14] = [
     (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    // Nobody agrees to a signature with another person's key.
+    (Method::Confirmations, "Confirmations", Rule::OwnSession, None),
+    (Method::Confirm, "Confirm", Rule::OwnSession, None),
     (Method::Log, "Log", Rule::User, None),
     (Method::VerifyLog, "VerifyLog", Rule::User, None),
     (Method::Diagnose, "Diagnose", Rule::User, None),

@@ -13,6 +13,7 @@
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
+//! | `keys` | what `Confirmations` answers |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -20,6 +21,7 @@
 mod access;
 mod dictionary;
 mod error;
+mod keys;
 mod network;
 mod proxy;
 mod session;
@@ -29,6 +31,7 @@ mod supervisor;
 pub use access::{Action, METHODS, Method, Rule, bus_policy, polkit_actions};
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
+pub use keys::Confirmation;
 pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };

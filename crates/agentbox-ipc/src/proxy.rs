@@ -70,6 +70,13 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn why(&self, id: &str, what: &str) -> Result<Dict, Error>;
 
+    /// Signatures that wait for the person, as [`Confirmation`](crate::Confirmation)s: those of a session, or
+    /// with an empty id of all sessions of the caller.
+    fn confirmations(&self, id: &str) -> Result<Vec<Dict>, Error>;
+
+    /// Makes or declines a signature that waits.
+    fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error>;
+
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.
     fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;

@@ -17,7 +17,8 @@
 //! | `launcher` | starts and finds launchers |
 //! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
-//! | `gate` | starts network gates and connects to them |
+//! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
+//! | `agent` | connections to a person's ssh-agent, made as that person |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
 //! | `nft`, `netlink` | how tables are written; conversations with the kernel |
@@ -32,6 +33,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod cgroup;
 pub mod console;
 pub mod dial;
@@ -43,6 +45,7 @@ pub mod firewall;
 pub mod gate;
 pub mod idmap;
 pub mod inherited;
+pub mod keys;
 pub mod launcher;
 pub mod lease;
 pub mod leftovers;

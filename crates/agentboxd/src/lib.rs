@@ -9,6 +9,7 @@
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
 //! | `supervisor` | what all of these share |
@@ -20,6 +21,7 @@ mod configuration;
 mod describe;
 mod descriptor;
 mod embedded;
+mod keys;
 mod kill_point;
 mod ledger;
 mod manager;

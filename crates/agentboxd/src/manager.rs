@@ -268,6 +268,44 @@ impl Manager {
         Ok(to_dict(&live::why(network, what)?)?)
     }
 
+    #[zbus(out_args("confirmations"))]
+    async fn confirmations(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = self.caller(Method::Confirmations, &header, connection).await?;
+        let sessions = match id {
+            "" => self.supervisor.sessions(),
+            id => vec![self.session(&caller, Method::Confirmations, id).await?],
+        };
+        let mine = sessions.iter().filter(|session| caller.owns(session.record.owner_uid));
+        let waiting = mine.filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
+        waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
+    }
+
+    async fn confirm(
+        &self,
+        id: &str,
+        number: u64,
+        accept: bool,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Confirm, &header, connection).await?;
+        let session = self.session(&caller, Method::Confirm, id).await?;
+        let waited =
+            session.keys().is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid));
+        if waited {
+            return Ok(());
+        }
+        Err(Error::NotFound(format!(
+            "no signature with the number {number} waits in session `{}`\n`agentboxctl confirm` shows those that do",
+            session.id()
+        )))
+    }
+
     #[zbus(out_args("lines"))]
     async fn log(
         &self,

@@ -91,6 +91,7 @@ pub(crate) async fn start(
     let (session, result) = driver::start(supervisor, record, order);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
     answer.banner = session.live().notes;
+    answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
 }
 
@@ -171,6 +172,7 @@ fn resolve(
         project: &facts,
         environment: &request.environment,
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
+        ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
     let record = Record {

@@ -70,7 +70,7 @@ impl Supervisor {
             strangers: Mutex::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
-            for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL"]
+            for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL", "AGENTBOX_TEST_KILL_OF"]
                 .iter()
                 .filter_map(|name| CString::new(format!("{name}={}", std::env::var(name).ok()?)).ok())
                 .collect(),

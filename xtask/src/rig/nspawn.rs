@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ pub(super) struct Nspawn {
     process: Child,
     leader: u32,
     /// Removed when nothing runs in it any more.
-    _place: Place,
+    place: Place,
 }
 
 impl Nspawn {
@@ -67,25 +67,28 @@ impl Nspawn {
     pub(super) fn boot(programs: &Path, prepare: impl FnOnce(&Place) -> Result<()>) -> Result<Self> {
         let place = Place::make(&ROOT, programs)?;
         prepare(&place)?;
-        let log = place.path().with_extension("log");
-        let mut command = Command::new("systemd-nspawn");
-        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());
-        command.arg(format!("--machine=agentbox-rig-{}", std::process::id()));
-        command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]);
-        command.args(["--console=passive", "--capability=all", "--system-call-filter=@known"]);
-        let output = File::create(&log)?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot run systemd-nspawn")?;
-        let mut rig = Self { process, leader: 0, _place: place };
-        let booted = rig.wait_until_booted();
+        let process = start(&place)?;
+        let mut rig = Self { process, leader: 0, place };
+        rig.boot_to_its_end()?;
+        Ok(rig)
+    }
+
+    fn boot_to_its_end(&mut self) -> Result<()> {
+        let booted = self.wait_until_booted();
+        let log = log(&self.place);
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let _ = std::fs::remove_file(&log);
-        booted.with_context(|| format!("the container did not boot; it said:\n{said}"))?;
-        Ok(rig)
+        booted.with_context(|| format!("the container did not boot; it said:\n{said}"))
+    }
+
+    /// Reboots it: what is not on its disk is gone.
+    pub(super) fn reboot(&mut self) -> Result<()> {
+        let _ = self.command("systemctl").arg("reboot").status()?;
+        // systemd-nspawn(1) ends with a status of its own, which asks for another start.
+        self.wait_until_halted();
+        self.process = start(&self.place)?;
+        self.leader = 0;
+        self.boot_to_its_end()
     }
 
     fn wait_until_booted(&mut self) -> Result<()> {
@@ -125,14 +128,36 @@ impl Nspawn {
     }
 }
 
+fn log(place: &Place) -> PathBuf {
+    place.path().with_extension("log")
+}
+
+fn start(place: &Place) -> Result<Child> {
+    let mut command = Command::new("systemd-nspawn");
+    command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());
+    command.arg(format!("--machine=agentbox-rig-{}", std::process::id()));
+    command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]);
+    command.args(["--console=passive", "--capability=all", "--system-call-filter=@known"]);
+    let output = File::create(log(place))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("cannot run systemd-nspawn")
+}
+
 impl Drop for Nspawn {
     fn drop(&mut self) {
-        let signal = |signal| {
-            let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-            pid.map(|pid| rustix::process::kill_process(pid, signal))
-        };
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         // systemd-nspawn passes it on as an order to halt.
-        signal(Signal::TERM);
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, Signal::TERM));
+        self.wait_until_halted();
+    }
+}
+
+impl Nspawn {
+    fn wait_until_halted(&mut self) {
         let end = Instant::now() + HALT_LIMIT;
         loop {
             match self.process.try_wait() {

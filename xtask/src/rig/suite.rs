@@ -12,6 +12,8 @@ const TESTS: &str = "/opt/agentbox/tests";
 const PROGRAMS: &str = "/opt/agentbox/programs";
 const TESTING_PROGRAMS: &str = "/opt/agentbox/testing";
 const PACKAGE: &str = "/opt/agentbox/agentbox.deb";
+/// The test of which one half runs before a reboot and one after it.
+const REBOOT: &str = "rig_reboot";
 /// Longest time of one test program.
 const LIMIT_SECONDS: &str = "900";
 /// Test programs that drive a supervisor which is a service: whole files of the suite, in this order. Those of
@@ -24,6 +26,8 @@ const PARTS: &[(&str, Option<&str>)] = &[
     ("bounds", None),
     ("rig_service", None),
     ("rig_consent", None),
+    ("rig_restart", None),
+    (REBOOT, None),
     ("rig_package", None),
 ];
 
@@ -40,20 +44,24 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
         std::fs::copy(&package, place.inside(PACKAGE)).context("cannot copy the package")?;
         Ok(())
     };
-    let rig = Nspawn::boot(programs, prepare)?;
+    let mut rig = Nspawn::boot(programs, prepare)?;
     let mut failed = Vec::new();
-    for (test, (_, only)) in tests.iter().zip(PARTS) {
+    for (test, (part, only)) in tests.iter().zip(PARTS) {
         let name = test.file_name().context("a test without a name")?.to_string_lossy().into_owned();
-        let mut command = rig.command("timeout");
-        command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
-        command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
-        command
-            .env("AGENTBOX_RIG", "nspawn")
-            .env("AGENTBOX_DEB", PACKAGE)
-            .arg("--test-threads=1")
-            .args(filter.or(*only));
-        if let Err(error) = tally.count(&mut command, 0) {
-            failed.push(format!("{name}: {error:#}"));
+        let mut run = |rig: &Nspawn, boot: &str| {
+            let mut command = rig.command("timeout");
+            command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
+            command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
+            command.env("AGENTBOX_RIG", "nspawn").env("AGENTBOX_DEB", PACKAGE).env("AGENTBOX_BOOT", boot);
+            command.arg("--test-threads=1").args(filter.or(*only));
+            if let Err(error) = tally.count(&mut command, 0) {
+                failed.push(format!("{name}: {error:#}"));
+            }
+        };
+        run(&rig, "first");
+        if *part == REBOOT {
+            rig.reboot()?;
+            run(&rig, "second");
         }
     }
     if !failed.is_empty() {

@@ -1,9 +1,9 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, Time};
+use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable, Time};
 use crate::lattice::{
-    Filesystem, FreeSpace, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State,
-    Tasks, TmpfsSize, Upload, Weight, Workspace,
+    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings,
+    State, Tasks, TmpfsSize, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,9 +54,15 @@ pub struct ProfileTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Keys of the person's ssh-agent, and what they are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_agent: Option<SshAgentTable>,
 }
 
 /// A directory with a name, bound to a profile and a posture.
@@ -132,6 +138,9 @@ pub struct ProjectTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// How strongly a session is held.
@@ -198,6 +207,9 @@ pub struct PostureTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 macro_rules! settings_of {
@@ -211,7 +223,7 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss);
+settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, guard);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -225,7 +237,8 @@ settings_of!(
     disk_free_min,
     upload_max,
     name_upload_max,
-    on_gate_loss
+    on_gate_loss,
+    guard
 );
 
 macro_rules! all_settings_of {
@@ -254,6 +267,7 @@ macro_rules! all_settings_of {
                     upload_max: self.upload_max,
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
+                    guard: self.guard,
                 }
             }
         }

@@ -108,6 +108,18 @@ ordered! {
 }
 
 ordered! {
+    /// Whether the kernel refuses trigger files in a project that is changed in place.
+    Guard {
+        /// It is not asked.
+        Off = "off",
+        /// It does where it can; where it cannot, what is done instead is said.
+        Auto = "auto",
+        /// It does, or the session does not start.
+        Require = "require",
+    }
+}
+
+ordered! {
     /// How the project can be changed.
     Workspace {
         /// In place.
@@ -207,6 +219,9 @@ pub struct Settings {
     /// What happens when the session's network gate ends before the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// Whether the kernel refuses trigger files in a project that is changed in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 macro_rules! settings {
@@ -288,6 +303,7 @@ settings! {
     UploadMax(Upload) = upload_max most,
     NameUploadMax(Upload) = name_upload_max most,
     OnGateLoss(OnGateLoss) = on_gate_loss order,
+    Guard(Guard) = guard order,
 }
 
 impl Settings {

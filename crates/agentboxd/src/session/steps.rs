@@ -3,6 +3,7 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::keys::Keys;
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
@@ -84,6 +85,7 @@ pub(crate) struct Steps {
     holder: Option<Holder>,
     pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
+    keys: Option<Keys>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -149,6 +151,7 @@ impl Steps {
             holder: None,
             group: None,
             network: None,
+            keys: None,
             sources: Vec::new(),
             plan: None,
             release: None,
@@ -180,6 +183,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Takes over the ssh-agent of a re-adopted session.
+    pub(crate) fn adopt_keys(&mut self) -> Result<(), String> {
+        let (Some(directory), Some(group)) = (&self.directory, &self.group) else { return Ok(()) };
+        if self.keys.is_none() && self.order.is_none() {
+            self.keys = Keys::adopt(&self.supervisor, &self.record, directory, group)?;
+        }
+        Ok(())
+    }
+
     /// Goes on with the ledger of a re-adopted session.
     pub(crate) fn reopen_ledger(&mut self) {
         self.ledger = self.directory.as_ref().and_then(|directory| Ledger::reopen(directory).ok());
@@ -195,7 +207,7 @@ impl Steps {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
             Step::Group => self.make_group(live).await,
-            Step::Network => self.make_network(),
+            Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
@@ -222,6 +234,9 @@ impl Steps {
             Step::Spawn => self.end_launcher().await?,
             Step::Sources => self.sources.clear(),
             Step::Network => {
+                if let Some(keys) = self.keys.take() {
+                    keys.revert(&self.supervisor).await?;
+                }
                 if let Some(network) = self.network.take() {
                     network.revert(&self.supervisor).await?;
                 }
@@ -355,6 +370,14 @@ impl Steps {
         Ok(())
     }
 
+    fn make_keys(&mut self) -> Result<(), StepError> {
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let (order, lease) = (self.order()?, self.lease_first);
+        self.keys = Keys::make(&self.supervisor, &self.record, order, lease, directory, &group.supervise)?;
+        Ok(())
+    }
+
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
         let (sources, plan) =
             super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
@@ -411,9 +434,12 @@ impl Steps {
     }
 
     async fn release(&mut self) -> Result<(), StepError> {
-        // Nothing runs before everything is in force, and the gate confines itself meanwhile.
+        // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;

@@ -63,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<(), SystemError> {
 }
 
 async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
+    process::forbid_inspection()?;
     process::raise_descriptor_limit();
     let notifier = Notifier::from_environment()?.map(Arc::new);
     let tell = |what: &dyn Fn(&Notifier)| notifier.as_deref().map_or((), what);
