@@ -227,7 +227,7 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
     }
     Err(Error::NotAuthorized(
         "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
-         confirm it when you are asked, at a terminal of yours, or choose another posture"
+         confirm it when you are asked (without a desktop `pkttyagent --process $$ &` asks), or choose another posture"
             .to_owned(),
     ))
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `machine` | what follows from what, without doing anything |
 //! | `driver` | the task that owns a session's state, waits and does |
-//! | `steps` | how each step is performed and reverted |
+//! | `steps` | how each step is performed and reverted; `group` of them is the control group |
 //! | `sources` | what a session will see, opened, and its plan |
 //! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
