@@ -16,6 +16,7 @@
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
+//! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
 //! | `agent` | connections to a person's ssh-agent, made as that person |
@@ -44,6 +45,7 @@ mod file;
 pub mod firewall;
 pub mod gate;
 pub mod idmap;
+pub mod inherited;
 pub mod keys;
 pub mod launcher;
 pub mod layer;

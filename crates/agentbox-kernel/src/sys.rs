@@ -41,6 +41,16 @@ struct MountAttr {
 
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
+/// Owns a descriptor by its number. The caller knows that nobody else does.
+pub(crate) fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD reads a flag and fails for a number that is not open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open; `inherited` takes each number once, before this process has opened anything.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Everything that a new process needs, made before it exists: between clone and exec only calls that
 /// are safe after a fork of a process with threads (signal-safety(7)) are made, and nothing allocates.
 pub(crate) struct NewProcess<'a> {

@@ -63,12 +63,12 @@ pub use agent::SshAgent;
 pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
     KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
-    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, UidRange,
-    UserName, VariableName, schema,
+    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, Time,
+    UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use lattice::{Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
-pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};

@@ -1,7 +1,8 @@
 //! A policy: every value of a session with its origin.
 
 use crate::agent::SshAgent;
-use crate::lattice::{Guard, Key, OnGateLoss, Upload};
+use crate::config::Time;
+use crate::lattice::{FreeSpace, Guard, Key, OnGateLoss, Upload};
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
@@ -193,6 +194,31 @@ impl Policy {
     #[must_use]
     pub fn tasks_max(&self) -> Option<Limit> {
         self.limit(Key::TasksMax, self.settings.tasks_max?.get())
+    }
+    /// Share of the processors, where others have 100.
+    #[must_use]
+    pub fn cpu_weight(&self) -> Option<Limit> {
+        self.limit(Key::CpuWeight, self.settings.cpu_weight?.get())
+    }
+    /// Share of the disks, where others have 100.
+    #[must_use]
+    pub fn io_weight(&self) -> Option<Limit> {
+        self.limit(Key::IoWeight, self.settings.io_weight?.get())
+    }
+    /// Seconds after which the session is stopped.
+    #[must_use]
+    pub fn runtime_max(&self) -> Option<u64> {
+        self.settings.runtime_max.map(Time::get)
+    }
+    /// Seconds without work after which the session is stopped.
+    #[must_use]
+    pub fn idle_stop(&self) -> Option<u64> {
+        self.settings.idle_stop.map(Time::get)
+    }
+    /// Bytes that stay free where the project is.
+    #[must_use]
+    pub fn disk_free_min(&self) -> Option<u64> {
+        self.settings.disk_free_min.map(FreeSpace::get)
     }
     /// Whether the session has a network gate.
     #[must_use]

@@ -6,6 +6,7 @@
 use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::layers;
+use crate::session::bounds::Bounds;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
@@ -193,6 +194,7 @@ fn resolve(
         workspace: policy.workspace().to_string(),
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
     let [input, output, error] = request.streams;
@@ -231,7 +233,7 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
     }
     Err(Error::NotAuthorized(
         "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
-         confirm it when you are asked, at a terminal of yours, or choose another posture"
+         confirm it when you are asked (without a desktop `pkttyagent --process $$ &` asks), or choose another posture"
             .to_owned(),
     ))
 }

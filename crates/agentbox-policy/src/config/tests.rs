@@ -256,6 +256,8 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         }
         "size" => "\"64M\"".to_owned(),
         "number" => "70000".to_owned(),
+        "share" => "50".to_owned(),
+        "time" => "\"8h\"".to_owned(),
         "list of paths" => "[\"/x\"]".to_owned(),
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),

@@ -53,6 +53,7 @@ const GUARD: &str = "off < auto < require";
 const CONFIRM: &str = "false < true";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
+const LARGER: &str = "larger is tighter";
 const FEWER: &str = "fewer is tighter";
 const MORE: &str = "more is tighter";
 const NO_ORDER: &str = "–";
@@ -89,6 +90,11 @@ pub const TABLE: &[Row] = &[
     row("floor.state", "value", UNBOUND, STATE, SYSTEM),
     row("floor.memory_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.tasks_max", "number", UNBOUND, LESS, SYSTEM),
+    row("floor.cpu_weight", "share", UNBOUND, LESS, SYSTEM),
+    row("floor.io_weight", "share", UNBOUND, LESS, SYSTEM),
+    row("floor.runtime_max", "time", UNBOUND, LESS, SYSTEM),
+    row("floor.idle_stop", "time", UNBOUND, LESS, SYSTEM),
+    row("floor.disk_free_min", "size", UNBOUND, LARGER, SYSTEM),
     row("floor.open_files", "number", UNBOUND, LESS, SYSTEM),
     row("floor.tmp_size", "size", UNBOUND, LESS, SYSTEM),
     row("floor.home_size", "size", UNBOUND, LESS, SYSTEM),
@@ -139,6 +145,11 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.publish", "list of ports", "none", FEWER, BOTH),
     row("project.NAME.memory_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.tasks_max", "number", UNBOUND, LESS, BOTH),
+    row("project.NAME.cpu_weight", "share", UNBOUND, LESS, BOTH),
+    row("project.NAME.io_weight", "share", UNBOUND, LESS, BOTH),
+    row("project.NAME.runtime_max", "time", UNBOUND, LESS, BOTH),
+    row("project.NAME.idle_stop", "time", UNBOUND, LESS, BOTH),
+    row("project.NAME.disk_free_min", "size", UNBOUND, LARGER, BOTH),
     row("project.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
@@ -152,6 +163,11 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.state", "value", SAME, STATE, BOTH),
     row("posture.NAME.memory_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.tasks_max", "number", SAME, LESS, BOTH),
+    row("posture.NAME.cpu_weight", "share", SAME, LESS, BOTH),
+    row("posture.NAME.io_weight", "share", SAME, LESS, BOTH),
+    row("posture.NAME.runtime_max", "time", SAME, LESS, BOTH),
+    row("posture.NAME.idle_stop", "time", SAME, LESS, BOTH),
+    row("posture.NAME.disk_free_min", "size", SAME, LARGER, BOTH),
     row("posture.NAME.open_files", "number", SAME, LESS, BOTH),
     row("posture.NAME.tmp_size", "size", SAME, LESS, BOTH),
     row("posture.NAME.home_size", "size", SAME, LESS, BOTH),
@@ -167,6 +183,11 @@ pub const TABLE: &[Row] = &[
     row("state", "value", UNBOUND, STATE, PROJECT),
     row("memory_max", "size", UNBOUND, LESS, PROJECT),
     row("tasks_max", "number", UNBOUND, LESS, PROJECT),
+    row("cpu_weight", "share", UNBOUND, LESS, PROJECT),
+    row("io_weight", "share", UNBOUND, LESS, PROJECT),
+    row("runtime_max", "time", UNBOUND, LESS, PROJECT),
+    row("idle_stop", "time", UNBOUND, LESS, PROJECT),
+    row("disk_free_min", "size", UNBOUND, LARGER, PROJECT),
     row("open_files", "number", UNBOUND, LESS, PROJECT),
     row("tmp_size", "size", UNBOUND, LESS, PROJECT),
     row("home_size", "size", UNBOUND, LESS, PROJECT),

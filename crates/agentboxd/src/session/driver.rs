@@ -3,6 +3,7 @@
 //! It waits for the launcher, for the time limit of the state and for a stop; each of these is an event
 //! for the [`machine`](super::machine), whose effects it carries out. Nobody else writes the state.
 
+use super::bounds::{self, Found};
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
 use super::supervise::Said;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+/// How long a session whose time is over may take to end by itself.
+const BOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// SIGTERM
 const TERMINATE: u8 = 15;
 
@@ -36,6 +39,7 @@ struct Driver {
     stop: mpsc::UnboundedReceiver<Duration>,
     steps: Steps,
     limit: Option<Instant>,
+    bounds: Option<bounds::Watch>,
     waiting: Option<Waiting>,
     /// What is said to who waits when it never runs.
     failure: Option<Error>,
@@ -80,6 +84,8 @@ fn spawn(
         stop: stop_sender,
     });
     supervisor.register(Arc::clone(&session));
+    let bounds =
+        bounds::Watch::new(record.bounds, record.started_unix_s, &record.project, steps.group.as_ref());
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
         record,
@@ -89,6 +95,7 @@ fn spawn(
         stop,
         steps,
         limit: None,
+        bounds,
         waiting,
         failure: None,
     };
@@ -164,7 +171,8 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, group, .. } = &mut self.steps;
+            let bounds = self.bounds.as_mut().filter(|_| self.state == State::Running);
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
                 biased;
@@ -191,6 +199,9 @@ impl Driver {
                     // Handles are kept until the session is gone.
                     None => std::future::pending().await,
                 },
+                found = async { match bounds { Some(bounds) => bounds.next(group.as_ref()).await, None => std::future::pending().await } } => {
+                    if let Some(event) = self.bounded(found) { return event }
+                }
                 () = async { match limit { Some(limit) => tokio::time::sleep_until(limit).await, None => std::future::pending().await } } => {
                     self.limit = None;
                     if matches!(self.state, State::Released | State::Starting { .. }) {
@@ -200,6 +211,34 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A bound was reached, or is kept again.
+    fn bounded(&mut self, found: Found) -> Option<Event> {
+        match found {
+            Found::Over(key) => {
+                let timeout_ms = u64::try_from(BOUND_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                self.audit(json!({ "event": "stop", "timeout_ms": timeout_ms, "why": key }));
+                return Some(Event::Stop(BOUND_TIMEOUT));
+            }
+            Found::NoRoom(what) => {
+                self.audit(json!({ "event": "frozen", "why": "disk_free_min", "what": what }));
+                self.stand_still(Some(what));
+            }
+            Found::Room => {
+                self.audit(json!({ "event": "thawed" }));
+                self.stand_still(None);
+            }
+        }
+        None
+    }
+
+    fn stand_still(&mut self, why: Option<String>) {
+        if let Err(error) = self.steps.stand_still(why.is_some()) {
+            self.supervisor.report(format!("session {}: {error}", self.record.id));
+        }
+        self.live.frozen = why;
+        self.publish.send_replace(self.live.clone());
     }
 
     fn reported(&mut self, report: Report) -> Event {
@@ -270,6 +309,10 @@ impl Driver {
 
     fn terminate(&mut self) {
         kill_point::reached(Point::Stop);
+        if self.live.frozen.is_some() {
+            // What stands still hears nothing.
+            self.stand_still(None);
+        }
         let Some(supervise) = &self.steps.supervise else { return };
         if let Err(error) = supervise.signal(TERMINATE) {
             tracing::warn!("{}: SIGTERM could not be passed on: {error}", self.record.id);

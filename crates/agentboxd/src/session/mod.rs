@@ -4,13 +4,15 @@
 //! |---|---|
 //! | `machine` | what follows from what, without doing anything |
 //! | `driver` | the task that owns a session's state, waits and does |
-//! | `steps` | how each step is performed and reverted |
+//! | `steps` | how each step is performed and reverted; `group` of them is the control group |
 //! | `sources` | what a session will see, opened, and its plan |
+//! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
 //! | `keys` | the steps of a session's ssh-agent |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
+pub(crate) mod bounds;
 pub(crate) mod driver;
 mod keys;
 pub(crate) mod machine;
@@ -43,13 +45,15 @@ pub(crate) struct Live {
     pub(crate) agent_pid: u32,
     /// How the agent ended.
     pub(crate) exit: Option<Exit>,
+    /// Why everything of the agent stands still.
+    pub(crate) frozen: Option<String>,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
 }
 
 impl Live {
     fn new(state: State) -> Self {
-        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, notes: Vec::new() }
+        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, frozen: None, notes: Vec::new() }
     }
 }
 

@@ -4,6 +4,8 @@
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
 use super::keys::Keys;
+mod group;
+
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
@@ -12,9 +14,9 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
-use crate::system::scopes::{ScopeError, Scopes};
+use crate::system::scopes::ScopeError;
 use agentbox_ipc::Error;
-use agentbox_kernel::cgroup::{CgroupError, GroupLimits, Hierarchy, SessionGroup};
+use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
 use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
@@ -85,7 +87,7 @@ pub(crate) struct Steps {
     listener: Option<OwnedFd>,
     /// Holds the scope until the launcher is in it.
     holder: Option<Holder>,
-    group: Option<SessionGroup>,
+    pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
     keys: Option<Keys>,
     sources: Vec<OwnedFd>,
@@ -281,74 +283,6 @@ impl Steps {
         Ok(())
     }
 
-    async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let supervisor = Arc::clone(&self.supervisor);
-        let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
-        let group = match supervisor.scopes() {
-            None => hierarchy.create(&self.record.id)?,
-            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
-        };
-        let group = self.group.insert(group);
-        let Some(order) = &self.order else { return Err(missing("an order")) };
-        let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
-        let limits = GroupLimits {
-            memory_max: memory.map(|limit| limit.value),
-            tasks_max: tasks.map(|limit| limit.value),
-        };
-        if limits == GroupLimits::default() {
-            return Ok(());
-        }
-        let enforced = group.set_limits(limits)?;
-        for (key, limit, enforced, controller) in
-            [("memory_max", memory, enforced.memory, "memory"), ("tasks_max", tasks, enforced.tasks, "pids")]
-        {
-            match limit {
-                Some(limit) if !enforced && limit.configured => {
-                    return Err(StepError::Host(format!(
-                        "refused: `{key}` is configured and this host cannot enforce it\n\
-                         rule: the control group hierarchy has no controller `{controller}`\n\
-                         take `{key}` out of the configuration, or use a host with control groups version 2"
-                    )));
-                }
-                Some(_) if !enforced => {
-                    live.notes.push(format!("{key} is not enforced here: no controller `{controller}`"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// A scope of the service manager with a process of ours that holds it.
-    async fn make_scope(
-        &mut self,
-        hierarchy: &Hierarchy,
-        scopes: &Scopes,
-    ) -> Result<SessionGroup, StepError> {
-        let id = &self.record.id;
-        let limits = self.order()?.scope_limits();
-        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
-        let holder = self.holder.insert(holder);
-        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
-        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
-        // The manager has said so; the kernel says it too.
-        if !made.take_in(holder.launcher.pid)? {
-            return Err(missing("a process in the scope"));
-        }
-        Ok(made)
-    }
-
-    /// The holder of the scope ends; the session's own processes are in it.
-    async fn let_go(&mut self) -> Result<(), StepError> {
-        let Some(holder) = self.holder.take() else { return Ok(()) };
-        let holder = Watched::new(holder.let_go())?;
-        tokio::time::timeout(GONE_LIMIT, holder.ended())
-            .await
-            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
-        holder.launcher.try_wait()?;
-        Ok(())
-    }
-
     fn make_network(&mut self) -> Result<(), StepError> {
         if !self.order()?.policy.has_gate() {
             return Ok(());
@@ -447,6 +381,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Has everything of the agent stand still, or go on. What is on its way into the kernel stops there.
+    pub(crate) fn stand_still(&self, still: bool) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) if still => Ok(group.freeze(Duration::ZERO).map(drop)?),
+            Some(group) => Ok(group.thaw()?),
+            None => Ok(()),
+        }
+    }
+
     /// Kills what runs in the payload.
     pub(crate) fn kill_payload(&self) -> Result<(), StepError> {
         match &self.group {
@@ -481,43 +424,6 @@ impl Steps {
         self.reports = None;
         Ok(())
     }
-
-    async fn remove_group(&mut self) -> Result<(), StepError> {
-        self.let_go().await?;
-        if self.group.is_none() {
-            // `create` may have made half of it.
-            let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-            self.group = hierarchy.open_existing(&self.record.id)?;
-        }
-        let Some(group) = &self.group else { return self.end_scope().await };
-        if group.is_populated()? {
-            group.kill()?;
-            tokio::time::timeout(GONE_LIMIT, until_empty(group))
-                .await
-                .map_err(|_elapsed| missing("an end of its processes"))??;
-        }
-        group.remove()?;
-        self.group = None;
-        self.end_scope().await
-    }
-
-    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
-    /// waits for that.
-    async fn end_scope(&self) -> Result<(), StepError> {
-        match self.supervisor.scopes() {
-            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
-            None => Ok(()),
-        }
-    }
-}
-
-/// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
-async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
-    let events = watch(group.events()?, Interest::PRIORITY)?;
-    while group.is_populated()? {
-        events.ready(Interest::PRIORITY).await?.clear_ready();
-    }
-    Ok(())
 }
 
 pub(super) fn missing(what: &str) -> StepError {
