@@ -164,7 +164,7 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, keys, .. } = &mut self.steps;
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
                 biased;
@@ -182,6 +182,13 @@ impl Driver {
                 }
                 _ = async { match launcher { Some(launcher) => launcher.ended().await, None => std::future::pending().await } } => {
                     return self.launcher_gone();
+                }
+                () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
+                    if let Some(supervise) = &self.steps.supervise
+                        && let Err(error) = supervise.signature_waits()
+                    {
+                        tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);
+                    }
                 }
                 stop = self.stop.recv() => match stop {
                     Some(timeout) => {

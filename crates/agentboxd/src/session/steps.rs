@@ -85,7 +85,7 @@ pub(crate) struct Steps {
     holder: Option<Holder>,
     group: Option<SessionGroup>,
     network: Option<Network>,
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,

@@ -172,6 +172,24 @@ fn a_client_that_says_it_leaves_does_not_hang_the_agent_up() {
 }
 
 #[test]
+fn only_the_supervisor_tells_that_something_waits_and_only_terminals_are_told() {
+    let rig = Rig::new(Streams::TERMINAL);
+    let mut supervisor = rig.hello(Hello::Supervise);
+    let mut client = rig.attach(Streams::TERMINAL);
+    supervisor.say(ToConsole::Waits);
+    assert_eq!(client.next(), Some(FromConsole::Waits));
+    let mut piped = rig.attach(Streams::PIPES);
+    assert_eq!(client.next(), Some(FromConsole::Detached));
+    supervisor.say(ToConsole::Waits);
+    piped.say(ToConsole::Detach);
+    assert_eq!(piped.next(), Some(FromConsole::Detached));
+    // From anybody else it is no message.
+    let mut client = rig.attach(Streams::TERMINAL);
+    client.say(ToConsole::Waits);
+    assert_eq!(client.next(), None);
+}
+
+#[test]
 fn a_supervisor_learns_the_processes_and_the_end() {
     let rig = Rig::new(Streams::PIPES);
     let mut early = rig.hello(Hello::Supervise);
