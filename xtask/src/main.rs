@@ -9,6 +9,7 @@ mod host;
 mod install;
 mod lab;
 mod manual;
+mod nix;
 mod program;
 mod rig;
 mod setup;

@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, demo, fuzz, install, rig, setup, structure, test};
+use crate::{bench, build, demo, fuzz, install, nix, rig, setup, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -21,6 +21,8 @@ pub(crate) enum Verb {
     Test(test::Arguments),
     /// Checks the shape of the repository: edges between crates, unsafe, sizes, licences, links
     Structure,
+    /// Checks the NixOS side: files, cases of the module, the reference of its options
+    Nix(nix::Arguments),
     /// Throws bytes of strangers at everything that reads them
     Fuzz(fuzz::Arguments),
     /// Shows a session at work, then attacks it, on this machine
@@ -42,6 +44,7 @@ impl Verb {
             Self::Rig(arguments) => rig::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Structure => structure::run(),
+            Self::Nix(arguments) => nix::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

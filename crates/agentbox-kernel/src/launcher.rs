@@ -198,8 +198,8 @@ pub fn hold(program: &OwnedFd, group: &OwnedFd) -> Result<Holder, LauncherError>
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     let mut places = [null.as_fd(); descriptors::FIRST_SOURCE as usize - STREAMS];
     places[descriptors::RELEASE as usize - STREAMS] = their_release.as_fd();
-    let launcher =
-        start(Program { name: NAME, part: None, program, places: places.to_vec(), group, environment: &[] })?;
+    let places = places.to_vec();
+    let launcher = start(Program { name: NAME, part: None, program, places, group, environment: &[] })?;
     Ok(Holder { launcher, release })
 }
 

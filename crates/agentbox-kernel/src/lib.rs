@@ -15,6 +15,7 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
 //! | `agent` | connections to a person's ssh-agent, made as that person |
@@ -45,6 +46,7 @@ pub mod gate;
 pub mod idmap;
 pub mod keys;
 pub mod launcher;
+pub mod layer;
 pub mod lease;
 pub mod leftovers;
 mod mountinfo;

@@ -224,11 +224,6 @@ impl Policy {
     pub fn on_gate_loss(&self) -> OnGateLoss {
         self.settings.on_gate_loss.unwrap_or(OnGateLoss::Repair)
     }
-    /// The session's ssh-agent.
-    #[must_use]
-    pub fn ssh_agent(&self) -> Option<&SshAgent> {
-        self.ssh_agent.as_ref()
-    }
     /// Whether the kernel refuses trigger files in the project. Only a project that is changed in place
     /// has something to refuse.
     #[must_use]
@@ -237,6 +232,11 @@ impl Policy {
             Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
             Workspace::Overlay | Workspace::Readonly => Guard::Off,
         }
+    }
+    /// The session's ssh-agent.
+    #[must_use]
+    pub fn ssh_agent(&self) -> Option<&SshAgent> {
+        self.ssh_agent.as_ref()
     }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]

@@ -63,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
 }
 
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
+    process::forbid_inspection()?;
     process::raise_descriptor_limit();
     let directories = process::directories()?;
     let bus = directories.paths.runtime.join(SOCKET_NAME);

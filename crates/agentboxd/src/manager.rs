@@ -10,7 +10,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, start, status};
+use crate::{layers, reconcile, start, status};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -135,6 +135,9 @@ impl Manager {
     ) -> Result<(Dict, zbus::OwnedFd), Error> {
         let caller = self.caller(Method::Start, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
+        if let Some(resume) = &request.resume {
+            layers::settle(&self.supervisor, resume).await;
+        }
         let (answer, console) = start::start(&self.supervisor, &caller, project.into(), request).await?;
         Ok((to_dict(&answer)?, console.into()))
     }
@@ -223,6 +226,54 @@ impl Manager {
         let session = self.session(&caller, Method::Stop, id).await?;
         session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT)).await;
         Ok(())
+    }
+
+    #[zbus(out_args("sets"))]
+    async fn changes(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = self.caller(Method::Changes, &header, connection).await?;
+        let sets = layers::sets(&self.supervisor);
+        let mine = sets.iter().filter(|set| caller.owns(set.owner_uid));
+        mine.map(|set| Ok(to_dict(set)?)).collect()
+    }
+
+    #[zbus(out_args("answer", "descriptors"))]
+    async fn review(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
+        let caller = self.caller(Method::Review, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        let (answer, view) = layers::review(&self.supervisor, &caller, id)?;
+        let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
+        Ok((to_dict(&answer)?, descriptors.into()))
+    }
+
+    async fn reviewed(
+        &self,
+        id: &str,
+        taken: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Reviewed, &header, connection).await?;
+        layers::reviewed(&self.supervisor, &caller, id, from_dict(taken)?)
+    }
+
+    async fn discard(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Discard, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        layers::discard(&self.supervisor, &caller, id)
     }
 
     #[zbus(out_args("answer"))]

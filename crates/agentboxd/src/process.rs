@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::Scopes;
 use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -26,6 +26,11 @@ pub(crate) fn supervisor(
     let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes));
     note(&supervisor, "daemon-started");
     Ok(supervisor)
+}
+
+/// It holds the environments that sessions are started with: nobody reads its memory, and it leaves no core.
+pub(crate) fn forbid_inspection() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Each source of a session is a descriptor while it starts. The soft limit of 1024 exists for select(2),

@@ -4,6 +4,7 @@
 //! so a slow reader slows the writer, as in a pipe.
 
 mod backlog;
+pub(crate) mod collect;
 mod detach_key;
 mod frames;
 mod screen;

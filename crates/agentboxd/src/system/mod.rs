@@ -59,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<(), SystemError> {
 }
 
 async fn serve(options: &Options) -> Result<(), SystemError> {
+    process::forbid_inspection()?;
     process::raise_descriptor_limit();
     let notifier = Notifier::from_environment()?;
     let tell = |what: &dyn Fn(&Notifier)| notifier.as_ref().map_or((), what);
