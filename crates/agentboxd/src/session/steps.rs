@@ -89,7 +89,7 @@ pub(crate) struct Steps {
     holder: Option<Holder>,
     pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
