@@ -12,6 +12,7 @@
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
+//! | `report` | what `Report` answers |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -20,6 +21,7 @@ mod dictionary;
 mod error;
 mod network;
 mod proxy;
+mod report;
 mod session;
 mod start;
 mod supervisor;
@@ -30,6 +32,7 @@ pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };
 pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
+pub use report::{ReportAnswer, ReportLine};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
 pub use start::{ExplainAnswer, StartAnswer, StartRequest};
 pub use supervisor::{Check, CheckState, LogVerdict, Mode, SupervisorStatus};

@@ -61,6 +61,10 @@ pub trait Manager {
     /// [`WhyAnswer`](crate::WhyAnswer).
     fn why(&self, id: &str, what: &str) -> Result<Dict, Error>;
 
+    /// What a session that has ended left behind in its project: a [`ReportAnswer`](crate::ReportAnswer). For one
+    /// that ends it waits until that is known.
+    fn report(&self, id: &str) -> Result<Dict, Error>;
+
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.
     fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;

@@ -72,7 +72,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         name: PROGRAM,
         program: spawn.program,
         places: places.iter().map(AsFd::as_fd).collect(),
-        group: spawn.supervise_group,
+        group: Some(spawn.supervise_group),
         environment: &spawn.environment,
     })
 }

@@ -164,7 +164,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         name: NAME,
         program: spawn.program,
         places: fixed.into_iter().chain(&spawn.sources).map(AsFd::as_fd).collect(),
-        group: spawn.supervise_group,
+        group: Some(spawn.supervise_group),
         environment: &spawn.environment,
     })
 }
@@ -180,8 +180,8 @@ pub(crate) struct Program<'a> {
     pub(crate) program: &'a OwnedFd,
     /// What becomes descriptor 3 and so on.
     pub(crate) places: Vec<BorrowedFd<'a>>,
-    /// The group that it starts in.
-    pub(crate) group: &'a OwnedFd,
+    /// The group that it starts in; none: that of this process.
+    pub(crate) group: Option<&'a OwnedFd>,
     /// Its environment.
     pub(crate) environment: &'a [CString],
 }
@@ -218,7 +218,7 @@ pub(crate) fn start(program: Program<'_>) -> Result<Launcher, LauncherError> {
         arguments: &[name],
         environment: program.environment,
         descriptors: &places,
-        group: program.group.as_fd(),
+        group: program.group.map(AsFd::as_fd),
         failure: failure_end.as_fd(),
     })
     .map_err(|cause| LauncherError::Io { doing: "start the program", cause })?;

@@ -17,6 +17,7 @@
 //! | `launcher` | starts and finds launchers |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate` | starts network gates and connects to them |
+//! | `look` | starts lookers and takes their answer |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
 //! | `nft`, `netlink` | how tables are written; conversations with the kernel |
@@ -44,6 +45,7 @@ pub mod idmap;
 pub mod launcher;
 pub mod lease;
 pub mod leftovers;
+pub mod look;
 mod mountinfo;
 mod netlink;
 pub mod netns;

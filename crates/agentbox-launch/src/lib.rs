@@ -1,4 +1,4 @@
-//! First process of a session, and how its network gate confines itself.
+//! First process of a session, and how the other programs that meet untrusted bytes confine themselves.
 //!
 //! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
 //! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
@@ -14,6 +14,7 @@
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
 //! | `gate` | the way of a network gate to a process without rights |
+//! | `look` | the way of a looker to a process with a person's rights and no more |
 //! | `step` | errors with the name of the step |
 //! | `sys` | system calls; the only `unsafe` |
 
@@ -24,6 +25,7 @@ pub mod gate;
 mod idmap;
 mod init;
 mod landlock;
+pub mod look;
 mod outer;
 mod privileges;
 mod seccomp;

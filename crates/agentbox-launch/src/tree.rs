@@ -12,6 +12,7 @@
 use crate::idmap;
 use crate::step::{InStep, StepError, in_force};
 use crate::sys;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Ids, InnerPath, Mount, Owner, Sandbox, SourceIndex};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::mount::{
@@ -218,24 +219,51 @@ impl<'a> Tree<'a> {
             Mount::Mask { target } if in_force("proc-mask") => self.mask(target),
             Mount::ReadOnly { target } if in_force("proc-mask") => self.freeze(target),
             Mount::Mask { .. } | Mount::ReadOnly { .. } => Ok(()),
+            Mount::Hold { target, hiding } if in_force("project-holds") => self.hold(target, *hiding),
+            Mount::Hold { .. } => Ok(()),
         }
+    }
+
+    /// Makes a directory of the project a mount of its own. It comes with the owners' map, `nosuid` and
+    /// `nodev` of the mount that it lies in.
+    fn hold(&self, target: &InnerPath, hiding: Hiding) -> Result<(), StepError> {
+        let step = || format!("hold {target}");
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = rustix::fs::openat2(&self.root, target.as_c_str(), flags, Mode::empty(), how)
+            .map_err(std::io::Error::from)
+            .map_err(|error| {
+                StepError::new(step(), format!("{error}; the project changed meanwhile, start again"))
+            })?;
+        if hiding == Hiding::Hidden {
+            return self.cover(&place, step);
+        }
+        let copy = detached_copy(&place, false).step_with(step)?;
+        if hiding == Hiding::ReadOnly {
+            sys::mount_setattr(copy.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        }
+        attach(&copy, &place).step_with(step)
     }
 
     fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
         let step = || format!("mask {target}");
         let Some(hidden) = self.existing(target)? else { return Ok(()) };
-        let is_directory = is_directory(&stat(&hidden, step)?);
+        self.cover(&hidden, step)
+    }
+
+    fn cover(&self, hidden: &OwnedFd, step: impl Fn() -> String + Copy) -> Result<(), StepError> {
+        let is_directory = is_directory(&stat(hidden, step)?);
         let cover = in_memory(if is_directory { "mode=0555" } else { "mode=0755" }, 4096, 4, false)?;
         if is_directory {
             sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-            return attach(&cover, &hidden).step_with(step);
+            return attach(&cover, hidden).step_with(step);
         }
         // A file can only be covered by a file: one without any right, on a file system of its own.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
         let file = detached_copy(&file, false).step_with(step)?;
         sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-        attach(&file, &hidden).step_with(step)
+        attach(&file, hidden).step_with(step)
     }
 
     fn freeze(&self, target: &InnerPath) -> Result<(), StepError> {

@@ -1,6 +1,7 @@
 //! One step of building a session's file system.
 
 use crate::InnerPath;
+use crate::look::Hiding;
 use crate::wire::{wire_enum, wire_struct};
 use std::ffi::CString;
 
@@ -133,6 +134,14 @@ wire_enum! {
             /// What becomes read-only.
             target: InnerPath,
         },
+        /// Makes something in the project a mount of its own, as which it can be neither renamed nor removed
+        /// inside. No link leads there, and nothing there is an error: whoever planned it had seen it.
+        12 = Hold {
+            /// What is held.
+            target: InnerPath,
+            /// What it becomes.
+            hiding: Hiding,
+        },
     }
 }
 
@@ -148,7 +157,8 @@ impl Mount {
             | Self::DevPts { target }
             | Self::MessageQueues { target }
             | Self::Mask { target }
-            | Self::ReadOnly { target } => target,
+            | Self::ReadOnly { target }
+            | Self::Hold { target, .. } => target,
             Self::Directory { path, .. } | Self::File { path, .. } | Self::Symlink { path, .. } => path,
         }
     }
@@ -158,6 +168,7 @@ impl Mount {
     pub fn is_writable(&self) -> bool {
         match self {
             Self::Bind { access, .. } => *access == Access::ReadWrite,
+            Self::Hold { hiding, .. } => *hiding == Hiding::Pinned,
             Self::Tmpfs { owner, mode, .. } => *owner == Owner::Agent || mode & 0o002 != 0,
             Self::Proc { .. } | Self::DevPts { .. } | Self::MessageQueues { .. } | Self::Device { .. } => {
                 true

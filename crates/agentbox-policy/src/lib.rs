@@ -27,6 +27,7 @@
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
+//! | `project` | which keys of git's configuration may change; patterns of secrets |
 //! | `triggers` | which files in a project make a program on the host act later |
 //! | `paths` | comparisons of paths as text |
 //! | `text` | escaping and suggestions for messages |
@@ -50,6 +51,7 @@ mod plan;
 mod policy;
 mod posture;
 mod preset;
+mod project;
 mod reach;
 mod request;
 mod resolve;
@@ -59,14 +61,18 @@ mod triggers;
 
 pub use config::{
     Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName, Layer,
-    LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange, PostureTable, ProfileTable, ProjectTable,
-    Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
+    LayerKind, Line, MAX_FILE_BYTES, Name, PassName, Pattern, PortRange, PostureTable, ProfileTable,
+    ProjectTable, Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
-pub use lattice::{Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
+pub use lattice::{
+    Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, OnSharedFiles, OnTrigger, Settings, State,
+    Workspace,
+};
 pub use live::{LIVE_ALLOW, LIVE_DENY, ceiling_allow, live_deny, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
+pub use project::{Secrets, built_in_keys, built_in_secrets};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, Person, ProjectFacts, Request};
 pub use resolve::resolve;

@@ -21,6 +21,7 @@ pub(crate) enum Method {
     Allow,
     Deny,
     Why,
+    Report,
     Log,
     VerifyLog,
     Diagnose,
@@ -39,7 +40,7 @@ pub(crate) enum Rule {
 }
 
 /// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
+pub(crate) const TABLE: [(Method, &str, Rule); 15] = [
     (Method::Start, "Start", Rule::User),
     (Method::Explain, "Explain", Rule::User),
     (Method::List, "List", Rule::User),
@@ -50,6 +51,7 @@ pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
     (Method::Allow, "Allow", Rule::OwnSession),
     (Method::Deny, "Deny", Rule::OwnSession),
     (Method::Why, "Why", Rule::OwnSession),
+    (Method::Report, "Report", Rule::OwnSession),
     (Method::Log, "Log", Rule::User),
     (Method::VerifyLog, "VerifyLog", Rule::User),
     (Method::Diagnose, "Diagnose", Rule::User),

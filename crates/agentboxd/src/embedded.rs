@@ -11,7 +11,7 @@ use crate::caller::{Caller, Decision};
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::{configuration, reconcile};
+use crate::{configuration, reconcile, workspace};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -79,6 +79,8 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     let supervisor = Arc::new(Supervisor::new(directories, configuration, audit));
     note(&supervisor, "daemon-started");
     reconcile::reconcile(&supervisor);
+    // Before anybody starts something in a project again.
+    workspace::finish_all(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };

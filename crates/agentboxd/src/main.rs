@@ -8,6 +8,7 @@
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
+//! | `workspace` | what is in a project before a session and after it |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
 //! | `supervisor` | what all of these share |
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ mod session;
 mod start;
 mod status;
 mod supervisor;
+mod workspace;
 
 use clap::Parser;
 use std::process::ExitCode;

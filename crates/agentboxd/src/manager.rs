@@ -9,7 +9,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, start, status};
+use crate::{reconcile, start, status, workspace};
 use agentbox_ipc::{Client, Dict, Error, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -96,7 +96,7 @@ impl Manager {
     async fn explain(&self, project: zbus::OwnedFd, request: Dict) -> Result<Dict, Error> {
         self.permit(Method::Explain)?;
         let request: StartRequest = from_dict(request)?;
-        Ok(to_dict(&start::explain(&self.supervisor, &self.caller, project.into(), request)?)?)
+        Ok(to_dict(&start::explain(&self.supervisor, &self.caller, project.into(), request).await?)?)
     }
 
     #[zbus(out_args("sessions"))]
@@ -166,6 +166,31 @@ impl Manager {
         }
         let network = session.network().ok_or_else(|| without_gate(&session))?;
         Ok(to_dict(&live::why(network, what)?)?)
+    }
+
+    #[zbus(out_args("report"))]
+    async fn report(&self, id: &str) -> Result<Dict, Error> {
+        self.permit(Method::Report)?;
+        let unknown = || {
+            Error::NotFound("there is no report of that session; it is made when a session ends that may write to its project\n`agentboxctl list` shows yours".into())
+        };
+        let parsed = id.parse::<SessionId>().map_err(|_| unknown())?;
+        if let Some(session) = self.supervisor.session(&parsed) {
+            if !self.caller.owns(session.record.owner_uid) {
+                return Err(unknown());
+            }
+            if matches!(session.live().state, State::Starting { .. } | State::Released | State::Running) {
+                return Err(Error::NotFound(format!(
+                    "session `{parsed}` has not ended, so there is no report of it yet\nagentboxctl stop {parsed}"
+                )));
+            }
+            session.gone().await;
+        }
+        let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
+        if !self.caller.owns(report.owner_uid) {
+            return Err(unknown());
+        }
+        Ok(to_dict(&report)?)
     }
 
     #[zbus(out_args("lines"))]

@@ -1,9 +1,9 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish};
+use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Pattern, Publish};
 use crate::lattice::{
-    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
-    TmpfsSize, Upload, Workspace,
+    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger, OpenFiles,
+    Settings, State, Tasks, TmpfsSize, Upload, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,21 @@ pub struct ProfileTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -123,6 +138,21 @@ pub struct ProjectTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
 }
 
 /// How strongly a session is held.
@@ -177,6 +207,12 @@ pub struct PostureTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
 }
 
 macro_rules! settings_of {
@@ -190,7 +226,17 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, guard);
+settings_of!(
+    ProfileTable: network,
+    workspace,
+    state,
+    upload_max,
+    name_upload_max,
+    on_gate_loss,
+    guard,
+    on_trigger,
+    on_shared_files
+);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -200,7 +246,9 @@ settings_of!(
     upload_max,
     name_upload_max,
     on_gate_loss,
-    guard
+    guard,
+    on_trigger,
+    on_shared_files
 );
 
 macro_rules! all_settings_of {
@@ -225,6 +273,8 @@ macro_rules! all_settings_of {
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
                     guard: self.guard,
+                    on_trigger: self.on_trigger,
+                    on_shared_files: self.on_shared_files,
                 }
             }
         }

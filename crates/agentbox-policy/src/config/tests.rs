@@ -40,7 +40,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         (
             "a.toml",
             "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `guard`, `read`, `write`, `allow`, `deny`, `env`)",
+            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `guard`, `on_trigger`, `on_shared_files`, `mask`, `read`, `write`, `allow`, `deny`, `env`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -373,6 +373,8 @@ fn the_table_states_the_orders_of_the_types() {
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
             "guard" => order(Guard::ALL),
+            "on_trigger" => order(OnTrigger::ALL),
+            "on_shared_files" => order(OnSharedFiles::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);
@@ -493,7 +495,7 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
         publish: vec!["8080:3000".parse().unwrap()],
         ..Request::default()
     });
-    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"";
+    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"\nmask = [\"x/**\"]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::Project).unwrap());
     let text = "users = []\nresolvers = [\"9.9.9.9\"]\nceiling.publish = [\"3000-3999\"]\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\npublish = [3000]\ninternal = [\"a.corp\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::System).unwrap());

@@ -5,12 +5,14 @@
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
-//! 6. [`place`]: whether a session can be there at all.
+//! 6. [`masks`]: what is hidden in the project.
+//! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
 mod grants;
 mod hosts;
+mod masks;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -77,6 +79,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
+    let (mask, unmask) = (masks::masked(&sources, &choice), masks::unmasked(&choice));
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
@@ -98,6 +101,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants,
         environment,
         reach,
+        mask,
+        unmask,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

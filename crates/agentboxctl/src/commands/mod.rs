@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod list;
 mod log;
+mod report;
 mod schema;
 mod start;
 mod status;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
+        Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Check(check) => check::run(&check),
@@ -58,6 +60,7 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         allow: choice.allow.clone(),
         deny: choice.deny.clone(),
         publish: choice.publish.clone(),
+        git_dirs: choice.git_dir.clone(),
         project,
         name,
         command: choice.command.clone(),

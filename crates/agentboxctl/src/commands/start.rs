@@ -1,9 +1,10 @@
 //! `start`: a session of a project, and the bridge to it.
 
+use super::report::{Telling, after_session};
 use super::{conclude, environment, request};
 use crate::account::own_home;
 use crate::arguments::{Choice, Start};
-use crate::client;
+use crate::client::{self, Ending};
 use crate::errors::Failure;
 use crate::layers;
 use crate::output::network::{published, reach};
@@ -35,8 +36,6 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     let (answer, console) =
         supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)?;
     let answer: StartAnswer = understand(answer)?;
-    // From here on the session and its console need no supervisor.
-    drop(supervisor);
     drop(project);
     if start.verbose || !start.quiet && streams_to_a_person() {
         announce(&answer);
@@ -49,8 +48,14 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    // The session and its console need no supervisor; it is asked again only when the session has ended.
     let ending = client::run(OwnedFd::from(console))?;
-    Ok(conclude(ending, &answer.id, start.choice.command.first().map(String::as_str)))
+    let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
+    if matches!(ending, Ending::Exited(_)) && answer.workspace == "direct" && answer.isolation != "none" {
+        let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
+        after_session(supervisor, &answer.id, telling, embedded)?;
+    }
+    Ok(status)
 }
 
 /// What is known on this side of a request.

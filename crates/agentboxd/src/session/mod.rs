@@ -87,6 +87,11 @@ impl Session {
     pub(crate) async fn stop(&self, timeout: Duration) {
         // A driver that is gone has ended its session.
         let _ = self.stop.send(timeout);
+        self.gone().await;
+    }
+
+    /// Returns when nothing of it is left.
+    pub(crate) async fn gone(&self) {
         let mut live = self.live.clone();
         let _ = live.wait_for(|live| live.state == State::Gone).await;
     }

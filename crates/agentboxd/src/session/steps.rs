@@ -11,6 +11,7 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
+use crate::workspace::{self, Surveyed, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
 use agentbox_kernel::console;
@@ -48,6 +49,8 @@ pub(crate) enum StepError {
     #[error("{0}")]
     Gate(#[from] crate::network::gate::GateError),
     #[error("{0}")]
+    Workspace(#[from] WorkspaceError),
+    #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
     Host(String),
@@ -59,7 +62,9 @@ impl StepError {
     /// What the one who asked for the session is told.
     pub(crate) fn for_caller(&self, step: Step) -> Error {
         match self {
-            Self::Policy(error) => crate::start::policy_error(error),
+            Self::Policy(error) | Self::Workspace(WorkspaceError::Policy(error)) => {
+                crate::start::policy_error(error)
+            }
             Self::Host(text) => Error::Failed(text.clone()),
             other => Error::Failed(format!("the session could not be started: {}: {other}", step.name())),
         }
@@ -79,6 +84,9 @@ pub(crate) struct Steps {
     listener: Option<OwnedFd>,
     group: Option<SessionGroup>,
     network: Option<Network>,
+    surveyed: Surveyed,
+    /// Whether something of the session may have run.
+    released: bool,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -125,6 +133,7 @@ impl Steps {
         supervise: Option<Supervise>,
     ) -> io::Result<Self> {
         let mut steps = Self::empty(supervisor, record, None);
+        steps.released = true;
         steps.launcher = launcher.map(Watched::new).transpose()?;
         steps.directory = directory;
         steps.group = Some(group);
@@ -143,6 +152,8 @@ impl Steps {
             listener: None,
             group: None,
             network: None,
+            surveyed: Surveyed::default(),
+            released: false,
             sources: Vec::new(),
             plan: None,
             release: None,
@@ -188,6 +199,7 @@ impl Steps {
         match step {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
+            Step::Project => self.survey(live).await,
             Step::Group => self.make_group(live),
             Step::Network => self.make_network(),
             Step::Sources => self.open_sources(live),
@@ -221,6 +233,10 @@ impl Steps {
                 }
             }
             Step::Group => self.remove_group().await?,
+            // A process of the session could change what is being looked at.
+            Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
+            Step::Project if self.released => workspace::sweep(&self.supervisor, &self.record.id).await?,
+            Step::Project => workspace::forget(&self.supervisor, &self.record.id)?,
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Directory => {
@@ -251,6 +267,13 @@ impl Steps {
         self.ledger = Some(Ledger::create(&directory, &self.record)?);
         self.listener = Some(console::listen(&directory)?);
         self.directory = Some(directory);
+        Ok(())
+    }
+
+    async fn survey(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.surveyed = workspace::survey(&self.supervisor, self.order()?).await?;
+        self.surveyed.keep(&self.supervisor, &self.record)?;
+        live.notes.append(&mut self.surveyed.notes);
         Ok(())
     }
 
@@ -307,8 +330,13 @@ impl Steps {
     }
 
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let (sources, plan) =
-            super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
+        let (sources, plan) = super::sources::open(
+            &self.supervisor,
+            self.order()?,
+            &self.record,
+            self.lease_first,
+            self.surveyed.held.clone(),
+        )?;
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         super::sources::keep_plan(directory, &plan)?;
         (live.uid, live.gid) = (plan.identity.agent.uid, plan.identity.agent.gid);
@@ -367,6 +395,7 @@ impl Steps {
             network.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
+        self.released = true;
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.
         self.order = None;

@@ -231,6 +231,11 @@ impl Manager {
         Ok(to_dict(&answers::why(id, what))?)
     }
 
+    #[zbus(out_args("report"))]
+    async fn report(&self, id: &str) -> Result<Dict, Error> {
+        Err(Error::NotFound("there is no report".into()))
+    }
+
     #[zbus(out_args("lines"))]
     async fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
         let trail = self.trail.lock().unwrap();
