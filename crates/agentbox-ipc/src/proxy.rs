@@ -61,6 +61,13 @@ pub trait Manager {
     /// [`WhyAnswer`](crate::WhyAnswer).
     fn why(&self, id: &str, what: &str) -> Result<Dict, Error>;
 
+    /// Lets a session go on that was frozen because of what came to be in its project; whether it was.
+    fn thaw(&self, id: &str) -> Result<bool, Error>;
+
+    /// What happened in the project of a session that its person is told at once: the lines behind the first
+    /// `after`, as soon as there are some. None: it runs no more.
+    fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;
+
     /// What a session that has ended left behind in its project: a [`ReportAnswer`](crate::ReportAnswer). For one
     /// that ends it waits until that is known.
     fn report(&self, id: &str) -> Result<Dict, Error>;

@@ -44,7 +44,7 @@ pub fn run() -> u8 {
     let Ok(places) = Places::new(places, names) else { return 3 };
     let bytes = match &plan.task {
         Task::Survey => survey::survey(&places, &plan).to_bytes(),
-        Task::Judge { before } => sweep::judge(&places, &plan, before).to_bytes(),
+        Task::Judge { before, spots } => sweep::judge(&places, &plan, before, spots).to_bytes(),
         Task::Sweep { before } => sweep::sweep(&places, &plan, before).to_bytes(),
         Task::Watch => {
             let Some(group) = watch else { return 5 };

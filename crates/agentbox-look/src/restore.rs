@@ -7,6 +7,8 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// What the new one is called until it is whole.
 const NEW: &[u8] = b"config.agentbox-new";
@@ -22,10 +24,22 @@ pub(crate) enum Restored {
     MovedAside,
 }
 
-/// Puts `content` in place of a configuration.
-pub(crate) fn restore(places: &Places, config: &Spot, content: &[u8]) -> Result<Restored, Errno> {
+/// How long a lock of git's is waited for. A live one is there for milliseconds; one that stays was left by a
+/// process that ended, or made so that this waits.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+
+/// Puts what `content` makes of a configuration in its place. It is asked while nobody who keeps to git's lock
+/// writes; nothing to write when it has none any more.
+pub(crate) fn restore(
+    places: &Places,
+    config: &Spot,
+    content: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<Restored, Errno> {
     let (parent, name) = config.path.split().ok_or(Errno::INVAL)?;
     let directory = places.directory(&Spot { place: config.place, path: parent })?;
+    let lock = Lock::take(&directory, name);
+    let Some(content) = content() else { return Ok(Restored::Written) };
     let mode = match fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat.st_mode & 0o666,
         // A directory cannot be replaced by a rename; anything else can.
@@ -35,17 +49,52 @@ pub(crate) fn restore(places: &Places, config: &Spot, content: &[u8]) -> Result<
         }
         Ok(_) | Err(_) => 0o644,
     };
-    match write(&directory, content, mode).and_then(|()| fs::renameat(&directory, NEW, &directory, name)) {
+    let written =
+        write(&directory, &content, mode).and_then(|()| fs::renameat(&directory, NEW, &directory, name));
+    let restored = match written {
         Ok(()) => {
             fs::fsync(&directory)?;
-            Ok(Restored::Written)
+            Restored::Written
         }
         Err(_) => {
             // What may not be in force is not in force, whatever else.
             let _ = fs::unlinkat(&directory, NEW, AtFlags::empty());
             fs::renameat(&directory, name, &directory, ASIDE)?;
             let _ = fs::fsync(&directory);
-            Ok(Restored::MovedAside)
+            Restored::MovedAside
+        }
+    };
+    drop(lock);
+    Ok(restored)
+}
+
+/// `config.lock`, which keeps git from writing (gitglossary(7), "lock file").
+struct Lock<'a> {
+    directory: &'a OwnedFd,
+    name: Vec<u8>,
+    ours: bool,
+}
+
+impl<'a> Lock<'a> {
+    fn take(directory: &'a OwnedFd, config: &[u8]) -> Self {
+        let name = [config, b".lock"].concat();
+        let end = Instant::now() + LOCK_PATIENCE;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            match fs::openat(directory, &name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(_) => return Self { directory, name, ours: true },
+                Err(Errno::EXIST) if Instant::now() < end => std::thread::sleep(BETWEEN_TRIES),
+                // Without it a change of git's may be lost; with what is refused in force, more would be.
+                Err(_) => return Self { directory, name, ours: false },
+            }
+        }
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::unlinkat(self.directory, &self.name, AtFlags::empty());
         }
     }
 }
@@ -80,14 +129,14 @@ mod tests {
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&outside, dir.path().join("git/config.agentbox-new")).unwrap();
         let places = places(&[dir.path()]);
-        assert_eq!(restore(&places, &spot("git/config"), b"good"), Ok(Restored::Written));
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
         assert_eq!(std::fs::read(&config).unwrap(), b"good");
         assert_eq!(std::fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read(&outside).unwrap(), b"mine");
         // A link in its place is replaced, not followed.
         std::fs::remove_file(&config).unwrap();
         symlink(&outside, &config).unwrap();
-        assert_eq!(restore(&places, &spot("git/config"), b"good"), Ok(Restored::Written));
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
         assert_eq!(
             (std::fs::read(&outside).unwrap(), std::fs::read(&config).unwrap()),
             (b"mine".to_vec(), b"good".to_vec())
@@ -95,8 +144,22 @@ mod tests {
         // And a directory gives way.
         std::fs::remove_file(&config).unwrap();
         std::fs::create_dir(&config).unwrap();
-        assert_eq!(restore(&places, &spot("git/config"), b"good"), Ok(Restored::Written));
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
         assert_eq!(std::fs::read(&config).unwrap(), b"good");
+    }
+
+    #[test]
+    fn a_lock_that_stays_does_not_keep_what_is_refused_in_force() {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("config"), "evil").unwrap();
+        let places = places(&[dir.path()]);
+        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert!(!dir.path().join("config.lock").exists());
+        std::fs::write(dir.path().join("config"), "evil").unwrap();
+        std::fs::write(dir.path().join("config.lock"), "stale").unwrap();
+        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(std::fs::read(dir.path().join("config")).unwrap(), b"good");
+        assert!(dir.path().join("config.lock").exists());
     }
 
     #[test]
@@ -105,7 +168,10 @@ mod tests {
         std::fs::write(dir.path().join("config"), "evil").unwrap();
         // Nothing can be written under that name.
         std::fs::create_dir_all(dir.path().join("config.agentbox-new/x")).unwrap();
-        assert_eq!(restore(&places(&[dir.path()]), &spot("config"), b"good"), Ok(Restored::MovedAside));
+        assert_eq!(
+            restore(&places(&[dir.path()]), &spot("config"), || Some(b"good".to_vec())),
+            Ok(Restored::MovedAside)
+        );
         assert!(!dir.path().join("config").exists());
         assert_eq!(std::fs::read(dir.path().join("config.agentbox-refused")).unwrap(), b"evil");
     }

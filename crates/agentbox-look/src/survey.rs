@@ -59,7 +59,7 @@ impl Seen {
     fn note(&mut self, plan: &LookPlan, listing: &Listing) {
         if let Some(repository) = repository::of(listing, listing.spot.path.is_place()) {
             let kind = if repository.bare { ThingKind::BareRepository } else { ThingKind::Repository };
-            if !repository.spot.path.is_place() {
+            if !repository.spot.path.is_place() && !repository.linked {
                 self.thing(kind, repository.spot.clone());
             }
             self.repositories.push(repository);

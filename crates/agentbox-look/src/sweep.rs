@@ -16,18 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_FINDINGS: usize = 2000;
 
 /// Judges git's configurations, and restores what may not have changed.
-pub(crate) fn judge(places: &Places, plan: &LookPlan, before: &Before) -> Report {
-    let seen = survey::look(places, plan);
+pub(crate) fn judge(places: &Places, plan: &LookPlan, before: &Before, spots: &[Spot]) -> Report {
     let mut findings = Vec::new();
-    configs(places, plan, before, &seen, &mut findings);
-    report(findings, seen)
+    configs(places, plan, before, spots.iter().cloned().collect(), &mut findings);
+    report(findings, Seen::default())
 }
 
 /// The same, and everything else.
 pub(crate) fn sweep(places: &Places, plan: &LookPlan, before: &Before) -> Report {
     let seen = survey::look(places, plan);
     let mut findings = Vec::new();
-    configs(places, plan, before, &seen, &mut findings);
+    configs(places, plan, before, seen.configs(places), &mut findings);
     triggers(places, plan, before, &seen, &mut findings);
     things(before, &seen, &mut findings);
     links(places, before, &seen, &mut findings);
@@ -47,18 +46,19 @@ fn report(mut findings: Vec<Finding>, seen: Seen) -> Report {
     }
 }
 
-fn configs(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+fn configs(
+    places: &Places,
+    plan: &LookPlan,
+    before: &Before,
+    mut all: BTreeSet<Spot>,
+    findings: &mut Vec<Finding>,
+) {
     let was: BTreeMap<&Spot, Option<&Bytes>> =
         before.configs.iter().map(|config| (&config.spot, config.content.as_ref())).collect();
-    let mut all: BTreeSet<Spot> = seen.configs(places);
     all.extend(was.keys().map(|spot| (*spot).clone()));
     for spot in all {
         let old = was.get(&spot).copied().flatten().map(|content| content.0.as_slice());
-        let now = match places.kind(&spot) {
-            None => None,
-            // A link, a directory, something too large: it is not what git wrote.
-            Some(_) => Some(places.read(&spot, config::MAX_BYTES).unwrap_or_else(|| b"[".to_vec())),
-        };
+        let now = read(places, &spot);
         if now.is_some()
             && old.is_none()
             && was.contains_key(&spot)
@@ -66,18 +66,23 @@ fn configs(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findi
         {
             continue;
         }
-        let module = seen.repository_of(&spot).filter(|repository| repository.is_module());
-        let directory: Option<&PlacePath> =
-            module.filter(|_| spot.place == 0).map(|module| &module.spot.path);
-        let verdict = keys::judge(&plan.keys, old, now.as_deref(), directory);
+        let directory = spot.path.split().map(|(parent, _)| parent);
+        let is_module = |path: &PlacePath| spot.place == 0 && path.names().any(|name| name == b"modules");
+        let directory = directory.filter(is_module);
+        let verdict = keys::judge(&plan.keys, old, now.as_deref(), directory.as_ref());
         let mut add = |kind: FindingKind, change: Change, detail: String| {
             findings.push(Finding { kind, change, spot: spot.clone(), detail });
         };
         for words in verdict.told {
             add(FindingKind::ConfigTold, Change::Changed, words);
         }
-        let Some(content) = verdict.restored else { continue };
-        let how = match restore(places, &spot, &content) {
+        if verdict.restored.is_none() {
+            continue;
+        }
+        // Judged again when git does not write: what it wrote meanwhile stays.
+        let again =
+            || keys::judge(&plan.keys, old, read(places, &spot).as_deref(), directory.as_ref()).restored;
+        let how = match restore(places, &spot, again) {
             Ok(Restored::Written) => Ok(()),
             Ok(Restored::MovedAside) => {
                 Err("; it could not be written anew and was moved to config.agentbox-refused".to_owned())
@@ -91,6 +96,12 @@ fn configs(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findi
             }
         }
     }
+}
+
+/// What a configuration says now. A link, a directory, something too large: that is not what git wrote.
+fn read(places: &Places, spot: &Spot) -> Option<Vec<u8>> {
+    places.kind(spot)?;
+    Some(places.read(spot, config::MAX_BYTES).unwrap_or_else(|| b"[".to_vec()))
 }
 
 /// Whether a configuration was there and could not be read: then it is only known whether it is the same.

@@ -108,12 +108,13 @@ fn no_way_to_a_hook_is_open_and_each_is_open_outside() -> Result<()> {
 #[test]
 fn nothing_is_made_on_the_host_to_hold_it() -> Result<()> {
     let machine = Machine::new()?;
+    machine.configure("[posture.calm]\nextends = \"L2\"\non_trigger = \"report\"\n")?;
     person(&machine, "rm -rf .git/hooks .git/info")?.success()?;
     let before = tree(machine.project())?;
     inside(&machine, "L2", "true")?.success()?;
     ensure!(tree(machine.project())? == before);
     // What was missing is not held, and what came to be there is named.
-    inside(&machine, "L2", "mkdir .git/hooks; echo x > .git/hooks/pre-push; chmod +x .git/hooks/pre-push")?
+    inside(&machine, "calm", "mkdir .git/hooks; echo x > .git/hooks/pre-push; chmod +x .git/hooks/pre-push")?
         .success()?;
     machine.wait_until_supervisor_ended()?;
     let reports = fs::read_dir(machine.state().join("reports"))?.count();

@@ -49,6 +49,8 @@ pub enum Command {
     Deny(Deny),
     /// Show which rule decides about a host or a path, and what would change it
     Why(Why),
+    /// Let sessions go on that were frozen because of what came to be in their projects
+    Thaw(Thaw),
     /// Show what a session left behind in its project
     Report(Report),
     /// Show the audit trail
@@ -237,6 +239,13 @@ pub struct Why {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `thaw`
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The session
+    pub id: SessionId,
 }
 
 /// `report`

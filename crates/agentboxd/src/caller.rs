@@ -21,6 +21,8 @@ pub(crate) enum Method {
     Allow,
     Deny,
     Why,
+    Thaw,
+    Notices,
     Report,
     Log,
     VerifyLog,
@@ -40,7 +42,7 @@ pub(crate) enum Rule {
 }
 
 /// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 15] = [
+pub(crate) const TABLE: [(Method, &str, Rule); 17] = [
     (Method::Start, "Start", Rule::User),
     (Method::Explain, "Explain", Rule::User),
     (Method::List, "List", Rule::User),
@@ -51,6 +53,8 @@ pub(crate) const TABLE: [(Method, &str, Rule); 15] = [
     (Method::Allow, "Allow", Rule::OwnSession),
     (Method::Deny, "Deny", Rule::OwnSession),
     (Method::Why, "Why", Rule::OwnSession),
+    (Method::Thaw, "Thaw", Rule::OwnSession),
+    (Method::Notices, "Notices", Rule::OwnSession),
     (Method::Report, "Report", Rule::OwnSession),
     (Method::Log, "Log", Rule::User),
     (Method::VerifyLog, "VerifyLog", Rule::User),

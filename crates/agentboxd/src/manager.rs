@@ -168,6 +168,20 @@ impl Manager {
         Ok(to_dict(&live::why(network, what)?)?)
     }
 
+    #[zbus(out_args("was_frozen"))]
+    async fn thaw(&self, id: &str) -> Result<bool, Error> {
+        self.permit(Method::Thaw)?;
+        let session = self.session(id)?;
+        session.thaw().await.map_err(Error::Failed)
+    }
+
+    #[zbus(out_args("notices"))]
+    async fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
+        self.permit(Method::Notices)?;
+        let session = self.session(id)?;
+        Ok(session.notices(usize::try_from(after).unwrap_or(usize::MAX)).await)
+    }
+
     #[zbus(out_args("report"))]
     async fn report(&self, id: &str) -> Result<Dict, Error> {
         self.permit(Method::Report)?;

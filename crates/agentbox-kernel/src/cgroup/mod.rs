@@ -292,6 +292,14 @@ impl SessionGroup {
         write(&self.payload, c"cgroup.freeze", b"0")
     }
 
+    /// Whether the agent's processes are to be held where they are.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be read.
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        Ok(has_line(&read(&self.payload, c"cgroup.freeze")?, "1"))
+    }
+
     /// Whether any process of the session lives.
     ///
     /// # Errors

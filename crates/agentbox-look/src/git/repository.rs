@@ -70,15 +70,11 @@ impl Repository {
 
     /// Names by which a path is looked up among the trigger files, when it lies in this directory.
     pub(crate) fn names<'a>(&self, spot: &'a Spot) -> Option<Vec<&'a [u8]>> {
-        if spot.place != self.spot.place || !spot.path.is_within(&self.spot.path) {
+        // A linked worktree's is known by its place in that of its repository.
+        if self.linked || spot.place != self.spot.place || !spot.path.is_within(&self.spot.path) {
             return None;
         }
         let depth = self.spot.path.names().count();
         Some(std::iter::once(b".git".as_slice()).chain(spot.path.names().skip(depth)).collect())
-    }
-
-    /// Whether it is that of a submodule: a repository within another one's directory.
-    pub(crate) fn is_module(&self) -> bool {
-        self.spot.path.names().any(|name| name == b"modules")
     }
 }

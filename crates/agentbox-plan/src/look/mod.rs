@@ -70,6 +70,8 @@ wire_enum! {
         2 = Judge {
             /// What was there at the start.
             before: Before,
+            /// Configurations that were written, besides those that were there.
+            spots: Vec<Spot>,
         },
         /// After its end: the same, and everything else that changed.
         3 = Sweep {

@@ -1,7 +1,7 @@
 //! `attach`: a session's terminal.
 
 use super::conclude;
-use super::report::{Telling, after_session};
+use super::report::{Notices, Telling, after_session};
 use crate::arguments::Attach;
 use crate::client::{self, Ending};
 use crate::errors::Failure;
@@ -17,11 +17,13 @@ pub(super) fn run(attach: &Attach, embedded: bool) -> Result<u8, Failure> {
     let direct = status.workspace == "direct";
     let client = to_dict(&supervisor::client(client::streams(), terminal::size()))?;
     let console = supervisor.ask(async |manager| manager.attach(attach.id.as_str(), client).await)?;
+    let all = terminal::is_terminal(std::io::stderr());
+    let notices = direct.then(|| Notices::begin(supervisor, attach.id.as_str(), all));
     let ending = client::run(OwnedFd::from(console))?;
     let status = conclude(ending, attach.id.as_str(), None);
     if matches!(ending, Ending::Exited(_)) && direct {
         let telling = Telling { quiet: false, verbose: false, yes: attach.yes };
-        after_session(supervisor, attach.id.as_str(), telling, embedded)?;
+        after_session(notices.and_then(Notices::end), attach.id.as_str(), telling, embedded)?;
     }
     Ok(status)
 }

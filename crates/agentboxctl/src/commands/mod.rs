@@ -14,6 +14,7 @@ mod schema;
 mod start;
 mod status;
 mod stop;
+mod thaw;
 mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
+        Command::Thaw(thaw) => thaw::run(&thaw, embedded),
         Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),

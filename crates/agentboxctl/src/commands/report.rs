@@ -43,7 +43,7 @@ pub(super) struct Telling {
 /// After a session that changed its project in place. `supervisor` is the connection that started it; a
 /// supervisor may have been replaced meanwhile.
 pub(super) fn after_session(
-    supervisor: Supervisor,
+    supervisor: Option<Supervisor>,
     id: &str,
     telling: Telling,
     embedded: bool,
@@ -52,7 +52,11 @@ pub(super) fn after_session(
     if !to_person && !telling.verbose {
         return Ok(());
     }
-    let answer = ask(&supervisor, id).or_else(|_lost| ask(&Supervisor::connect(embedded)?, id));
+    let first = supervisor.as_ref().map(|supervisor| ask(supervisor, id));
+    let answer = match first {
+        Some(Ok(answer)) => Ok(answer),
+        _ => Supervisor::connect(embedded).and_then(|supervisor| ask(&supervisor, id)),
+    };
     let answer = match answer {
         Ok(answer) => answer,
         Err(failure) => {
@@ -72,6 +76,43 @@ pub(super) fn after_session(
         press_a_key().map_err(|error| Failure::system("cannot read a key", error))?;
     }
     Ok(())
+}
+
+/// Tells what happens in the project of a session while this process is attached to it, in a thread of its own.
+/// [`Notices::end`] gives the connection back.
+#[derive(Debug)]
+pub(super) struct Notices {
+    thread: std::thread::JoinHandle<Supervisor>,
+}
+
+impl Notices {
+    /// `all`: also what needs no answer.
+    pub(super) fn begin(supervisor: Supervisor, id: &str, all: bool) -> Self {
+        let id = id.to_owned();
+        let raw = terminal::is_terminal(io::stdin());
+        let thread = std::thread::spawn(move || {
+            let mut after = 0;
+            while let Ok(notices) = supervisor.ask(async |manager| manager.notices(&id, after).await) {
+                if notices.is_empty() {
+                    break;
+                }
+                after += notices.len() as u64;
+                // A session that is held does nothing until somebody knows.
+                for notice in notices.into_iter().filter(|notice| all || notice.starts_with("frozen: ")) {
+                    let text = format!("agentbox {id}: {}", escape::message(&notice));
+                    // The terminal is in raw mode, and the agent's screen may be on it.
+                    note(&if raw { format!("\r\n{}\r", text.replace('\n', "\r\n")) } else { text });
+                }
+            }
+            supervisor
+        });
+        Self { thread }
+    }
+
+    /// Waits until the session has ended.
+    pub(super) fn end(self) -> Option<Supervisor> {
+        self.thread.join().ok()
+    }
 }
 
 /// The reason is the supervisor's; that there is none is what matters here.

@@ -1,6 +1,6 @@
 //! `start`: a session of a project, and the bridge to it.
 
-use super::report::{Telling, after_session};
+use super::report::{Notices, Telling, after_session};
 use super::{conclude, environment, request};
 use crate::account::own_home;
 use crate::arguments::{Choice, Start};
@@ -49,11 +49,14 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     // The session and its console need no supervisor; it is asked again only when the session has ended.
+    let direct = answer.workspace == "direct" && answer.isolation != "none";
+    let all = start.verbose || !start.quiet && streams_to_a_person();
+    let notices = direct.then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = client::run(OwnedFd::from(console))?;
     let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
-    if matches!(ending, Ending::Exited(_)) && answer.workspace == "direct" && answer.isolation != "none" {
+    if matches!(ending, Ending::Exited(_)) && direct {
         let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
-        after_session(supervisor, &answer.id, telling, embedded)?;
+        after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
     }
     Ok(status)
 }

@@ -6,9 +6,10 @@
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
 use super::supervise::Said;
-use super::{Live, Record, Session, State, Step, exit_text};
+use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
+use crate::workspace::{Seen, put_back};
 use agentbox_ipc::Error;
 use agentbox_plan::Exit;
 use agentbox_plan::report::Report;
@@ -16,10 +17,11 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+/// Notices that a person attached to a session gets.
+const MAX_NOTICES: usize = 100;
 /// SIGTERM
 const TERMINATE: u8 = 15;
 
@@ -33,10 +35,12 @@ struct Driver {
     state: State,
     live: Live,
     publish: watch::Sender<Live>,
-    stop: mpsc::UnboundedReceiver<Duration>,
+    asked: mpsc::UnboundedReceiver<Asked>,
     steps: Steps,
     limit: Option<Instant>,
     waiting: Option<Waiting>,
+    /// It is frozen at most once: its person has said what they think of it.
+    was_frozen: bool,
     /// What is said to who waits when it never runs.
     failure: Option<Error>,
 }
@@ -71,12 +75,12 @@ fn spawn(
     waiting: Option<Waiting>,
 ) -> Arc<Session> {
     let (publish, live_receiver) = watch::channel(live.clone());
-    let (stop_sender, stop) = mpsc::unbounded_channel();
+    let (ask, asked) = mpsc::unbounded_channel();
     let session = Arc::new(Session {
         record: record.clone(),
         live: live_receiver,
         network: std::sync::OnceLock::new(),
-        stop: stop_sender,
+        asked: ask,
     });
     supervisor.register(Arc::clone(&session));
     let driver = Driver {
@@ -85,10 +89,11 @@ fn spawn(
         state: live.state,
         live,
         publish,
-        stop,
+        asked,
         steps,
         limit: None,
         waiting,
+        was_frozen: false,
         failure: None,
     };
     tokio::spawn(driver.run(effects));
@@ -98,6 +103,9 @@ fn spawn(
 impl Driver {
     async fn run(mut self, first: Vec<Effect>) {
         let mut events = VecDeque::new();
+        if self.state == machine::adopted() {
+            self.watch_again().await;
+        }
         self.carry_out(first, &mut events).await;
         while self.state != State::Gone {
             let event = match events.pop_front() {
@@ -121,6 +129,19 @@ impl Driver {
                 failure.unwrap_or_else(|| Error::Failed("the session was stopped before it ran".into()));
             let _ = waiting.send(Err(failure));
         }
+    }
+
+    /// The watch of an earlier supervisor ended with it.
+    async fn watch_again(&mut self) {
+        if let Err(error) = self.steps.begin_watch(&mut self.live).await {
+            self.supervisor
+                .report(format!("session {}: its project is not watched: {error}", self.record.id));
+        }
+        if self.steps.is_frozen() {
+            self.was_frozen = true;
+            self.live.frozen = Some("it was frozen before".to_owned());
+        }
+        self.publish.send_replace(self.live.clone());
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>, events: &mut VecDeque<Event>) {
@@ -163,7 +184,7 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, seen: watch, .. } = &mut self.steps;
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
                 biased;
@@ -182,8 +203,17 @@ impl Driver {
                 _ = async { match launcher { Some(launcher) => launcher.ended().await, None => std::future::pending().await } } => {
                     return self.launcher_gone();
                 }
-                stop = self.stop.recv() => match stop {
-                    Some(timeout) => {
+                seen = async { match watch { Some(watch) => watch.recv().await, None => std::future::pending().await } } => {
+                    match seen {
+                        Some(seen) => self.seen(seen),
+                        None => self.steps.seen = None,
+                    }
+                }
+                asked = self.asked.recv() => match asked {
+                    Some(Asked::Thaw(answer)) => {
+                        let _ = answer.send(self.thaw());
+                    }
+                    Some(Asked::Stop(timeout)) => {
                         self.audit(json!({ "event": "stop", "timeout_ms": u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }));
                         return Event::Stop(timeout);
                     }
@@ -263,8 +293,74 @@ impl Driver {
         }
     }
 
+    /// Something came to be in the project.
+    fn seen(&mut self, seen: Seen) {
+        match seen {
+            Seen::Trigger { path, actor } => {
+                let freeze = self.steps.freezes() && self.state == State::Running && !self.was_frozen;
+                let frozen = freeze && self.freeze(&path, &actor);
+                self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": frozen }));
+                if !frozen {
+                    self.notice(format!("{path} came to be, on which {actor} acts"));
+                }
+            }
+            Seen::Restored { refused } => {
+                for (path, what) in refused {
+                    self.audit(put_back(&self.record, &path, &what));
+                    self.notice(format!("put back in {path}: {what}"));
+                }
+            }
+            Seen::Lost => {
+                self.audit(json!({ "event": "watch-lost" }));
+                self.notice("the watch of trigger files lost sight; the report tells of all".to_owned());
+            }
+        }
+        self.publish.send_replace(self.live.clone());
+    }
+
+    /// Holds every process of the agent where it is, once in the life of a session.
+    fn freeze(&mut self, path: &str, actor: &str) -> bool {
+        match self.steps.freeze() {
+            Ok(()) => {
+                self.was_frozen = true;
+                let id = &self.record.id;
+                let why = format!("{path} came to be, on which {actor} acts");
+                self.notice(format!("frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"));
+                self.live.frozen = Some(why);
+                true
+            }
+            Err(error) => {
+                tracing::error!("{}: freezing: {error}", self.record.id);
+                false
+            }
+        }
+    }
+
+    fn thaw(&mut self) -> Result<bool, String> {
+        if self.live.frozen.take().is_none() {
+            return Ok(false);
+        }
+        let thawed = self.steps.thaw().map_err(|error| error.to_string());
+        self.audit(json!({ "event": "thawed" }));
+        self.publish.send_replace(self.live.clone());
+        thawed.map(|()| true)
+    }
+
+    fn notice(&mut self, text: String) {
+        if self.live.notices.len() < MAX_NOTICES {
+            self.live.notices.push(text);
+        }
+    }
+
     fn terminate(&mut self) {
         kill_point::reached(Point::Stop);
+        if self.live.frozen.is_some() {
+            // It could not end by itself, and is not to run again.
+            if let Err(error) = self.steps.kill_payload() {
+                tracing::error!("{}: {error}", self.record.id);
+            }
+            return;
+        }
         let Some(supervise) = &self.steps.supervise else { return };
         if let Err(error) = supervise.signal(TERMINATE) {
             tracing::warn!("{}: SIGTERM could not be passed on: {error}", self.record.id);

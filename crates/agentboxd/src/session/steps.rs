@@ -11,7 +11,7 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
-use crate::workspace::{self, Surveyed, WorkspaceError};
+use crate::workspace::{self, Guarded, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
 use agentbox_kernel::console;
@@ -28,10 +28,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
 /// uninterruptible sleep can need for ever, and is then left to `Repair`.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
+/// A freeze takes a millisecond; a process in uninterruptible sleep is frozen when it wakes.
+const FREEZE_LIMIT: Duration = Duration::from_millis(100);
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,8 @@ pub(crate) struct Steps {
     group: Option<SessionGroup>,
     network: Option<Network>,
     surveyed: Surveyed,
+    watch: Option<Watch>,
+    pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
     /// Whether something of the session may have run.
     released: bool,
     sources: Vec<OwnedFd>,
@@ -153,6 +158,8 @@ impl Steps {
             group: None,
             network: None,
             surveyed: Surveyed::default(),
+            watch: None,
+            seen: None,
             released: false,
             sources: Vec::new(),
             plan: None,
@@ -205,7 +212,7 @@ impl Steps {
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn(),
             Step::Connect => self.connect(),
-            Step::Release => self.release().await,
+            Step::Release => self.release(live).await,
         }?;
         kill_point::reached(Point::After(step));
         if let Some(ledger) = &mut self.ledger {
@@ -235,6 +242,10 @@ impl Steps {
             Step::Group => self.remove_group().await?,
             // A process of the session could change what is being looked at.
             Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
+            Step::Project if self.watch.is_some() => {
+                self.end_watch().await;
+                workspace::sweep(&self.supervisor, &self.record.id).await?;
+            }
             Step::Project if self.released => workspace::sweep(&self.supervisor, &self.record.id).await?,
             Step::Project => workspace::forget(&self.supervisor, &self.record.id)?,
             // It says that the group is ours, which whoever clears up later has to know.
@@ -275,6 +286,71 @@ impl Steps {
         self.surveyed.keep(&self.supervisor, &self.record)?;
         live.notes.append(&mut self.surveyed.notes);
         Ok(())
+    }
+
+    /// Watches the project of a session that may change it.
+    pub(crate) async fn begin_watch(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let Some(group) =
+            self.supervisor.hierarchy().map_err(StepError::Host)?.open_existing(&self.record.id)?
+        else {
+            return Ok(());
+        };
+        let (tell, seen) = mpsc::unbounded_channel();
+        let guarded = match workspace::watch(&self.supervisor, &self.record.id, group, tell).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((watch, guarded))) => {
+                (self.watch, self.seen) = (Some(watch), Some(seen));
+                guarded
+            }
+            // Some file systems and containers have no fanotify; the look at the end needs none.
+            Err(error) => Guarded::Nothing(error.to_string()),
+        };
+        live.notes.push(guarded.words(self.freezes()));
+        Ok(())
+    }
+
+    async fn end_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.end().await;
+        }
+        // What was put back at the last moment belongs into the report as well.
+        while let Some(Ok(seen)) = self.seen.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
+            if let Seen::Restored { refused } = seen {
+                for event in refused.iter().map(|(path, what)| workspace::put_back(&self.record, path, what))
+                {
+                    if let Err(error) = self.supervisor.audit().record(event) {
+                        tracing::error!("{}: {error}", self.record.id);
+                    }
+                }
+            }
+        }
+        self.seen = None;
+    }
+
+    /// Whether a trigger file freezes it.
+    pub(crate) fn freezes(&self) -> bool {
+        self.record.values.iter().any(|[key, value, _]| key == "on_trigger" && value == "freeze")
+    }
+
+    /// Holds the agent where it is.
+    pub(crate) fn freeze(&self) -> Result<(), StepError> {
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        // Who has not stopped within this time stops as soon as it can.
+        group.freeze(FREEZE_LIMIT)?;
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) => Ok(group.thaw()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it is frozen now.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_frozen().unwrap_or(false))
     }
 
     fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
@@ -389,7 +465,8 @@ impl Steps {
         Ok(())
     }
 
-    async fn release(&mut self) -> Result<(), StepError> {
+    async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.begin_watch(live).await?;
         // Nothing runs before everything is in force, and the gate confines itself meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;

@@ -6,15 +6,18 @@
 //! | file | holds |
 //! |---|---|
 //! | `survey` | before: what is held and hidden, what refuses a start, what the person is told |
+//! | `watch` | meanwhile: what comes to be is judged as it is seen |
 //! | `sweep` | after: the report, also of sessions whose supervisor was killed |
 
 mod survey;
 mod sweep;
+mod watch;
 
 pub(crate) use survey::{Surveyed, survey};
-pub(crate) use sweep::{finish_all, forget, report, sweep};
+pub(crate) use sweep::{finish_all, forget, put_back, report, sweep};
+pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 
-use crate::descriptor::watch;
+use crate::descriptor;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::look::{self, LookError};
 use agentbox_plan::look::{Keys, LookLimits, LookPlan, Masks, Task};
@@ -65,21 +68,25 @@ struct Look<'a> {
     limits: LookLimits,
 }
 
-/// Runs a looker and waits for its answer.
-async fn look<T: Wire>(supervisor: &Supervisor, look: Look<'_>, task: Task) -> Result<T, WorkspaceError> {
+fn look_plan(look: &Look<'_>, task: Task) -> Result<LookPlan, WorkspaceError> {
     let (triggers, keys): (&Triggers, &Keys) = (built_in_triggers()?, built_in_keys()?);
-    let limit = Duration::from_millis(look.limits.time_ms.into()) + PATIENCE;
-    let plan = LookPlan {
-        ids: look.ids,
-        places: look.paths,
+    Ok(LookPlan {
+        ids: look.ids.clone(),
+        places: look.paths.clone(),
         task,
         triggers: triggers.clone(),
         keys: keys.clone(),
-        masks: look.masks,
+        masks: look.masks.clone(),
         limits: look.limits,
-    };
+    })
+}
+
+/// Runs a looker and waits for its answer.
+async fn look<T: Wire>(supervisor: &Supervisor, look: Look<'_>, task: Task) -> Result<T, WorkspaceError> {
+    let limit = Duration::from_millis(look.limits.time_ms.into()) + PATIENCE;
+    let plan = look_plan(&look, task)?;
     let mut looker = look::spawn(&plan, look.places, &supervisor.launcher_environment())?;
-    let answer = watch(looker.answer.try_clone()?, Interest::READABLE)?;
+    let answer = descriptor::watch(looker.answer.try_clone()?, Interest::READABLE)?;
     let whole = tokio::time::timeout(limit, async {
         loop {
             let mut ready = answer.readable().await?;

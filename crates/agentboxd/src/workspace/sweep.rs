@@ -7,6 +7,8 @@
 
 use super::survey::{place_name, why};
 use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError, look};
+use crate::audit::Reader;
+use crate::session::Record;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ReportAnswer, ReportLine};
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
@@ -16,12 +18,15 @@ use agentbox_plan::look::{
 };
 use agentbox_plan::{Ids, SessionId, Wire};
 use serde_json::json;
+use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Most bytes of a report.
 const MAX_REPORT_BYTES: usize = 4 << 20;
 /// Reports that are kept; the oldest go.
 const MAX_REPORTS: usize = 500;
+/// Changes of git's configuration that were put back while a session ran, at most.
+const MAX_MEANWHILE: usize = 200;
 /// Findings that are named in the trail; all are in the report.
 const MAX_NAMED: usize = 20;
 
@@ -31,10 +36,11 @@ pub(crate) async fn sweep(supervisor: &Supervisor, id: &SessionId) -> Result<(),
     let Some(bytes) = directory::read_file(&kept, id.as_str(), 2 * MAX_ANSWER_BYTES)? else { return Ok(()) };
     let remembered = Remembered::from_bytes(&bytes)
         .map_err(|error| WorkspaceError::Gone(format!("what is remembered of session {id}: {error}")))?;
-    let report = match look_again(supervisor, &remembered).await {
+    let mut report = match look_again(supervisor, &remembered).await {
         Ok(report) => answer(id, &remembered, report),
         Err(error) => failed(id, &remembered, &error),
     };
+    meanwhile(supervisor, id, &mut report);
     write(supervisor, id, &report)?;
     audit(supervisor, id, &report);
     directory::remove_file(&kept, id.as_str())?;
@@ -71,6 +77,19 @@ pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAn
 }
 
 async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<Report, WorkspaceError> {
+    let (ids, places) = reopen(remembered)?;
+    let wanted = Look {
+        ids,
+        paths: remembered.places.clone(),
+        places: &places,
+        masks: agentbox_plan::look::Masks::default(),
+        limits: END_LIMITS,
+    };
+    look(supervisor, wanted, Task::Sweep { before: remembered.before.clone() }).await
+}
+
+/// The ids of whose session it is, and its places, opened with that person's rights.
+pub(super) fn reopen(remembered: &Remembered) -> Result<(Ids, Vec<OwnedFd>), WorkspaceError> {
     let gone = |what: String| WorkspaceError::Gone(what);
     let uid = remembered.owner_uid;
     let person = person::by_uid(uid).map_err(|error| gone(error.to_string()))?;
@@ -84,14 +103,7 @@ async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<
             Err(error) => return Err(gone(error.to_string())),
         }
     }
-    let look_plan = Look {
-        ids: Ids { uid: person.uid, gid: person.gid, groups: person.groups },
-        paths: remembered.places.clone(),
-        places: &places,
-        masks: agentbox_plan::look::Masks::default(),
-        limits: END_LIMITS,
-    };
-    look(supervisor, look_plan, Task::Sweep { before: remembered.before.clone() }).await
+    Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
 }
 
 fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Result<(), WorkspaceError> {
@@ -112,6 +124,35 @@ fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Resu
         }
     }
     Ok(())
+}
+
+/// The event of a key of git's configuration that was put back while a session ran.
+pub(crate) fn put_back(record: &Record, path: &str, what: &str) -> serde_json::Value {
+    json!({
+        "event": "git-config", "session": record.id.as_str(), "owner_uid": record.owner_uid, "path": path, "what": what,
+    })
+}
+
+/// What was put back while the session ran: the trail knows.
+fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
+    let lines = supervisor.audit().lines(Reader::Root, Some(id.as_str()), 0).unwrap_or_default();
+    let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut put_back: Vec<ReportLine> = Vec::new();
+    for event in events.filter(|event| event["event"] == "git-config").take(MAX_MEANWHILE) {
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let line = ReportLine {
+            kind: "git-config".to_owned(),
+            change: "restored".to_owned(),
+            path: text("path"),
+            actor: "git".to_owned(),
+            detail: text("what"),
+            grave: true,
+        };
+        if !put_back.contains(&line) && !report.findings.contains(&line) {
+            put_back.push(line);
+        }
+    }
+    report.findings.splice(0..0, put_back);
 }
 
 fn audit(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) {
