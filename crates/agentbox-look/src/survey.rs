@@ -104,7 +104,9 @@ impl Seen {
                 if let Some((_, found, _)) = self.linked.get_mut(&key) {
                     *found += 1;
                 } else if self.linked.len() < MAX_LINKED {
-                    self.linked.insert(key, (stat.st_nlink.into(), 1, spot.clone()));
+                    #[allow(clippy::useless_conversion, reason = "32 bits on other architectures")]
+                    let links = stat.st_nlink.into();
+                    self.linked.insert(key, (links, 1, spot.clone()));
                 } else {
                     self.more = true;
                 }
