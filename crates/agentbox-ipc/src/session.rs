@@ -14,6 +14,8 @@ pub enum SessionState {
     Starting,
     /// The agent runs.
     Running,
+    /// The agent is held where it is until its person lets it go on.
+    Frozen,
     /// It was asked to end.
     Stopping,
     /// What was done for it is being undone.

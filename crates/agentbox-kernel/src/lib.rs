@@ -20,6 +20,8 @@
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
 //! | `agent` | connections to a person's ssh-agent, made as that person |
+//! | `gate` | starts network gates and connects to them |
+//! | `look` | starts lookers and takes their answer |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
 //! | `nft`, `netlink` | how tables are written; conversations with the kernel |
@@ -51,6 +53,7 @@ pub mod launcher;
 pub mod layer;
 pub mod lease;
 pub mod leftovers;
+pub mod look;
 mod mountinfo;
 mod netlink;
 pub mod netns;

@@ -13,6 +13,7 @@ use crate::idmap;
 use crate::overlay::{self, Layers};
 use crate::step::{InStep, StepError, in_force};
 use crate::sys;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Ids, InnerPath, Mount, Owner, Sandbox, SourceIndex};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::mount::{
@@ -133,6 +134,16 @@ pub(crate) fn enter_empty() -> Result<(), StepError> {
     become_root(&root)
 }
 
+/// A file without content and without any right, on a file system of its own, to cover others with. Kernels
+/// before 6.15 clone only what is attached in this namespace, so it is, below where the new root will be.
+fn nothing_to_see() -> Result<OwnedFd, StepError> {
+    const STEP: &str = "a file to cover others with";
+    let place = in_memory("mode=0755", 4096, 4, false)?;
+    move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(STEP)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(STEP)
+}
+
 /// The namespace is a copy of the host's; nothing done in it may travel back.
 fn make_private() -> Result<(), StepError> {
     let here = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open /")?;
@@ -154,6 +165,8 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
     root: OwnedFd,
+    /// What covers files.
+    hidden: OwnedFd,
     /// Device numbers of the file systems that were made here, the only ones that get new files.
     made: Vec<u64>,
     root_is_made: bool,
@@ -175,6 +188,7 @@ impl<'a> Tree<'a> {
                 Prepared::Layers(layers) => Some(overlay::mount(layers, agent)?),
             });
         }
+        let hidden = nothing_to_see()?;
         let mut steps = sandbox.mounts.iter().zip(mounts).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
@@ -185,7 +199,7 @@ impl<'a> Tree<'a> {
         // Attached over any directory of the copy, which is gone a moment later.
         move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step("attach the new root")?;
-        let mut tree = Self { root, made: Vec::new(), root_is_made, agent };
+        let mut tree = Self { root, hidden, made: Vec::new(), root_is_made, agent };
         if root_is_made {
             tree.remember(&tree.root.try_clone().step("new root")?)?;
         }
@@ -254,7 +268,33 @@ impl<'a> Tree<'a> {
             Mount::Mask { target } if in_force("proc-mask") => self.mask(target),
             Mount::ReadOnly { target } if in_force("proc-mask") => self.freeze(target),
             Mount::Mask { .. } | Mount::ReadOnly { .. } => Ok(()),
+            Mount::Hold { target, hiding } if in_force("project-holds") => self.hold(target, *hiding),
+            Mount::Hold { .. } => Ok(()),
         }
+    }
+
+    /// Makes a directory of the project a mount of its own. It comes with the owners' map, `nosuid` and
+    /// `nodev` of the mount that it lies in.
+    fn hold(&self, target: &InnerPath, hiding: Hiding) -> Result<(), StepError> {
+        let step = || format!("hold {target}");
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = rustix::fs::openat2(&self.root, target.as_c_str(), flags, Mode::empty(), how)
+            .map_err(std::io::Error::from)
+            .map_err(|error| {
+                StepError::new(step(), format!("{error}; the project changed meanwhile, start again"))
+            })?;
+        if hiding == Hiding::Hidden {
+            return match self.cover(&place, step)? {
+                true => Ok(()),
+                false => Err(StepError::new(step(), "the project changed meanwhile, start again")),
+            };
+        }
+        let copy = detached_copy(&place, false).step_with(step)?;
+        if hiding == Hiding::ReadOnly {
+            sys::mount_setattr(copy.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        }
+        attach(&copy, &place).step_with(step)
     }
 
     fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
@@ -272,24 +312,25 @@ impl<'a> Tree<'a> {
 
     /// False when what was there is there no more.
     fn mask_what_is_there(&self, target: &InnerPath) -> Result<bool, StepError> {
-        let step = || format!("mask {target}");
-        let covered = |attached| match attached {
-            Err(rustix::io::Errno::NOENT) => Ok(false),
-            other => other.map(|()| true),
-        };
-        let Some(hidden) = self.existing(target)? else { return Ok(true) };
-        let is_directory = is_directory(&stat(&hidden, step)?);
-        let cover = in_memory(if is_directory { "mode=0555" } else { "mode=0755" }, 4096, 4, false)?;
-        if is_directory {
-            sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-            return covered(attach(&cover, &hidden)).step_with(step);
+        match self.existing(target)? {
+            Some(hidden) => self.cover(&hidden, || format!("mask {target}")),
+            None => Ok(true),
         }
-        // A file can only be covered by a file: one without any right, on a file system of its own.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
-        let file = detached_copy(&file, false).step_with(step)?;
-        sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-        covered(attach(&file, &hidden)).step_with(step)
+    }
+
+    /// False when it is there no more.
+    fn cover(&self, hidden: &OwnedFd, step: impl Fn() -> String + Copy) -> Result<bool, StepError> {
+        let cover = if is_directory(&stat(hidden, step)?) {
+            in_memory("mode=0555", 4096, 4, false)?
+        } else {
+            // A file can only be covered by a file.
+            detached_copy(&self.hidden, false).step_with(step)?
+        };
+        sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        match attach(&cover, hidden) {
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            other => other.map(|()| true).step_with(step),
+        }
     }
 
     fn freeze(&self, target: &InnerPath) -> Result<(), StepError> {

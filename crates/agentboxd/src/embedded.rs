@@ -10,8 +10,8 @@ use crate::caller::{Caller, Decision};
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::process::{self, FIRST_LISTEN_FD};
-use crate::reconcile;
 use crate::supervisor::Supervisor;
+use crate::{reconcile, workspace};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -74,6 +74,8 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     let listener = UnixListener::from_std(listener)?;
     let supervisor = process::supervisor(options, directories, None, None)?;
     reconcile::reconcile(&supervisor).await;
+    // Before anybody starts something in a project again.
+    workspace::finish_all(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };

@@ -7,8 +7,10 @@ use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::layers;
 use crate::session::bounds::Bounds;
+use crate::session::steps::StepError;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
+use crate::workspace;
 use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
@@ -111,7 +113,7 @@ fn opens_internal(rule: &Rule) -> bool {
 }
 
 /// What a start with the same arguments would do.
-pub(crate) fn explain(
+pub(crate) async fn explain(
     supervisor: &Arc<Supervisor>,
     caller: &Caller,
     project: OwnedFd,
@@ -119,8 +121,9 @@ pub(crate) fn explain(
 ) -> Result<ExplainAnswer, Error> {
     let Resolved { record, order, warnings, .. } = resolve(supervisor, caller, project, request)?;
     let first = supervisor.lease_range().first;
-    let plan = sources::preview(&order, &record, first)
-        .map_err(|error| error.for_caller(crate::session::Step::Sources))?;
+    let failed = |error: StepError| error.for_caller(crate::session::Step::Sources);
+    let surveyed = workspace::survey(supervisor, &order).await.map_err(|error| failed(error.into()))?;
+    let plan = sources::preview(&order, &record, first, surveyed.held).map_err(failed)?;
     Ok(ExplainAnswer {
         values: record.values,
         steps: crate::describe::steps(&plan),

@@ -1,9 +1,11 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable, Time};
+use super::{
+    Config, Environment, Git, HostPath, HostRule, InternalName, Name, Pattern, Publish, SshAgentTable, Time,
+};
 use crate::lattice::{
-    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings,
-    State, Tasks, TmpfsSize, Upload, Weight, Workspace,
+    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +59,21 @@ pub struct ProfileTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -141,6 +158,21 @@ pub struct ProjectTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
 }
 
 /// How strongly a session is held.
@@ -210,6 +242,12 @@ pub struct PostureTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
 }
 
 macro_rules! settings_of {
@@ -223,7 +261,17 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, guard);
+settings_of!(
+    ProfileTable: network,
+    workspace,
+    state,
+    upload_max,
+    name_upload_max,
+    on_gate_loss,
+    guard,
+    on_trigger,
+    on_shared_files
+);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -238,7 +286,9 @@ settings_of!(
     upload_max,
     name_upload_max,
     on_gate_loss,
-    guard
+    guard,
+    on_trigger,
+    on_shared_files
 );
 
 macro_rules! all_settings_of {
@@ -268,6 +318,8 @@ macro_rules! all_settings_of {
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
                     guard: self.guard,
+                    on_trigger: self.on_trigger,
+                    on_shared_files: self.on_shared_files,
                 }
             }
         }

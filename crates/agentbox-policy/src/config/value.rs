@@ -1,11 +1,21 @@
 //! Values of configuration files. Each one checks itself while it is read, so that a bad value is
 //! reported with the line it stands in.
 
+use agentbox_plan::glob::PathGlob;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+
+impl Pattern {
+    /// The pattern.
+    #[must_use]
+    pub fn glob(&self) -> Option<PathGlob> {
+        // Checked when it was read.
+        self.0.parse().ok()
+    }
+}
 
 /// Declares a string that is only made through its check.
 macro_rules! checked_text {
@@ -77,6 +87,10 @@ checked_text! {
     HostPath, check_path, "^(/|~/?)"
 }
 checked_text! {
+    /// A pattern of paths in a project, as [`PathGlob`] has it.
+    Pattern, check_pattern, "^.{1,256}$"
+}
+checked_text! {
     /// Name of an environment variable.
     VariableName, check_variable, "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 }
@@ -122,6 +136,10 @@ fn check_path(text: &str) -> Result<(), String> {
         return Err("a path has no `.`, no `..`, no doubled and no trailing `/`".to_owned());
     }
     Ok(())
+}
+
+fn check_pattern(text: &str) -> Result<(), String> {
+    text.parse::<PathGlob>().map(drop).map_err(|error| format!("a pattern of paths: {error}"))
 }
 
 fn check_variable(text: &str) -> Result<(), String> {

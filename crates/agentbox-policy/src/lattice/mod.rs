@@ -120,6 +120,27 @@ ordered! {
 }
 
 ordered! {
+    /// What happens when a trigger file appears in a project and the kernel does not refuse it.
+    OnTrigger {
+        /// The person reads of it at the end.
+        Report = "report",
+        /// The session is frozen until its person lets it go on.
+        Freeze = "freeze",
+    }
+}
+
+ordered! {
+    /// What happens when a project has files that others have as well (further names elsewhere, sockets), as
+    /// a session starts that changes it in place.
+    OnSharedFiles {
+        /// The person is told.
+        Warn = "warn",
+        /// The session does not start.
+        Refuse = "refuse",
+    }
+}
+
+ordered! {
     /// How the project can be changed.
     Workspace {
         /// In place.
@@ -222,6 +243,12 @@ pub struct Settings {
     /// Whether the kernel refuses trigger files in a project that is changed in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
 }
 
 macro_rules! settings {
@@ -304,6 +331,8 @@ settings! {
     NameUploadMax(Upload) = name_upload_max most,
     OnGateLoss(OnGateLoss) = on_gate_loss order,
     Guard(Guard) = guard order,
+    OnTrigger(OnTrigger) = on_trigger order,
+    OnSharedFiles(OnSharedFiles) = on_shared_files order,
 }
 
 impl Settings {

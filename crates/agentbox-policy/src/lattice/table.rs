@@ -51,6 +51,8 @@ const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
 const GUARD: &str = "off < auto < require";
 const CONFIRM: &str = "false < true";
+const TRIGGER: &str = "report < freeze";
+const SHARED_FILES: &str = "warn < refuse";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
 const LARGER: &str = "larger is tighter";
@@ -102,6 +104,8 @@ pub const TABLE: &[Row] = &[
     row("floor.name_upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.on_gate_loss", "value", UNBOUND, GATE, SYSTEM),
     row("floor.guard", "value", UNBOUND, GUARD, SYSTEM),
+    row("floor.on_trigger", "value", UNBOUND, TRIGGER, SYSTEM),
+    row("floor.on_shared_files", "value", UNBOUND, SHARED_FILES, SYSTEM),
     row("ceiling.read", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.write", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.env", "list of variables", UNBOUND, FEWER, SYSTEM),
@@ -124,6 +128,11 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("profile.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
     row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
+    row("profile.NAME.on_trigger", "value", UNBOUND, TRIGGER, BOTH),
+    row("profile.NAME.on_shared_files", "value", UNBOUND, SHARED_FILES, BOTH),
+    row("profile.NAME.mask", "list of patterns", "none", MORE, BOTH),
+    row("profile.NAME.unmask", "list of patterns", "none", FEWER, BOTH),
+    row("profile.NAME.git_dirs", "list of paths", "none", FEWER, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
@@ -154,6 +163,11 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
     row("project.NAME.guard", "value", UNBOUND, GUARD, BOTH),
+    row("project.NAME.on_trigger", "value", UNBOUND, TRIGGER, BOTH),
+    row("project.NAME.on_shared_files", "value", UNBOUND, SHARED_FILES, BOTH),
+    row("project.NAME.mask", "list of patterns", "none", MORE, BOTH),
+    row("project.NAME.unmask", "list of patterns", "none", FEWER, BOTH),
+    row("project.NAME.git_dirs", "list of paths", "none", FEWER, BOTH),
     row("posture.NAME.extends", "name of a posture", "`L2`", NO_ORDER, BOTH),
     row("posture.NAME.isolation", "value", SAME, ISOLATION, BOTH),
     row("posture.NAME.filesystem", "value", SAME, FILESYSTEM, BOTH),
@@ -175,6 +189,8 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.name_upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.on_gate_loss", "value", SAME, GATE, BOTH),
     row("posture.NAME.guard", "value", SAME, GUARD, BOTH),
+    row("posture.NAME.on_trigger", "value", SAME, TRIGGER, BOTH),
+    row("posture.NAME.on_shared_files", "value", SAME, SHARED_FILES, BOTH),
     row("isolation", "value", UNBOUND, ISOLATION, PROJECT),
     row("filesystem", "value", UNBOUND, FILESYSTEM, PROJECT),
     row("identity", "value", UNBOUND, IDENTITY, PROJECT),
@@ -195,6 +211,9 @@ pub const TABLE: &[Row] = &[
     row("name_upload_max", "size", UNBOUND, LESS, PROJECT),
     row("on_gate_loss", "value", UNBOUND, GATE, PROJECT),
     row("guard", "value", UNBOUND, GUARD, PROJECT),
+    row("on_trigger", "value", UNBOUND, TRIGGER, PROJECT),
+    row("on_shared_files", "value", UNBOUND, SHARED_FILES, PROJECT),
+    row("mask", "list of patterns", "none", MORE, PROJECT),
     row("read", "list of paths", UNBOUND, FEWER, PROJECT),
     row("write", "list of paths", UNBOUND, FEWER, PROJECT),
     row("allow", "list of hosts", UNBOUND, FEWER, PROJECT),

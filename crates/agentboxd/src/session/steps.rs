@@ -15,6 +15,7 @@ use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
 use crate::system::scopes::ScopeError;
+use crate::workspace::{self, Guarded, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
 /// uninterruptible sleep can need for ever, and is then left to `Repair`.
@@ -56,6 +58,8 @@ pub(crate) enum StepError {
     #[error(transparent)]
     Layer(#[from] agentbox_kernel::layer::LayerError),
     #[error("{0}")]
+    Workspace(#[from] WorkspaceError),
+    #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
     Host(String),
@@ -67,7 +71,9 @@ impl StepError {
     /// What the one who asked for the session is told.
     pub(crate) fn for_caller(&self, step: Step) -> Error {
         match self {
-            Self::Policy(error) => crate::start::policy_error(error),
+            Self::Policy(error) | Self::Workspace(WorkspaceError::Policy(error)) => {
+                crate::start::policy_error(error)
+            }
             Self::Host(text) => Error::Failed(text.clone()),
             other => Error::Failed(format!("the session could not be started: {}: {other}", step.name())),
         }
@@ -90,6 +96,11 @@ pub(crate) struct Steps {
     pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
     pub(super) keys: Option<Keys>,
+    surveyed: Surveyed,
+    watch: Option<Watch>,
+    pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
+    /// Whether something of the session may have run.
+    released: bool,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -136,6 +147,7 @@ impl Steps {
         supervise: Option<Supervise>,
     ) -> io::Result<Self> {
         let mut steps = Self::empty(supervisor, record, None);
+        steps.released = true;
         steps.launcher = launcher.map(Watched::new).transpose()?;
         steps.directory = directory;
         steps.group = Some(group);
@@ -156,6 +168,10 @@ impl Steps {
             group: None,
             network: None,
             keys: None,
+            surveyed: Surveyed::default(),
+            watch: None,
+            seen: None,
+            released: false,
             sources: Vec::new(),
             plan: None,
             release: None,
@@ -210,12 +226,13 @@ impl Steps {
         match step {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
+            Step::Project => self.survey(live).await,
             Step::Group => self.make_group(live).await,
             Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
-            Step::Release => self.release().await,
+            Step::Release => self.release(live).await,
         }?;
         kill_point::reached(Point::After(step));
         if let Some(ledger) = &mut self.ledger {
@@ -250,6 +267,14 @@ impl Steps {
                 }
             }
             Step::Group => self.remove_group().await?,
+            // A process of the session could change what is being looked at.
+            Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
+            Step::Project if self.watch.is_some() => {
+                self.end_watch().await;
+                workspace::sweep(&self.supervisor, &self.record.id).await?;
+            }
+            Step::Project if self.released => workspace::sweep(&self.supervisor, &self.record.id).await?,
+            Step::Project => workspace::forget(&self.supervisor, &self.record.id)?,
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Directory => {
@@ -283,6 +308,62 @@ impl Steps {
         Ok(())
     }
 
+    async fn survey(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.surveyed = workspace::survey(&self.supervisor, self.order()?).await?;
+        self.surveyed.keep(&self.supervisor, &self.record)?;
+        live.notes.append(&mut self.surveyed.notes);
+        Ok(())
+    }
+
+    /// Watches the project of a session that may change it.
+    pub(crate) async fn begin_watch(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let Some(group) =
+            self.supervisor.hierarchy().map_err(StepError::Host)?.open_existing(&self.record.id)?
+        else {
+            return Ok(());
+        };
+        let (tell, seen) = mpsc::unbounded_channel();
+        let guarded = match workspace::watch(&self.supervisor, &self.record.id, group, tell).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((watch, guarded))) => {
+                (self.watch, self.seen) = (Some(watch), Some(seen));
+                guarded
+            }
+            // Some file systems and containers have no fanotify; the look at the end needs none.
+            Err(error) => Guarded::Nothing(error.to_string()),
+        };
+        live.notes.push(guarded.words(self.freezes()));
+        Ok(())
+    }
+
+    async fn end_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.end().await;
+        }
+        // What was put back at the last moment belongs into the report as well.
+        while let Some(Ok(seen)) = self.seen.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
+            if let Seen::Restored { refused } = seen {
+                for event in refused.iter().map(|(path, what)| workspace::put_back(&self.record, path, what))
+                {
+                    if let Err(error) = self.supervisor.audit().record(event) {
+                        tracing::error!("{}: {error}", self.record.id);
+                    }
+                }
+            }
+        }
+        self.seen = None;
+    }
+
+    /// Whether a trigger file freezes it.
+    pub(crate) fn freezes(&self) -> bool {
+        self.record.values.iter().any(|[key, value, _]| key == "on_trigger" && value == "freeze")
+    }
+
+    /// Whether it is frozen now.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.group.as_ref().is_some_and(SessionGroup::is_frozen)
+    }
+
     fn make_network(&mut self) -> Result<(), StepError> {
         if !self.order()?.policy.has_gate() {
             return Ok(());
@@ -311,8 +392,13 @@ impl Steps {
     }
 
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let (sources, plan) =
-            super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
+        let (sources, plan) = super::sources::open(
+            &self.supervisor,
+            self.order()?,
+            &self.record,
+            self.lease_first,
+            self.surveyed.held.clone(),
+        )?;
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         super::sources::keep_plan(directory, &plan)?;
         (live.uid, live.gid) = (plan.identity.agent.uid, plan.identity.agent.gid);
@@ -365,7 +451,8 @@ impl Steps {
         Ok(())
     }
 
-    async fn release(&mut self) -> Result<(), StepError> {
+    async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.begin_watch(live).await?;
         // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;
@@ -374,6 +461,7 @@ impl Steps {
             keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
+        self.released = true;
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.
         self.order = None;

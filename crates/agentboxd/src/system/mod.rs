@@ -18,7 +18,7 @@ pub(crate) mod store;
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::{process, reconcile};
+use crate::{process, reconcile, workspace};
 use agentbox_ipc::{BUS_NAME, PATH};
 use agentbox_kernel::directory::DirectoryError;
 use notify::Notifier;
@@ -76,6 +76,8 @@ async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
     let supervisor = process::supervisor(options, process::directories()?, Some(scopes), store)?;
     // What an earlier one left is taken over before anybody can ask for it.
     reconcile::reconcile(&supervisor).await;
+    // Before anybody starts something in a project again.
+    workspace::finish_all(&supervisor).await;
     if let Some(store) = supervisor.store() {
         let sessions = supervisor.sessions();
         store.forget_unless(|name| {
