@@ -133,6 +133,16 @@ pub(crate) fn enter_empty() -> Result<(), StepError> {
     become_root(&root)
 }
 
+/// A file without content and without any right, on a file system of its own, to cover others with. Kernels
+/// before 6.15 clone only what is attached in this namespace, so it is, below where the new root will be.
+fn nothing_to_see() -> Result<OwnedFd, StepError> {
+    const STEP: &str = "a file to cover others with";
+    let place = in_memory("mode=0755", 4096, 4, false)?;
+    move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(STEP)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(STEP)
+}
+
 /// The namespace is a copy of the host's; nothing done in it may travel back.
 fn make_private() -> Result<(), StepError> {
     let here = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open /")?;
@@ -154,6 +164,8 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
     root: OwnedFd,
+    /// What covers files.
+    hidden: OwnedFd,
     /// Device numbers of the file systems that were made here, the only ones that get new files.
     made: Vec<u64>,
     root_is_made: bool,
@@ -175,6 +187,7 @@ impl<'a> Tree<'a> {
                 Prepared::Layers(layers) => Some(overlay::mount(layers, agent)?),
             });
         }
+        let hidden = nothing_to_see()?;
         let mut steps = sandbox.mounts.iter().zip(mounts).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
@@ -185,7 +198,7 @@ impl<'a> Tree<'a> {
         // Attached over any directory of the copy, which is gone a moment later.
         move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step("attach the new root")?;
-        let mut tree = Self { root, made: Vec::new(), root_is_made, agent };
+        let mut tree = Self { root, hidden, made: Vec::new(), root_is_made, agent };
         if root_is_made {
             tree.remember(&tree.root.try_clone().step("new root")?)?;
         }
@@ -278,16 +291,13 @@ impl<'a> Tree<'a> {
             other => other.map(|()| true),
         };
         let Some(hidden) = self.existing(target)? else { return Ok(true) };
-        let is_directory = is_directory(&stat(&hidden, step)?);
-        let cover = in_memory(if is_directory { "mode=0555" } else { "mode=0755" }, 4096, 4, false)?;
-        if is_directory {
+        if is_directory(&stat(&hidden, step)?) {
+            let cover = in_memory("mode=0555", 4096, 4, false)?;
             sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
             return covered(attach(&cover, &hidden)).step_with(step);
         }
-        // A file can only be covered by a file: one without any right, on a file system of its own.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
-        let file = detached_copy(&file, false).step_with(step)?;
+        // A file can only be covered by a file.
+        let file = detached_copy(&self.hidden, false).step_with(step)?;
         sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
         covered(attach(&file, &hidden)).step_with(step)
     }
