@@ -94,7 +94,7 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 20] = [
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
     // Nobody agrees to a signature with another person's key.
-    (Method::Confirmations, "Confirmations", Rule::OwnSession, None),
+    (Method::Confirmations, "Confirmations", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Confirm, "Confirm", Rule::OwnSession, None),
     (Method::Log, "Log", Rule::User, None),
     (Method::VerifyLog, "VerifyLog", Rule::User, None),
@@ -256,6 +256,8 @@ mod tests {
                 (_, Some(action)) => {
                     assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
                 }
+                // Nobody stands in for the person whose key it is.
+                (Rule::OwnSession, None) => assert_eq!(method, Method::Confirm),
                 _ => panic!("{method:?} has a rule that nobody can be asked about"),
             }
         }

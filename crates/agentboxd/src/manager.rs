@@ -328,11 +328,14 @@ impl Manager {
     ) -> Result<Vec<Dict>, Error> {
         let caller = self.caller(Method::Confirmations, &header, connection).await?;
         let sessions = match id {
-            "" => self.supervisor.sessions(),
+            "" => {
+                let mut sessions = self.supervisor.sessions();
+                sessions.retain(|session| caller.owns(session.record.owner_uid));
+                sessions
+            }
             id => vec![self.session(&caller, Method::Confirmations, id).await?],
         };
-        let mine = sessions.iter().filter(|session| caller.owns(session.record.owner_uid));
-        let waiting = mine.filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
+        let waiting = sessions.iter().filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
         waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
     }
 
@@ -346,9 +349,8 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Confirm, &header, connection).await?;
         let session = self.session(&caller, Method::Confirm, id).await?;
-        let waited =
-            session.keys().is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid));
-        if waited {
+        let keys = session.keys();
+        if keys.is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid)) {
             return Ok(());
         }
         Err(Error::NotFound(format!(
