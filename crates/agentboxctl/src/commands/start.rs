@@ -57,6 +57,10 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     let ending = client::run(OwnedFd::from(console))?;
+    if answer.workspace == "overlay" && !start.quiet && streams_to_a_person() {
+        let id = escape::name(&answer.id);
+        note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
+    }
     Ok(conclude(ending, &answer.id, start.choice.command.first().map(String::as_str)))
 }
 
