@@ -18,6 +18,8 @@ const STARTERS: &[&str] = &[
     "crates/agentboxctl/src/embedded.rs",
     "crates/agentboxctl/src/git.rs",
     "crates/agentboxctl/src/own_files.rs",
+    "crates/agentboxctl/src/review/owner.rs",
+    "crates/agentboxctl/src/review/repository.rs",
     "crates/agentboxctl/src/ssh.rs",
     "xtask/",
 ];
