@@ -239,7 +239,8 @@ mod tests {
         for (method, name, rule, action) in METHODS {
             assert!(bus.contains(&format!("send_member=\"{name}\"")), "{name}");
             match (rule, action) {
-                (Rule::User, None) => {}
+                // About themselves, or about what nobody else ever decides for the owner.
+                (Rule::User | Rule::OwnSession, None) => {}
                 (_, Some(action)) => {
                     assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
                 }
