@@ -55,6 +55,18 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error>;
 
+    /// A [`ChangeSet`](crate::ChangeSet) of each session on an overlay that has a layer, running or not.
+    fn changes(&self) -> Result<Vec<Dict>, Error>;
+
+    /// What a session on an overlay wrote: a [`ReviewAnswer`](crate::ReviewAnswer) and its three descriptors.
+    fn review(&self, id: &str) -> Result<(Dict, Vec<OwnedFd>), Error>;
+
+    /// Records what was applied of a session's changes: a [`Taken`](crate::Taken).
+    fn reviewed(&self, id: &str, taken: Dict) -> Result<(), Error>;
+
+    /// Removes all that a session on an overlay wrote, once it has ended.
+    fn discard(&self, id: &str) -> Result<(), Error>;
+
     /// Lets a session reach `target` (a target or a group, as configuration writes it) for `for_ms`, and
     /// with 0 until it ends. Answers an [`AllowAnswer`](crate::AllowAnswer).
     #[zbus(allow_interactive_auth)]

@@ -15,6 +15,7 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
@@ -47,6 +48,7 @@ pub mod idmap;
 pub mod inherited;
 pub mod keys;
 pub mod launcher;
+pub mod layer;
 pub mod lease;
 pub mod leftovers;
 mod mountinfo;

@@ -324,12 +324,12 @@ pub(crate) fn with_user_namespace<T>(ready: impl FnOnce(u32) -> io::Result<T>) -
 
 /// Maps the owners of a detached mount through a user namespace (mount_setattr(2)).
 pub(crate) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes = MountAttr {
-        attr_set: MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
-    };
+    let namespace = u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX);
+    set_attributes(mount, MOUNT_ATTR_IDMAP, namespace)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attr_set: u64, userns_fd: u64) -> io::Result<()> {
+    let attributes = MountAttr { attr_set, attr_clr: 0, propagation: 0, userns_fd };
     // SAFETY: path and structure are valid for the call, the size is the structure's.
     let result = unsafe {
         libc::syscall(
@@ -342,6 +342,12 @@ pub(crate) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes a mount that is attached nowhere one that can only be read: no writing, no programs, no devices.
+pub(crate) fn seal_mount(mount: BorrowedFd<'_>) -> io::Result<()> {
+    const RDONLY_NOSUID_NODEV_NOEXEC: u64 = 0xf;
+    set_attributes(mount, RDONLY_NOSUID_NODEV_NOEXEC, 0)
 }
 
 /// Gives the calling thread the file rights of other ids (setfsuid(2), setfsgid(2)): the kernel takes the

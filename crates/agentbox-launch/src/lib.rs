@@ -9,7 +9,7 @@
 //! | `outer` | the outer half up to the console |
 //! | `console` | streams, terminals and clients of a running session |
 //! | `confine` | the order of the confinement steps |
-//! | `tree`, `idmap` | mounts |
+//! | `tree`, `idmap`, `overlay` | mounts |
 //! | `privileges` | ids, capabilities, limits |
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
@@ -26,6 +26,7 @@ mod init;
 pub mod keys;
 mod landlock;
 mod outer;
+mod overlay;
 mod privileges;
 mod seccomp;
 mod step;

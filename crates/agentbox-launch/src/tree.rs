@@ -10,6 +10,7 @@
 //! itself made: a mount point never appears on the host.
 
 use crate::idmap;
+use crate::overlay::{self, Layers};
 use crate::step::{InStep, StepError, in_force};
 use crate::sys;
 use agentbox_plan::{Access, Ids, InnerPath, Mount, Owner, Sandbox, SourceIndex};
@@ -23,8 +24,19 @@ use std::os::fd::{AsFd, OwnedFd};
 /// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
 const MASK_LOOKS: u32 = 16;
 
-/// A detached mount for each mount of the plan that has a source, in the plan's order.
-pub(crate) type Detached = Vec<Option<OwnedFd>>;
+/// What was detached for a mount of the plan.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// It has no source.
+    Nothing,
+    /// The mount itself.
+    Mount(OwnedFd),
+    /// What an overlay is made of, which happens in the session's own mount namespace.
+    Layers(Layers),
+}
+
+/// What was prepared for each mount of the plan, in the plan's order.
+pub(crate) type Detached = Vec<Prepared>;
 
 /// Clones the sources of `sandbox` into detached mounts with their attributes and id maps.
 ///
@@ -33,6 +45,12 @@ pub(crate) type Detached = Vec<Option<OwnedFd>>;
 pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached, StepError> {
     let namespaces: Result<Vec<_>, _> = sandbox.idmaps.iter().map(idmap::namespace).collect();
     let namespaces = namespaces?;
+    let map_of = |target: &InnerPath, idmap: Option<u8>| match idmap.filter(|_| in_force("idmap")) {
+        None => Ok(None),
+        Some(index) => namespaces.get(usize::from(index)).map(Some).ok_or_else(|| {
+            StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
+        }),
+    };
     let mut detached = Vec::with_capacity(sandbox.mounts.len());
     for mount in &sandbox.mounts {
         detached.push(match mount {
@@ -42,19 +60,24 @@ pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached,
                 if *access == Access::ReadOnly {
                     attributes |= flag("mount-readonly", sys::MOUNT_ATTR_RDONLY);
                 }
-                let map = match idmap.filter(|_| in_force("idmap")) {
-                    None => None,
-                    Some(index) => Some(namespaces.get(usize::from(index)).ok_or_else(|| {
-                        StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
-                    })?),
-                };
-                Some(clone_mount(sources, *source, target, *recursive, attributes, map)?)
+                let map = map_of(target, *idmap)?;
+                Prepared::Mount(clone_mount(sources, *source, target, *recursive, attributes, map)?)
+            }
+            Mount::Overlay { lower, layer, target, idmap } => {
+                let map = map_of(target, *idmap)?;
+                let attributes =
+                    flag("mount-nosuid", sys::MOUNT_ATTR_NOSUID) | flag("mount-nodev", sys::MOUNT_ATTR_NODEV);
+                let read_only = attributes | sys::MOUNT_ATTR_RDONLY;
+                Prepared::Layers(Layers {
+                    lower: clone_mount(sources, *lower, target, false, read_only, map)?,
+                    layer: clone_mount(sources, *layer, target, false, attributes, map)?,
+                })
             }
             Mount::Device { source, target } => {
                 let attributes = flag("mount-nosuid", sys::MOUNT_ATTR_NOSUID);
-                Some(clone_mount(sources, *source, target, false, attributes, None)?)
+                Prepared::Mount(clone_mount(sources, *source, target, false, attributes, None)?)
             }
-            _ => None,
+            _ => Prepared::Nothing,
         });
     }
     Ok(detached)
@@ -144,7 +167,15 @@ impl<'a> Tree<'a> {
     /// The first step that failed.
     pub(crate) fn enter(sandbox: &Sandbox, detached: Detached, agent: &'a Ids) -> Result<(), StepError> {
         make_private()?;
-        let mut steps = sandbox.mounts.iter().zip(detached).peekable();
+        let mut mounts = Vec::with_capacity(detached.len());
+        for prepared in detached {
+            mounts.push(match prepared {
+                Prepared::Nothing => None,
+                Prepared::Mount(mount) => Some(mount),
+                Prepared::Layers(layers) => Some(overlay::mount(layers, agent)?),
+            });
+        }
+        let mut steps = sandbox.mounts.iter().zip(mounts).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
         let (root, root_is_made) = match host_root {
@@ -167,7 +198,7 @@ impl<'a> Tree<'a> {
     fn put(&mut self, mount: &Mount, detached: Option<OwnedFd>) -> Result<(), StepError> {
         let step = || format!("mount {}", mount.target());
         match mount {
-            Mount::Bind { target, .. } | Mount::Device { target, .. } => {
+            Mount::Bind { target, .. } | Mount::Overlay { target, .. } | Mount::Device { target, .. } => {
                 let source = detached.ok_or_else(|| StepError::new(step(), "was not prepared"))?;
                 let is_directory = is_directory(&stat(&source, step)?);
                 let place = self.place(target, is_directory)?;
@@ -389,12 +420,17 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-fn attach(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
+pub(crate) fn attach(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, "", place, "", flags)
 }
 
-fn in_memory(options: &str, size_bytes: u64, inodes: u64, exec: bool) -> Result<OwnedFd, StepError> {
+pub(crate) fn in_memory(
+    options: &str,
+    size_bytes: u64,
+    inodes: u64,
+    exec: bool,
+) -> Result<OwnedFd, StepError> {
     let (size, inodes) = (size_bytes.to_string(), inodes.to_string());
     let mut pairs = vec![("size", &*size), ("nr_inodes", &*inodes)];
     pairs.extend(options.split(',').filter_map(|option| option.split_once('=')));

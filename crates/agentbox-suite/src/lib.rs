@@ -14,6 +14,7 @@
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
+//! | `overlay` | sessions on an overlay, and looking at what they left |
 //! | `held` | what every sandbox has |
 //! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
 //! | `leftovers` | what an ended session may not leave on the host |
@@ -26,6 +27,7 @@ mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
+pub mod overlay;
 mod person;
 mod planted;
 mod programs;

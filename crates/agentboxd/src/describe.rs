@@ -58,7 +58,9 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
     let exact = innermost.target().as_bytes() == what.as_bytes();
     let access = match innermost {
         Mount::Mask { .. } => agentbox_ipc::Access::Hidden,
-        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Tmpfs { .. } => agentbox_ipc::Access::Writable,
+        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Overlay { .. } | Mount::Tmpfs { .. } => {
+            agentbox_ipc::Access::Writable
+        }
         Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
             agentbox_ipc::Access::Writable
@@ -103,6 +105,10 @@ fn mount(mount: &Mount) -> String {
             let mapped = if idmap.is_some() { ", owners mapped" } else { "" };
             let below = if *recursive { ", with what is mounted below" } else { "" };
             format!("bind {target} {access}{mapped}{below}")
+        }
+        Mount::Overlay { idmap, .. } => {
+            let mapped = if idmap.is_some() { ", owners mapped" } else { "" };
+            format!("overlay {target}{mapped}: changes stay in a layer of its own until they are applied")
         }
         Mount::Tmpfs { size_bytes, exec, .. } => {
             let exec = if *exec { "" } else { ", noexec" };

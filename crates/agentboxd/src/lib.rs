@@ -8,7 +8,9 @@
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
+//! | `network`, `keys` | what is decided and done for the gates of sessions |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `layers` | what sessions on an overlay leave for their owner to look at |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
@@ -23,6 +25,7 @@ mod descriptor;
 mod embedded;
 mod keys;
 mod kill_point;
+mod layers;
 mod ledger;
 mod manager;
 mod network;

@@ -10,7 +10,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, start, status};
+use crate::{layers, reconcile, start, status};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -135,6 +135,9 @@ impl Manager {
     ) -> Result<(Dict, zbus::OwnedFd), Error> {
         let caller = self.caller(Method::Start, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
+        if let Some(resume) = &request.resume {
+            layers::settle(&self.supervisor, resume).await;
+        }
         let (answer, console) = start::start(&self.supervisor, &caller, project.into(), request).await?;
         Ok((to_dict(&answer)?, console.into()))
     }
@@ -225,6 +228,54 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("sets"))]
+    async fn changes(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = self.caller(Method::Changes, &header, connection).await?;
+        let sets = layers::sets(&self.supervisor);
+        let mine = sets.iter().filter(|set| caller.owns(set.owner_uid));
+        mine.map(|set| Ok(to_dict(set)?)).collect()
+    }
+
+    #[zbus(out_args("answer", "descriptors"))]
+    async fn review(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
+        let caller = self.caller(Method::Review, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        let (answer, view) = layers::review(&self.supervisor, &caller, id)?;
+        let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
+        Ok((to_dict(&answer)?, descriptors.into()))
+    }
+
+    async fn reviewed(
+        &self,
+        id: &str,
+        taken: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Reviewed, &header, connection).await?;
+        layers::reviewed(&self.supervisor, &caller, id, from_dict(taken)?)
+    }
+
+    async fn discard(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Discard, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        layers::discard(&self.supervisor, &caller, id)
+    }
+
     #[zbus(out_args("answer"))]
     async fn allow(
         &self,
@@ -277,11 +328,14 @@ impl Manager {
     ) -> Result<Vec<Dict>, Error> {
         let caller = self.caller(Method::Confirmations, &header, connection).await?;
         let sessions = match id {
-            "" => self.supervisor.sessions(),
+            "" => {
+                let mut sessions = self.supervisor.sessions();
+                sessions.retain(|session| caller.owns(session.record.owner_uid));
+                sessions
+            }
             id => vec![self.session(&caller, Method::Confirmations, id).await?],
         };
-        let mine = sessions.iter().filter(|session| caller.owns(session.record.owner_uid));
-        let waiting = mine.filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
+        let waiting = sessions.iter().filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
         waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
     }
 
@@ -295,9 +349,8 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Confirm, &header, connection).await?;
         let session = self.session(&caller, Method::Confirm, id).await?;
-        let waited =
-            session.keys().is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid));
-        if waited {
+        let keys = session.keys();
+        if keys.is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid)) {
             return Ok(());
         }
         Err(Error::NotFound(format!(

@@ -5,6 +5,7 @@
 
 use crate::caller::Caller;
 use crate::configuration::Configuration;
+use crate::layers;
 use crate::session::bounds::Bounds;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
@@ -175,8 +176,12 @@ fn resolve(
         ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
+    let id = match &request.resume {
+        Some(resume) => layers::resumed(supervisor, caller, resume, &project, &policy)?,
+        None => new_id(supervisor)?,
+    };
     let record = Record {
-        id: new_id(supervisor)?,
+        id,
         owner_uid: person.uid,
         name: policy.session_name().map(str::to_owned),
         project: project.path,
@@ -202,6 +207,7 @@ fn resolve(
         streams: Streams { input, output, error },
         size: TerminalSize { rows: request.rows, columns: request.columns },
         detach: request.detach,
+        base_commit: request.base_commit,
     };
     Ok(Resolved { record, order, warnings, command: request.options.command })
 }
@@ -255,7 +261,8 @@ fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
         let filled = getrandom(&mut random, GetRandomFlags::empty());
         if filled.map_err(|error| Error::Failed(format!("getrandom: {error}")))? == random.len() {
             let id = SessionId::from_random(random);
-            if supervisor.session(&id).is_none() {
+            let is_new = |id: &SessionId| layers::is_free(supervisor, id) && supervisor.session(id).is_none();
+            if is_new(&id) {
                 return Ok(id);
             }
         }

@@ -267,6 +267,10 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
+        "list of fingerprints" => format!("[\"SHA256:{}\"]", "A".repeat(43)),
+        "list of hosts of ssh" => "[\"a.org\", \"b.org:2222\"]".to_owned(),
+        "list of `git`" => "[\"git\"]".to_owned(),
+        "`true` or `false`" => "true".to_owned(),
         _ => "\"x\"".to_owned(),
     };
     for row in TABLE {

@@ -59,6 +59,9 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// The session's layer over its project: a directory that outlives the session, which the supervisor
+    /// makes, with `upper` and `work` in it. The path is only a name for messages.
+    Layer,
     /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
     /// its name in the session's directory. It is found as [`Found::File`].
     AgentSocket,
@@ -74,7 +77,7 @@ pub enum WantedKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
-    /// [`WantedKind::AgentSocket`] and [`WantedKind::Made`].
+    /// [`WantedKind::AgentSocket`], [`WantedKind::Layer`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,

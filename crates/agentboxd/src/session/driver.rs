@@ -171,7 +171,7 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, group, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, group, keys, .. } = &mut self.steps;
             let bounds = self.bounds.as_mut().filter(|_| self.state == State::Running);
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
@@ -190,6 +190,13 @@ impl Driver {
                 }
                 _ = async { match launcher { Some(launcher) => launcher.ended().await, None => std::future::pending().await } } => {
                     return self.launcher_gone();
+                }
+                () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
+                    if let Some(supervise) = &self.steps.supervise
+                        && let Err(error) = supervise.signature_waits()
+                    {
+                        tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);
+                    }
                 }
                 stop = self.stop.recv() => match stop {
                     Some(timeout) => {

@@ -57,6 +57,9 @@ impl Live {
     }
 }
 
+/// How long an ending is waited for. It takes milliseconds, unless its output has no reader.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
 /// A handle to a session.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -107,6 +110,15 @@ impl Session {
         let _ = self.stop.send(timeout);
         let mut live = self.live.clone();
         let _ = live.wait_for(|live| live.state == State::Gone).await;
+    }
+
+    /// Waits for the end of one that is ending by itself; at once for every other one.
+    pub(crate) async fn settle(&self) {
+        let mut live = self.live.clone();
+        let is_ending = |state: State| matches!(state, State::Draining | State::Reverting { .. });
+        let settled = live.wait_for(|live| !is_ending(live.state));
+        // What takes longer is as good as one that runs.
+        let _taking_longer = tokio::time::timeout(SETTLE_LIMIT, settled).await;
     }
 
     /// Its line in a list.

@@ -90,6 +90,8 @@ pub(crate) struct Order {
     pub(crate) size: TerminalSize,
     /// Whether there is no client.
     pub(crate) detach: bool,
+    /// Commit that the project's `HEAD` is at, as the client says.
+    pub(crate) base_commit: Option<String>,
 }
 
 impl Order {

@@ -34,6 +34,7 @@ pub(super) fn open(
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Layer => return crate::layers::open(supervisor, order, record),
             WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
@@ -92,7 +93,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         match wanted.what {
-            WantedKind::Volume => {
+            WantedKind::Volume | WantedKind::Layer => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
@@ -126,7 +127,11 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
+        WantedKind::Volume
+        | WantedKind::Layer
+        | WantedKind::Denials
+        | WantedKind::AgentSocket
+        | WantedKind::Made { .. } => {
             return None;
         }
     };

@@ -53,6 +53,8 @@ pub(crate) enum StepError {
     Launcher(#[from] LauncherError),
     #[error("{0}")]
     Gate(#[from] crate::network::gate::GateError),
+    #[error(transparent)]
+    Layer(#[from] agentbox_kernel::layer::LayerError),
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
@@ -87,7 +89,7 @@ pub(crate) struct Steps {
     holder: Option<Holder>,
     pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -234,7 +236,11 @@ impl Steps {
                 self.client = None;
             }
             Step::Spawn => self.end_launcher().await?,
-            Step::Sources => self.sources.clear(),
+            Step::Sources => {
+                self.sources.clear();
+                // Nothing writes any more: its processes are gone with its launcher.
+                crate::layers::end(&self.supervisor, &self.record)?;
+            }
             Step::Network => {
                 if let Some(keys) = self.keys.take() {
                     keys.revert(&self.supervisor).await?;
