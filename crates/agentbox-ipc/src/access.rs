@@ -252,13 +252,15 @@ mod tests {
         for (method, name, rule, action) in METHODS {
             assert!(bus.contains(&format!("send_member=\"{name}\"")), "{name}");
             match (rule, action) {
-                // About themselves, or about what nobody else ever decides for the owner.
-                (Rule::User | Rule::OwnSession, None) => {}
+                (Rule::User, None) => {}
                 (_, Some(action)) => {
                     assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
                 }
-                // Nobody stands in for the person whose key it is.
-                (Rule::OwnSession, None) => assert_eq!(method, Method::Confirm),
+                // Nobody stands in for the person whose key or project it is.
+                (Rule::OwnSession, None) => assert!(
+                    matches!(method, Method::Confirm | Method::Review | Method::Reviewed | Method::Discard),
+                    "{name}"
+                ),
                 _ => panic!("{method:?} has a rule that nobody can be asked about"),
             }
         }
