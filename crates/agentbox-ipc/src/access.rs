@@ -35,6 +35,12 @@ pub enum Method {
     Deny,
     /// `Why`
     Why,
+    /// `Thaw`
+    Thaw,
+    /// `Notices`
+    Notices,
+    /// `Report`
+    Report,
     /// `Confirmations`
     Confirmations,
     /// `Confirm`
@@ -77,7 +83,7 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 20] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 23] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
     (Method::List, "List", Rule::User, None),
@@ -93,6 +99,9 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 20] = [
     (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Thaw, "Thaw", Rule::OwnSession, Some(Action::Control)),
+    (Method::Notices, "Notices", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Report, "Report", Rule::OwnSession, Some(Action::Inspect)),
     // Nobody agrees to a signature with another person's key.
     (Method::Confirmations, "Confirmations", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Confirm, "Confirm", Rule::OwnSession, None),

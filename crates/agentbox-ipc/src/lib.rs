@@ -15,6 +15,7 @@
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
 //! | `review` | what `Changes`, `Review` and `Reviewed` take and answer |
 //! | `keys` | what `Confirmations` answers |
+//! | `report` | what `Report` answers |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -25,6 +26,7 @@ mod error;
 mod keys;
 mod network;
 mod proxy;
+mod report;
 mod review;
 mod session;
 mod start;
@@ -38,6 +40,7 @@ pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };
 pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
+pub use report::{ReportAnswer, ReportLine};
 pub use review::{ChangeSet, ReviewAnswer, Taken};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
 pub use start::{ExplainAnswer, StartAnswer, StartRequest};

@@ -88,6 +88,16 @@ pub trait Manager {
 
     /// Makes or declines a signature that waits.
     fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error>;
+    /// Lets a session go on that was frozen because of what came to be in its project; whether it was.
+    fn thaw(&self, id: &str) -> Result<bool, Error>;
+
+    /// What happened in the project of a session that its person is told at once: the lines behind the first
+    /// `after`, as soon as there are some. None: it runs no more.
+    fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;
+
+    /// What a session that has ended left behind in its project: a [`ReportAnswer`](crate::ReportAnswer). For one
+    /// that ends it waits until that is known.
+    fn report(&self, id: &str) -> Result<Dict, Error>;
 
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.

@@ -190,6 +190,24 @@ pub struct SessionNames {
     pub strangers: Vec<OsString>,
 }
 
+/// Names of what is in one of the supervisor's own directories, in order; what is no text is left out.
+///
+/// # Errors
+/// [`DirectoryError`] when it cannot be read.
+pub fn names(directory: &OwnedFd) -> Result<Vec<String>, DirectoryError> {
+    let failed = |errno: Errno| DirectoryError::io("read", walk::shown(directory), errno);
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory).map_err(failed)? {
+        if let Ok(name) = entry.map_err(failed)?.file_name().to_str()
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -296,6 +314,14 @@ impl Directories {
             return Err(DirectoryError::Owner { path: path(), found: stat.st_uid, wanted: uid });
         }
         Ok(volume)
+    }
+
+    /// Opens STATE/NAME, root's alone, and makes it when it is missing.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something else has its name or others can write in it.
+    pub fn kept(&self, name: &str) -> Result<OwnedFd, DirectoryError> {
+        open_in(&self.state, &check_name(name)?, 0o700, true)
     }
 
     /// Takes RUNTIME/lock (flock(2)). `None` when somebody else holds it and `wait` is false. The lock

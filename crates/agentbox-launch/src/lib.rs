@@ -1,4 +1,4 @@
-//! First process of a session, and how its gates confine themselves.
+//! First process of a session, and how the other programs that meet untrusted bytes confine themselves.
 //!
 //! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
 //! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
@@ -14,6 +14,8 @@
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
 //! | `gate`, `keys` | the way of a gate to a process without rights |
+//! | `gate` | the way of a network gate to a process without rights |
+//! | `look` | the way of a looker to a process with a person's rights and no more |
 //! | `step` | errors with the name of the step |
 //! | `sys` | system calls; the only `unsafe` |
 
@@ -25,6 +27,7 @@ mod idmap;
 mod init;
 pub mod keys;
 mod landlock;
+pub mod look;
 mod outer;
 mod overlay;
 mod privileges;

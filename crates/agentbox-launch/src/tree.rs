@@ -13,6 +13,7 @@ use crate::idmap;
 use crate::overlay::{self, Layers};
 use crate::step::{InStep, StepError, in_force};
 use crate::sys;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Ids, InnerPath, Mount, Owner, Sandbox, SourceIndex};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::mount::{
@@ -284,7 +285,33 @@ impl<'a> Tree<'a> {
             Mount::Mask { target } if in_force("proc-mask") => self.mask(target),
             Mount::ReadOnly { target } if in_force("proc-mask") => self.freeze(target),
             Mount::Mask { .. } | Mount::ReadOnly { .. } => Ok(()),
+            Mount::Hold { target, hiding } if in_force("project-holds") => self.hold(target, *hiding),
+            Mount::Hold { .. } => Ok(()),
         }
+    }
+
+    /// Makes a directory of the project a mount of its own. It comes with the owners' map, `nosuid` and
+    /// `nodev` of the mount that it lies in.
+    fn hold(&self, target: &InnerPath, hiding: Hiding) -> Result<(), StepError> {
+        let step = || format!("hold {target}");
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = rustix::fs::openat2(&self.root, target.as_c_str(), flags, Mode::empty(), how)
+            .map_err(std::io::Error::from)
+            .map_err(|error| {
+                StepError::new(step(), format!("{error}; the project changed meanwhile, start again"))
+            })?;
+        if hiding == Hiding::Hidden {
+            return match self.cover(&place, step)? {
+                true => Ok(()),
+                false => Err(StepError::new(step(), "the project changed meanwhile, start again")),
+            };
+        }
+        let copy = detached_copy(&place, false).step_with(step)?;
+        if hiding == Hiding::ReadOnly {
+            sys::mount_setattr(copy.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        }
+        attach(&copy, &place).step_with(step)
     }
 
     fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
@@ -302,21 +329,25 @@ impl<'a> Tree<'a> {
 
     /// False when what was there is there no more.
     fn mask_what_is_there(&self, target: &InnerPath) -> Result<bool, StepError> {
-        let step = || format!("mask {target}");
-        let covered = |attached| match attached {
-            Err(rustix::io::Errno::NOENT) => Ok(false),
-            other => other.map(|()| true),
-        };
-        let Some(hidden) = self.existing(target)? else { return Ok(true) };
-        if is_directory(&stat(&hidden, step)?) {
-            let cover = in_memory("mode=0555", 4096, 4, false)?;
-            sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-            return covered(attach(&cover, &hidden)).step_with(step);
+        match self.existing(target)? {
+            Some(hidden) => self.cover(&hidden, || format!("mask {target}")),
+            None => Ok(true),
         }
-        // A file can only be covered by a file.
-        let file = detached_copy(&self.hidden.file, false).step_with(step)?;
-        sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-        covered(attach(&file, &hidden)).step_with(step)
+    }
+
+    /// False when it is there no more.
+    fn cover(&self, hidden: &OwnedFd, step: impl Fn() -> String + Copy) -> Result<bool, StepError> {
+        let cover = if is_directory(&stat(hidden, step)?) {
+            in_memory("mode=0555", 4096, 4, false)?
+        } else {
+            // A file can only be covered by a file.
+            detached_copy(&self.hidden.file, false).step_with(step)?
+        };
+        sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        match attach(&cover, hidden) {
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            other => other.map(|()| true).step_with(step),
+        }
     }
 
     fn freeze(&self, target: &InnerPath) -> Result<(), StepError> {

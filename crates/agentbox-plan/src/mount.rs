@@ -1,6 +1,7 @@
 //! One step of building a session's file system.
 
 use crate::InnerPath;
+use crate::look::Hiding;
 use crate::wire::{wire_enum, wire_struct};
 use std::ffi::CString;
 
@@ -146,6 +147,14 @@ wire_enum! {
             /// Position in [`Sandbox::idmaps`](crate::Sandbox::idmaps) of the map to see owners through.
             idmap: Option<u8>,
         },
+        /// Makes something in the project a mount of its own, as which it can be neither renamed nor removed
+        /// inside. No link leads there, and nothing there is an error: whoever planned it had seen it.
+        12 = Hold {
+            /// What is held.
+            target: InnerPath,
+            /// What it becomes.
+            hiding: Hiding,
+        },
     }
 }
 
@@ -162,7 +171,8 @@ impl Mount {
             | Self::DevPts { target }
             | Self::MessageQueues { target }
             | Self::Mask { target }
-            | Self::ReadOnly { target } => target,
+            | Self::ReadOnly { target }
+            | Self::Hold { target, .. } => target,
             Self::Directory { path, .. } | Self::File { path, .. } | Self::Symlink { path, .. } => path,
         }
     }
@@ -172,6 +182,7 @@ impl Mount {
     pub fn is_writable(&self) -> bool {
         match self {
             Self::Bind { access, .. } => *access == Access::ReadWrite,
+            Self::Hold { hiding, .. } => *hiding == Hiding::Pinned,
             Self::Tmpfs { owner, mode, .. } => *owner == Owner::Agent || mode & 0o002 != 0,
             Self::Overlay { .. }
             | Self::Proc { .. }

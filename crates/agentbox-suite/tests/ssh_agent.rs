@@ -344,7 +344,13 @@ fn missing(machine: &Machine) -> Result<Vec<&'static str>> {
     require(mounts.lines().count() == 1 && mounts.contains(" ro,"), "gate-root");
     let limits = fs::read_to_string(format!("/proc/{gate}/limits"))?;
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or("");
-    require(files.split_ascii_whitespace().nth(4).is_some_and(|most| most.parse() < Ok(64)), "limits");
+    require(
+        files
+            .split_ascii_whitespace()
+            .nth(4)
+            .is_some_and(|most| most.parse::<u64>().is_ok_and(|most| most < 64)),
+        "limits",
+    );
     Ok(missing)
 }
 
@@ -393,7 +399,12 @@ fn the_person_confirms_outside_of_the_agents_terminal() -> Result<()> {
     accepted.finish(LIMIT)?.success()?;
     ensure!(commit_is_signed(&machine.project().join("accepted"), &key)?);
 
+    // Whoever looks at the session is told where to go.
+    let looking = ["exec", &session.id, "--", "sh", "-c", "echo ready; exec sleep 600"];
+    let mut attached = machine.terminal(&looking, 24, 120)?;
+    attached.wait_for("ready", LIMIT)?;
     let declined = begin("declined")?;
+    attached.wait_for("agentboxctl confirm", LIMIT)?;
     let second = number()?;
     ensure!(second != first, "a number was used twice");
     person(&["confirm", &session.id, &second, "--deny"])?.success()?;

@@ -1,7 +1,7 @@
 //! Every verb and option: the one definition that parser, help and completions come from.
 
 use agentbox_plan::SessionId;
-use agentbox_policy::{HostRule, Network, Publish, State, Workspace};
+use agentbox_policy::{HostPath, HostRule, Network, Publish, State, Workspace};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -57,6 +57,10 @@ pub enum Command {
     Why(Why),
     /// Show signatures that wait to be confirmed, and confirm them
     Confirm(Confirm),
+    /// Let sessions go on that were frozen because of what came to be in their projects
+    Thaw(Thaw),
+    /// Show what a session left behind in its project
+    Report(Report),
     /// Show the audit trail
     Log(Log),
     /// Show the policy and the plan that a start would use; starts nothing
@@ -101,6 +105,10 @@ pub struct Choice {
     /// Show a port inside on the loopback of this machine: 3000, or 8080:3000 for another number here (can be repeated)
     #[arg(long, value_name = "[HOST_PORT:]PORT", value_parser = crate::targets::publish)]
     pub publish: Vec<Publish>,
+    /// Let it have a git directory or an object store outside of the project that the project's own git names
+    /// (can be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub git_dir: Vec<HostPath>,
     /// How it can change the project: direct, overlay or readonly
     #[arg(long, value_name = "WORKSPACE")]
     pub workspace: Option<Workspace>,
@@ -142,6 +150,9 @@ pub struct Start {
     /// Print banner and warnings also where standard error is no terminal
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
+    /// Wait for no key after a report of what the session changed
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `diff`
@@ -214,6 +225,9 @@ pub struct List {
 pub struct Attach {
     /// The session
     pub id: SessionId,
+    /// Wait for no key after a report of what the session changed
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `exec`
@@ -306,6 +320,23 @@ pub struct Confirm {
     pub deny: bool,
     /// Print JSON
     #[arg(long, conflicts_with_all = ["number", "deny"])]
+    pub json: bool,
+}
+
+/// `thaw`
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The session
+    pub id: SessionId,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The session
+    pub id: SessionId,
+    /// Print JSON
+    #[arg(long)]
     pub json: bool,
 }
 

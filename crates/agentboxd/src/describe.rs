@@ -1,6 +1,7 @@
 //! A plan in words, for `Explain`.
 
 use agentbox_ipc::{ValueRow, WhyAnswer};
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Confinement, InnerPath, LimitKind, Mount, NetworkNamespace, Plan};
 use std::ffi::CStr;
 
@@ -57,7 +58,9 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
     };
     let exact = innermost.target().as_bytes() == what.as_bytes();
     let access = match innermost {
-        Mount::Mask { .. } => agentbox_ipc::Access::Hidden,
+        Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. } => agentbox_ipc::Access::Hidden,
+        Mount::Hold { hiding: Hiding::Pinned, .. } => agentbox_ipc::Access::Writable,
+        Mount::Hold { hiding: Hiding::ReadOnly, .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Bind { access: Access::ReadWrite, .. } | Mount::Overlay { .. } | Mount::Tmpfs { .. } => {
             agentbox_ipc::Access::Writable
         }
@@ -123,6 +126,11 @@ fn mount(mount: &Mount) -> String {
         Mount::MessageQueues { .. } => format!("message queues {target}"),
         Mount::Mask { .. } => format!("mask {target}"),
         Mount::ReadOnly { .. } => format!("read-only {target}"),
+        Mount::Hold { hiding, .. } => match hiding {
+            Hiding::Pinned => format!("hold {target}"),
+            Hiding::ReadOnly => format!("hold {target} read-only"),
+            Hiding::Hidden => format!("hide {target}"),
+        },
     }
 }
 

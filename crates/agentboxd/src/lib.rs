@@ -11,6 +11,7 @@
 //! | `network`, `keys` | what is decided and done for the gates of sessions |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
 //! | `layers` | what sessions on an overlay leave for their owner to look at |
+//! | `workspace` | what is in a project before a session and after it |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
@@ -37,6 +38,7 @@ mod start;
 mod status;
 mod supervisor;
 mod system;
+mod workspace;
 
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{layers, reconcile, start, status};
+use crate::{layers, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -152,7 +152,7 @@ impl Manager {
     ) -> Result<Dict, Error> {
         let caller = self.caller(Method::Explain, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
-        Ok(to_dict(&start::explain(&self.supervisor, &caller, project.into(), request)?)?)
+        Ok(to_dict(&start::explain(&self.supervisor, &caller, project.into(), request).await?)?)
     }
 
     #[zbus(out_args("sessions"))]
@@ -357,6 +357,61 @@ impl Manager {
             "no signature with the number {number} waits in session `{}`\n`agentboxctl confirm` shows those that do",
             session.id()
         )))
+    }
+
+    #[zbus(out_args("was_frozen"))]
+    async fn thaw(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<bool, Error> {
+        let caller = self.caller(Method::Thaw, &header, connection).await?;
+        let session = self.session(&caller, Method::Thaw, id).await?;
+        session.thaw().await.map_err(Error::Failed)
+    }
+
+    #[zbus(out_args("notices"))]
+    async fn notices(
+        &self,
+        id: &str,
+        after: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<String>, Error> {
+        let caller = self.caller(Method::Notices, &header, connection).await?;
+        let session = self.session(&caller, Method::Notices, id).await?;
+        Ok(session.notices(usize::try_from(after).unwrap_or(usize::MAX)).await)
+    }
+
+    #[zbus(out_args("report"))]
+    async fn report(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Dict, Error> {
+        let caller = self.caller(Method::Report, &header, connection).await?;
+        let unknown = || {
+            Error::NotFound("there is no report of that session; it is made when a session ends that may write to its project\n`agentboxctl list` shows yours".into())
+        };
+        let parsed = id.parse::<SessionId>().map_err(|_| unknown())?;
+        if let Some(session) = self.supervisor.session(&parsed) {
+            if !caller.owns(session.record.owner_uid) {
+                return Err(unknown());
+            }
+            if matches!(session.live().state, State::Starting { .. } | State::Released | State::Running) {
+                return Err(Error::NotFound(format!(
+                    "session `{parsed}` has not ended, so there is no report of it yet\nagentboxctl stop {parsed}"
+                )));
+            }
+            session.gone().await;
+        }
+        let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
+        if !caller.owns(report.owner_uid) {
+            return Err(unknown());
+        }
+        Ok(to_dict(&report)?)
     }
 
     #[zbus(out_args("lines"))]

@@ -6,8 +6,11 @@
 use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::layers;
+use crate::session::bounds::Bounds;
+use crate::session::steps::StepError;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
+use crate::workspace;
 use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
@@ -110,7 +113,7 @@ fn opens_internal(rule: &Rule) -> bool {
 }
 
 /// What a start with the same arguments would do.
-pub(crate) fn explain(
+pub(crate) async fn explain(
     supervisor: &Arc<Supervisor>,
     caller: &Caller,
     project: OwnedFd,
@@ -118,8 +121,9 @@ pub(crate) fn explain(
 ) -> Result<ExplainAnswer, Error> {
     let Resolved { record, order, warnings, .. } = resolve(supervisor, caller, project, request)?;
     let first = supervisor.lease_range().first;
-    let plan = sources::preview(&order, &record, first)
-        .map_err(|error| error.for_caller(crate::session::Step::Sources))?;
+    let failed = |error: StepError| error.for_caller(crate::session::Step::Sources);
+    let surveyed = workspace::survey(supervisor, &order).await.map_err(|error| failed(error.into()))?;
+    let plan = sources::preview(&order, &record, first, surveyed.held).map_err(failed)?;
     Ok(ExplainAnswer {
         values: record.values,
         steps: crate::describe::steps(&plan),
@@ -193,6 +197,7 @@ fn resolve(
         workspace: policy.workspace().to_string(),
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
     let [input, output, error] = request.streams;
@@ -231,7 +236,7 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
     }
     Err(Error::NotAuthorized(
         "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
-         confirm it when you are asked, at a terminal of yours, or choose another posture"
+         confirm it when you are asked (without a desktop `pkttyagent --process $$ &` asks), or choose another posture"
             .to_owned(),
     ))
 }

@@ -7,6 +7,7 @@
 use super::observed::At;
 use super::{Difference, Observed};
 use crate::mountinfo::Mount as Seen;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, InnerPath, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +121,11 @@ fn wanted(steps: &[Mount]) -> BTreeMap<InnerPath, Wanted> {
             }
             Mount::Mask { .. } | Mount::ReadOnly { .. } => {
                 wanted.with.extend(["ro", "nodev"]);
+                wanted.optional = true;
+            }
+            Mount::Hold { hiding, .. } => {
+                wanted.with.extend(["nodev", if *hiding == Hiding::Pinned { "rw" } else { "ro" }]);
+                // The person may have removed it on the host, and the mount with it.
                 wanted.optional = true;
             }
         }

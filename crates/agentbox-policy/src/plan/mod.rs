@@ -28,6 +28,7 @@ mod tree;
 use crate::places::Base;
 use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{
     Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
     TerminalSize,
@@ -123,6 +124,8 @@ pub struct Facts {
     pub hostname: String,
     /// Names of the person's groups and of the project's, for those that have one.
     pub resolved_groups: Vec<(u32, String)>,
+    /// What is held of the project (place 0) and of the git directories of the policy, in their order.
+    pub held: Vec<HeldPlace>,
 }
 
 /// What the supervisor opens before it can make the plan, in the order that [`Facts::found`] answers.

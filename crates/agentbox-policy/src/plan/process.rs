@@ -4,7 +4,7 @@ use super::tree::Tree;
 use super::{Facts, c_string, inner, made};
 use crate::environment::MAX_VARIABLE_BYTES;
 use crate::paths::is_normal;
-use crate::{Policy, PolicyError};
+use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::Process;
 use agentbox_plan::keys::SOCKET;
 use std::collections::BTreeMap;
@@ -34,6 +34,21 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     } else {
         &policy.person.name
     };
+    if tree.is_some()
+        && policy.workspace() == Workspace::Direct
+        && !policy.environment.contains_key("GIT_CONFIG_COUNT")
+    {
+        // Directories that are held are made by nobody: no samples of hooks in new repositories, and nothing
+        // for dumb transports, which nobody uses over a project's own directory (git(1), git-repack(1)).
+        for (name, value) in [
+            ("GIT_TEMPLATE_DIR", ""),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "repack.updateServerInfo"),
+            ("GIT_CONFIG_VALUE_0", "false"),
+        ] {
+            variables.entry(name).or_insert_with(|| value.to_owned());
+        }
+    }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());
     variables.insert("LOGNAME", user.to_owned());

@@ -34,6 +34,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.grants(scene)?;
     tree.project(scene)?;
     tree.hide(scene, true)?;
+    tree.held(scene)?;
     names::cover(scene, &mut tree)?;
     names::denials(scene, &mut tree)?;
     Ok(tree)

@@ -6,6 +6,7 @@ use crate::paths::{is_below, is_within};
 use crate::places::{Base, credentials};
 use crate::text::printable;
 use crate::{Policy, PolicyError, State, Workspace};
+use agentbox_plan::look::{HeldPlace, Hiding};
 use agentbox_plan::{Access, InnerPath, Mount, Owner, SourceIndex};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -282,6 +283,32 @@ impl Tree {
             }
         };
         self.put(Mount::Bind { source: PROJECT, target, access, recursive: false, idmap });
+        Ok(())
+    }
+
+    /// Holds what was found to be held. Where something else is mounted, that counts.
+    pub(super) fn held(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
+        let places: Vec<&str> = std::iter::once(scene.policy.place.path.as_str())
+            .chain(scene.policy.git_dirs().map(|(path, _)| path))
+            .collect();
+        for HeldPlace { spot, hiding } in &scene.facts.held {
+            let wrong = || PolicyError::Invalid { what: format!("a held place `{}`", spot.path) };
+            let place = places.get(usize::from(spot.place)).ok_or_else(wrong)?;
+            let mut path = place.as_bytes().to_vec();
+            if !spot.path.is_place() {
+                path.push(b'/');
+                path.extend_from_slice(spot.path.as_bytes());
+            }
+            let target = InnerPath::new(path).map_err(|_| wrong())?;
+            let covered = self.steps.iter().any(|(above, step)| {
+                let covers = matches!(step, Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. });
+                target == *above || (covers && target.is_within(above))
+            });
+            // A place itself is a mount already.
+            if !covered && !spot.path.is_place() {
+                self.put(Mount::Hold { target, hiding: *hiding });
+            }
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod t5_host;
 mod t5_link;
 mod t5_ranges;
 mod t6_home;
+mod t6_project;
 mod t7_namespaces;
 mod t7_privilege;
 mod t7_set_id;
@@ -54,6 +55,7 @@ pub(crate) const TABLES: &[&[Attack]] = &[
     t5_host::TABLE,
     t5_link::TABLE,
     t6_home::TABLE,
+    t6_project::TABLE,
     t7_privilege::TABLE,
     t7_set_id::TABLE,
     t7_namespaces::TABLE,

@@ -57,6 +57,7 @@ fn pack(supervisor: &Supervisor, facts: &ReviewAnswer, base: &str) -> Result<Own
         workspace: Some(Workspace::Overlay),
         state: Some(State::Ephemeral),
         yes_unconfined: false,
+        git_dir: Vec::new(),
         allow_root_project: set.owner_uid == 0,
         command: command.into(),
     };

@@ -68,6 +68,7 @@ pub(super) fn state(state: SessionState) -> (&'static str, Tone) {
     match state {
         SessionState::Starting => ("starting", Tone::Warning),
         SessionState::Running => ("running", Tone::Good),
+        SessionState::Frozen => ("frozen", Tone::Bad),
         SessionState::Stopping => ("stopping", Tone::Warning),
         SessionState::Ending => ("ending", Tone::Warning),
     }

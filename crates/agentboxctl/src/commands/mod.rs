@@ -14,10 +14,12 @@ mod exec;
 mod explain;
 mod list;
 mod log;
+mod report;
 mod schema;
 mod start;
 mod status;
 mod stop;
+mod thaw;
 mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
@@ -46,6 +48,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
         Command::Confirm(confirm) => confirm::run(&confirm, embedded),
+        Command::Thaw(thaw) => thaw::run(&thaw, embedded),
+        Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Check(check) => check::run(&check),
@@ -67,6 +71,7 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         allow: choice.allow.clone(),
         deny: choice.deny.clone(),
         publish: choice.publish.clone(),
+        git_dirs: choice.git_dir.clone(),
         project,
         name,
         command: choice.command.clone(),

@@ -1,9 +1,10 @@
 //! `start`: a session of a project, and the bridge to it.
 
+use super::report::{Notices, Telling, after_session};
 use super::{conclude, environment, request};
 use crate::account::own_home;
 use crate::arguments::{Choice, Start};
-use crate::client;
+use crate::client::{self, Ending};
 use crate::errors::Failure;
 use crate::git;
 use crate::layers;
@@ -42,8 +43,6 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     let (answer, console) =
         supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)?;
     let answer: StartAnswer = understand(answer)?;
-    // From here on the session and its console need no supervisor.
-    drop(supervisor);
     drop(project);
     if start.verbose || !start.quiet && streams_to_a_person() {
         announce(&answer);
@@ -56,12 +55,21 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    // The session and its console need no supervisor; it is asked again only when the session has ended.
+    let direct = answer.workspace == "direct" && answer.isolation != "none";
+    let all = start.verbose || !start.quiet && streams_to_a_person();
+    let notices = direct.then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = client::run(OwnedFd::from(console))?;
     if answer.workspace == "overlay" && !start.quiet && streams_to_a_person() {
         let id = escape::name(&answer.id);
         note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
     }
-    Ok(conclude(ending, &answer.id, start.choice.command.first().map(String::as_str)))
+    let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
+    if matches!(ending, Ending::Exited(_)) && direct {
+        let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
+        after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
+    }
+    Ok(status)
 }
 
 /// A session that goes on with a layer is as its first one was, where nothing else is asked for.

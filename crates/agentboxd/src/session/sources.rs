@@ -7,6 +7,7 @@ use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, keys, person};
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
@@ -26,8 +27,9 @@ pub(super) fn open(
     order: &Order,
     record: &Record,
     lease_first: u32,
+    held: Vec<HeldPlace>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
-    open_with(order, record, lease_first, &|wanted| {
+    open_with(order, record, lease_first, held, &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
@@ -45,9 +47,15 @@ pub(super) fn open(
 }
 
 /// What the plan of an order would be, with nothing made and nothing kept.
-pub(crate) fn preview(order: &Order, record: &Record, lease_first: u32) -> Result<Plan, StepError> {
+pub(crate) fn preview(
+    order: &Order,
+    record: &Record,
+    lease_first: u32,
+    held: Vec<HeldPlace>,
+) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
-    let (_sources, plan) = open_with(order, record, lease_first, &|_| Ok(order.project.try_clone()?))?;
+    let (_sources, plan) =
+        open_with(order, record, lease_first, held, &|_| Ok(order.project.try_clone()?))?;
     Ok(plan)
 }
 
@@ -58,6 +66,7 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
+    held: Vec<HeldPlace>,
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
@@ -78,7 +87,7 @@ fn open_with(
         // The indices of sources are those of what was wanted, so a place is held.
         sources.push(fd.map_or_else(|| null.try_clone(), Ok)?);
     }
-    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first))?))
+    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first, held))?))
 }
 
 /// Writes the plan into the session's directory.
@@ -156,7 +165,7 @@ fn group_names(order: &Order) -> Vec<(u32, String)> {
     groups.into_iter().filter_map(|gid| Some((gid, person::group_name(gid)?))).collect()
 }
 
-fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) -> Facts {
+fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, held: Vec<HeldPlace>) -> Facts {
     Facts {
         found,
         lease_first,
@@ -165,6 +174,7 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) ->
         size: order.size,
         hostname: HOSTNAME.to_owned(),
         resolved_groups: group_names(order),
+        held,
     }
 }
 
