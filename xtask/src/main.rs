@@ -2,12 +2,17 @@
 
 mod bench;
 mod build;
+mod deb;
 mod demo;
 mod elf;
 mod fuzz;
 mod host;
+mod install;
 mod lab;
+mod manual;
+mod nix;
 mod program;
+mod rig;
 mod setup;
 mod structure;
 mod table;

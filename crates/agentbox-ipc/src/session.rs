@@ -81,6 +81,9 @@ pub struct SessionStatus {
     pub values: Vec<ValueRow>,
     /// Where what the kernel shows of it differs from what the policy says. Empty is the promise.
     pub posture_diff: Vec<String>,
+    /// Why everything of its agent stands still, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
     /// How its agent ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,

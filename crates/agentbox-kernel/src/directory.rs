@@ -95,14 +95,6 @@ pub enum DirectoryError {
         /// Most bytes expected.
         max_bytes: usize,
     },
-    /// A tree that cannot be removed whole.
-    #[error("{path} is nested deeper than {max_depth} directories; remove it by hand")]
-    TooDeep {
-        /// Where the removal stopped.
-        path: String,
-        /// Deepest that is removed.
-        max_depth: usize,
-    },
     /// A mount lies in a tree that should be removed.
     #[error("{path} is a mount point and was not removed; unmount it first")]
     Mounted {
@@ -365,7 +357,12 @@ fn open_path(path: &Path, mode: u32, create: bool) -> Result<OwnedFd, DirectoryE
 }
 
 /// Opens a directory of root's in another, and makes it when `create` and it is missing.
-fn open_in(parent: &OwnedFd, name: &CStr, mode: u32, create: bool) -> Result<OwnedFd, DirectoryError> {
+pub(crate) fn open_in(
+    parent: &OwnedFd,
+    name: &CStr,
+    mode: u32,
+    create: bool,
+) -> Result<OwnedFd, DirectoryError> {
     if create {
         match make(parent, name, mode) {
             Ok(()) | Err(DirectoryError::Exists { .. }) => {}
@@ -384,7 +381,7 @@ fn open_in(parent: &OwnedFd, name: &CStr, mode: u32, create: bool) -> Result<Own
     Ok(dir)
 }
 
-fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryError> {
+pub(crate) fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryError> {
     let shown = || walk::shown_in(&parent, name.to_bytes());
     fs::openat2(&parent, name, DIRECTORY, Mode::empty(), BENEATH).map_err(|errno| {
         match (errno, walk::stat_in(&parent, name)) {
@@ -399,7 +396,7 @@ fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryEr
 }
 
 /// Makes a directory with exactly these permission bits, whatever the umask.
-fn make(parent: &OwnedFd, name: &CStr, mode: u32) -> Result<(), DirectoryError> {
+pub(crate) fn make(parent: &OwnedFd, name: &CStr, mode: u32) -> Result<(), DirectoryError> {
     let shown = || walk::shown_in(parent, name.to_bytes());
     match fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
         Ok(()) => {}

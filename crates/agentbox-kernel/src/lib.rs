@@ -15,7 +15,11 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `layer` | what sessions on an overlay wrote, and how it is looked at |
+//! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
+//! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
+//! | `agent` | connections to a person's ssh-agent, made as that person |
 //! | `gate` | starts network gates and connects to them |
 //! | `look` | starts lookers and takes their answer |
 //! | `netns` | the network namespace of a session |
@@ -32,6 +36,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod cgroup;
 pub mod console;
 pub mod dial;
@@ -42,7 +47,10 @@ mod file;
 pub mod firewall;
 pub mod gate;
 pub mod idmap;
+pub mod inherited;
+pub mod keys;
 pub mod launcher;
+pub mod layer;
 pub mod lease;
 pub mod leftovers;
 pub mod look;

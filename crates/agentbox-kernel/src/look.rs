@@ -70,6 +70,7 @@ pub fn spawn(
     };
     let process = launcher::start(Program {
         name: PROGRAM,
+        part: None,
         program: &program,
         places: [&plan, &theirs].into_iter().chain(places).chain(&group).map(AsFd::as_fd).collect(),
         group: None,

@@ -9,10 +9,11 @@
 //! | `outer` | the outer half up to the console |
 //! | `console` | streams, terminals and clients of a running session |
 //! | `confine` | the order of the confinement steps |
-//! | `tree`, `idmap` | mounts |
+//! | `tree`, `idmap`, `overlay` | mounts |
 //! | `privileges` | ids, capabilities, limits |
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
+//! | `gate`, `keys` | the way of a gate to a process without rights |
 //! | `gate` | the way of a network gate to a process without rights |
 //! | `look` | the way of a looker to a process with a person's rights and no more |
 //! | `step` | errors with the name of the step |
@@ -24,14 +25,18 @@ mod console;
 pub mod gate;
 mod idmap;
 mod init;
+pub mod keys;
 mod landlock;
 pub mod look;
 mod outer;
+mod overlay;
 mod privileges;
 mod seccomp;
 mod step;
 mod sys;
 mod tree;
+
+pub use step::in_force;
 
 /// Runs the launcher: the outer half of a session, to its end. Returns its exit status.
 #[must_use]

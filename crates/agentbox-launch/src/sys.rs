@@ -134,6 +134,19 @@ pub(crate) fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes other ids and groups for what concerns files (setfsuid(2), setfsgid(2)). The kernel takes the file
+/// capabilities away with them. Whether it worked is asked for, because the calls do not say.
+pub(crate) fn set_file_ids(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: pointer and length describe `groups`; the other calls take integers.
+    let now = unsafe {
+        check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(u32::MAX).cast_unsigned(), libc::setfsgid(u32::MAX).cast_unsigned())
+    };
+    if now == (uid, gid) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+}
+
 /// Gives the process a new anonymous session keyring, so that it possesses nothing of its parent's
 /// (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING). A kernel without keyrings has none to leave.
 pub(crate) fn leave_session_keyring() -> io::Result<()> {

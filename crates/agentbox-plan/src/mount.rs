@@ -134,6 +134,19 @@ wire_enum! {
             /// What becomes read-only.
             target: InnerPath,
         },
+        /// A directory of the host with a layer over it that takes every change (overlayfs). Both are seen
+        /// through the same map.
+        13 = Overlay {
+            /// Descriptor of the directory of the host; nothing is written to it.
+            lower: SourceIndex,
+            /// Descriptor of a directory with two in it: `upper` takes the changes, `work` is the kernel's.
+            /// Both belong to whom the agent appears as on disk.
+            layer: SourceIndex,
+            /// Where it appears.
+            target: InnerPath,
+            /// Position in [`Sandbox::idmaps`](crate::Sandbox::idmaps) of the map to see owners through.
+            idmap: Option<u8>,
+        },
         /// Makes something in the project a mount of its own, as which it can be neither renamed nor removed
         /// inside. No link leads there, and nothing there is an error: whoever planned it had seen it.
         12 = Hold {
@@ -151,6 +164,7 @@ impl Mount {
     pub fn target(&self) -> &InnerPath {
         match self {
             Self::Bind { target, .. }
+            | Self::Overlay { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Device { target, .. }
             | Self::Proc { target }
@@ -170,9 +184,11 @@ impl Mount {
             Self::Bind { access, .. } => *access == Access::ReadWrite,
             Self::Hold { hiding, .. } => *hiding == Hiding::Pinned,
             Self::Tmpfs { owner, mode, .. } => *owner == Owner::Agent || mode & 0o002 != 0,
-            Self::Proc { .. } | Self::DevPts { .. } | Self::MessageQueues { .. } | Self::Device { .. } => {
-                true
-            }
+            Self::Overlay { .. }
+            | Self::Proc { .. }
+            | Self::DevPts { .. }
+            | Self::MessageQueues { .. }
+            | Self::Device { .. } => true,
             Self::Directory { .. }
             | Self::File { .. }
             | Self::Symlink { .. }

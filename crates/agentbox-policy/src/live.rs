@@ -25,10 +25,19 @@ fn is_live(rule: &Rule, origin: &str) -> bool {
 /// # Errors
 /// [`PolicyError::Refused`] with the `FILE: KEY` of the ceiling that they are above, or of the denial that
 /// closes them. A denial that the person added to the same session closes nothing here: it is taken back.
-pub fn ceiling_allow(system: &System, rules: &Rules, asked: &HostRule) -> Result<Vec<Rule>, PolicyError> {
+///
+/// `above_ceiling`: somebody who may lift the ceiling has consented.
+pub fn live_allow(
+    system: &System,
+    rules: &Rules,
+    asked: &HostRule,
+    above_ceiling: bool,
+) -> Result<Vec<Rule>, PolicyError> {
     let more = asked.rules(Verdict::Allow, LIVE_ALLOW);
     for rule in &more {
-        ceiling::check_rule(&system.source, rule)?;
+        if !above_ceiling {
+            ceiling::check_rule(&system.source, rule)?;
+        }
         let denials = rules.rules.iter().filter(|other| other.verdict == Verdict::Deny);
         let configured = denials.filter(|other| !is_live(other, LIVE_DENY));
         check_denials(configured, rule)?;
@@ -57,6 +66,14 @@ pub(crate) fn check_denials<'a>(
 #[must_use]
 pub fn live_deny(asked: &HostRule) -> Vec<Rule> {
     asked.rules(Verdict::Deny, LIVE_DENY)
+}
+
+/// What the system's configuration denies sessions of a profile, for those that run while it is read again.
+#[must_use]
+pub fn profile_denials(system: &System, profile: &str) -> Vec<Rule> {
+    let Some(table) = system.source.config.profile.get(profile) else { return Vec::new() };
+    let origin = system.source.rule(&format!("profile.{profile}.deny"));
+    table.deny.iter().flatten().flat_map(|host| host.rules(Verdict::Deny, &origin)).collect()
 }
 
 /// The rules of a session with more of them. What a person said before about the same target, while the
@@ -100,7 +117,8 @@ mod tests {
     }
 
     fn allow(text: &str) -> Result<Vec<Rule>, String> {
-        ceiling_allow(&system(SYSTEM), &rules(), &text.parse().unwrap()).map_err(|error| error.to_string())
+        live_allow(&system(SYSTEM), &rules(), &text.parse().unwrap(), false)
+            .map_err(|error| error.to_string())
     }
 
     fn reaches(rules: &Rules, name: &str) -> bool {
@@ -135,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_denied_later_closes_what_was_allowed_before() {
+        let later = system(&SYSTEM.replace("bad.example.org", "good.example.org"));
+        let before = with_live(&rules(), &allow("good.example.org").unwrap()).unwrap();
+        assert!(reaches(&before, "good.example.org"));
+        let more = profile_denials(&later, "w");
+        assert_eq!(more.len(), 1);
+        assert!(more[0].origin.ends_with("profile.w.deny"), "{}", more[0].origin);
+        let mut after = before;
+        after.rules.extend(more);
+        assert!(!reaches(&after, "good.example.org"));
+        assert!(profile_denials(&later, "nobody").is_empty());
+    }
+
+    #[test]
+    fn consent_lifts_the_ceiling_and_no_denial() {
+        let consented = |text: &str| live_allow(&system(SYSTEM), &rules(), &text.parse().unwrap(), true);
+        assert!(allow("@github").is_err() && consented("@github").is_ok());
+        assert!(consented("bad.example.org").is_err());
+    }
+
+    #[test]
     fn a_live_rule_never_reopens_what_configuration_denies() {
         assert_eq!(
             allow("bad.example.org:443").unwrap_err(),
@@ -153,7 +192,7 @@ mod tests {
         assert!(reaches(&allowed, "a.example.org"));
         let denied = with_live(&allowed, &live_deny(&entry)).unwrap();
         assert!(!reaches(&denied, "a.example.org"));
-        let again = ceiling_allow(&system(SYSTEM), &denied, &entry).unwrap();
+        let again = live_allow(&system(SYSTEM), &denied, &entry, false).unwrap();
         assert_eq!(with_live(&denied, &again).unwrap(), allowed);
     }
 

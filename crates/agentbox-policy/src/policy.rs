@@ -1,7 +1,8 @@
 //! A policy: every value of a session with its origin.
 
-use crate::config::Pattern;
-use crate::lattice::{Guard, Key, OnGateLoss, OnSharedFiles, OnTrigger, Upload};
+use crate::agent::SshAgent;
+use crate::config::{Pattern, Time};
+use crate::lattice::{FreeSpace, Guard, Key, OnGateLoss, OnSharedFiles, OnTrigger, Upload};
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
@@ -91,6 +92,7 @@ pub struct Policy {
     pub(crate) grants: Vec<Grant>,
     pub(crate) environment: BTreeMap<String, Variable>,
     pub(crate) reach: Reach,
+    pub(crate) ssh_agent: Option<SshAgent>,
     /// What is hidden in the project because somebody wrote it, and what is shown because somebody did.
     pub(crate) mask: Vec<Sourced<Pattern>>,
     pub(crate) unmask: Vec<Sourced<Pattern>>,
@@ -199,6 +201,31 @@ impl Policy {
     pub fn tasks_max(&self) -> Option<Limit> {
         self.limit(Key::TasksMax, self.settings.tasks_max?.get())
     }
+    /// Share of the processors, where others have 100.
+    #[must_use]
+    pub fn cpu_weight(&self) -> Option<Limit> {
+        self.limit(Key::CpuWeight, self.settings.cpu_weight?.get())
+    }
+    /// Share of the disks, where others have 100.
+    #[must_use]
+    pub fn io_weight(&self) -> Option<Limit> {
+        self.limit(Key::IoWeight, self.settings.io_weight?.get())
+    }
+    /// Seconds after which the session is stopped.
+    #[must_use]
+    pub fn runtime_max(&self) -> Option<u64> {
+        self.settings.runtime_max.map(Time::get)
+    }
+    /// Seconds without work after which the session is stopped.
+    #[must_use]
+    pub fn idle_stop(&self) -> Option<u64> {
+        self.settings.idle_stop.map(Time::get)
+    }
+    /// Bytes that stay free where the project is.
+    #[must_use]
+    pub fn disk_free_min(&self) -> Option<u64> {
+        self.settings.disk_free_min.map(FreeSpace::get)
+    }
     /// Whether the session has a network gate.
     #[must_use]
     pub fn has_gate(&self) -> bool {
@@ -237,6 +264,11 @@ impl Policy {
             Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
             Workspace::Overlay | Workspace::Readonly => Guard::Off,
         }
+    }
+    /// The session's ssh-agent.
+    #[must_use]
+    pub fn ssh_agent(&self) -> Option<&SshAgent> {
+        self.ssh_agent.as_ref()
     }
     /// What happens when a trigger file appears in the project and the kernel does not refuse it.
     #[must_use]
@@ -325,7 +357,7 @@ impl Policy {
                 add(key, pattern.value.as_str(), &pattern.origin);
             }
         }
-        for value in self.reach.values() {
+        for value in self.reach.values().into_iter().chain(self.ssh_agent.iter().flat_map(SshAgent::values)) {
             add(&value.key, &value.value, &value.origin);
         }
         for (name, variable) in &self.environment {
@@ -376,6 +408,10 @@ impl Policy {
         }
         for word in self.reach.words() {
             add("reach");
+            add(&word);
+        }
+        for word in self.ssh_agent.iter().flat_map(SshAgent::words) {
+            add("ssh_agent");
             add(&word);
         }
         for (name, variable) in &self.environment {

@@ -43,12 +43,20 @@ pub enum Command {
     Stop(Stop),
     /// Show everything about a session, or about the supervisor
     Status(Status),
+    /// Show what a session on an overlay changed
+    Diff(Diff),
+    /// Take what a session on an overlay changed into the project
+    Apply(Apply),
+    /// Throw away what a session on an overlay changed
+    Discard(Discard),
     /// Let a session that runs reach a host
     Allow(Allow),
     /// Keep a session that runs from a host, and cut its connections there
     Deny(Deny),
     /// Show which rule decides about a host or a path, and what would change it
     Why(Why),
+    /// Show signatures that wait to be confirmed, and confirm them
+    Confirm(Confirm),
     /// Let sessions go on that were frozen because of what came to be in their projects
     Thaw(Thaw),
     /// Show what a session left behind in its project
@@ -124,6 +132,9 @@ pub struct Start {
     /// Which session.
     #[command(flatten)]
     pub choice: Choice,
+    /// Go on with the overlay of a session that has ended
+    #[arg(long, value_name = "ID", conflicts_with = "project")]
+    pub resume: Option<SessionId>,
     /// Name for the session
     #[arg(long)]
     pub name: Option<String>,
@@ -144,10 +155,64 @@ pub struct Start {
     pub yes: bool,
 }
 
+/// `diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The session
+    pub id: SessionId,
+    /// Only what lies there, from the project's root
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "stat")]
+    pub json: bool,
+    /// A line for each change
+    #[arg(long)]
+    pub stat: bool,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The session
+    pub id: SessionId,
+    /// What to take, from the project's root; directories with what is in them
+    #[arg(value_name = "PATH", required_unless_present_any = ["all", "trigger", "commits"])]
+    pub paths: Vec<OsString>,
+    /// Everything, but what a program on this machine acts on
+    #[arg(short, long, conflicts_with = "paths")]
+    pub all: bool,
+    /// Take this file, on which a program on this machine acts (can be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub trigger: Vec<OsString>,
+    /// Bring the commits that the session made as refs/agentbox/ID
+    #[arg(long)]
+    pub commits: bool,
+    /// Where the project has changed too, take the session's version
+    #[arg(long, conflicts_with = "mine")]
+    pub theirs: bool,
+    /// Where the project has changed too, keep the project's version and show the session's no more
+    #[arg(long)]
+    pub mine: bool,
+    /// Where the project has changed too, take both, where they changed different lines
+    #[arg(long, conflicts_with_all = ["mine", "theirs"])]
+    pub merge: bool,
+}
+
+/// `discard`
+#[derive(Debug, Args)]
+pub struct Discard {
+    /// The session
+    pub id: SessionId,
+    /// Without a question
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
 /// `list`
 #[derive(Debug, Args)]
 pub struct List {
-    /// Also sessions that have ended and are being cleaned up
+    /// Also sessions that have ended: those being cleaned up, and those whose changes wait to be looked at
     #[arg(short, long)]
     pub all: bool,
     /// Print JSON
@@ -238,6 +303,23 @@ pub struct Why {
     pub what: String,
     /// Print JSON
     #[arg(long)]
+    pub json: bool,
+}
+
+/// `confirm`
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// The session; without one, all of one's sessions
+    #[arg(required_if_eq("deny", "true"))]
+    pub id: Option<SessionId>,
+    /// Number of the signature to confirm; without one, they are shown
+    #[arg(required_if_eq("deny", "true"))]
+    pub number: Option<u64>,
+    /// Decline it
+    #[arg(long)]
+    pub deny: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["number", "deny"])]
     pub json: bool,
 }
 

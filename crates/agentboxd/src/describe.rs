@@ -61,7 +61,9 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
         Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. } => agentbox_ipc::Access::Hidden,
         Mount::Hold { hiding: Hiding::Pinned, .. } => agentbox_ipc::Access::Writable,
         Mount::Hold { hiding: Hiding::ReadOnly, .. } => agentbox_ipc::Access::ReadOnly,
-        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Tmpfs { .. } => agentbox_ipc::Access::Writable,
+        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Overlay { .. } | Mount::Tmpfs { .. } => {
+            agentbox_ipc::Access::Writable
+        }
         Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
             agentbox_ipc::Access::Writable
@@ -106,6 +108,10 @@ fn mount(mount: &Mount) -> String {
             let mapped = if idmap.is_some() { ", owners mapped" } else { "" };
             let below = if *recursive { ", with what is mounted below" } else { "" };
             format!("bind {target} {access}{mapped}{below}")
+        }
+        Mount::Overlay { idmap, .. } => {
+            let mapped = if idmap.is_some() { ", owners mapped" } else { "" };
+            format!("overlay {target}{mapped}: changes stay in a layer of its own until they are applied")
         }
         Mount::Tmpfs { size_bytes, exec, .. } => {
             let exec = if *exec { "" } else { ", noexec" };

@@ -95,6 +95,12 @@ fn wanted(steps: &[Mount]) -> BTreeMap<InnerPath, Wanted> {
                     wanted.brings = Some(options);
                 }
             }
+            Mount::Overlay { .. } => {
+                wanted.kind = Some("overlay");
+                wanted.with.extend(["nodev", "rw"]);
+                // Its layers are mapped, it is not (overlayfs has no maps of its own).
+                wanted.without.push("idmapped");
+            }
             Mount::Tmpfs { size_bytes, exec, .. } => {
                 wanted.kind = Some("tmpfs");
                 wanted.with.push("nodev");

@@ -1,9 +1,11 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Pattern, Publish};
+use super::{
+    Config, Environment, Git, HostPath, HostRule, InternalName, Name, Pattern, Publish, SshAgentTable, Time,
+};
 use crate::lattice::{
-    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger, OpenFiles,
-    Settings, State, Tasks, TmpfsSize, Upload, Workspace,
+    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,6 +77,9 @@ pub struct ProfileTable {
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Keys of the person's ssh-agent, and what they are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_agent: Option<SshAgentTable>,
 }
 
 /// A directory with a name, bound to a profile and a posture.
@@ -126,6 +131,21 @@ pub struct ProjectTable {
     /// Most processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// Longest time without work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// Bytes that stay free where the project is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most bytes that the session sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_max: Option<Upload>,
@@ -186,6 +206,21 @@ pub struct PostureTable {
     /// Most processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// Longest time without work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// Bytes that stay free where the project is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most open descriptors of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<OpenFiles>,
@@ -243,6 +278,11 @@ settings_of!(
     state,
     memory_max,
     tasks_max,
+    cpu_weight,
+    io_weight,
+    runtime_max,
+    idle_stop,
+    disk_free_min,
     upload_max,
     name_upload_max,
     on_gate_loss,
@@ -266,6 +306,11 @@ macro_rules! all_settings_of {
                     state: self.state,
                     memory_max: self.memory_max,
                     tasks_max: self.tasks_max,
+                    cpu_weight: self.cpu_weight,
+                    io_weight: self.io_weight,
+                    runtime_max: self.runtime_max,
+                    idle_stop: self.idle_stop,
+                    disk_free_min: self.disk_free_min,
                     open_files: self.open_files,
                     tmp_size: self.tmp_size,
                     home_size: self.home_size,

@@ -8,7 +8,7 @@ mod table;
 
 pub use table::{Row, TABLE};
 
-use crate::config::{Count, Size};
+use crate::config::{Count, Size, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -170,6 +170,10 @@ pub type Memory = Size<{ 16 << 20 }>;
 pub type TmpfsSize = Size<{ 1 << 20 }>;
 /// Bytes that a session sends. Below this not even a handshake of TLS comes through.
 pub type Upload = Size<{ 16 << 10 }>;
+/// Bytes that stay free on a disk.
+pub type FreeSpace = Size<{ 1 << 20 }>;
+/// A share against others, who have 100.
+pub type Weight = Count<1, 10_000>;
 /// Processes and threads.
 pub type Tasks = Count<8, 4_194_304>;
 /// Open descriptors of a process.
@@ -203,6 +207,21 @@ pub struct Settings {
     /// Most processes and threads of the whole session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time that the session runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// The session is stopped when it has done no work for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// While less than this is free where the project is, the session stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most open descriptors of one process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<OpenFiles>,
@@ -288,6 +307,7 @@ macro_rules! settings {
     };
     (@rank order $value:ident) => { $value as u64 };
     (@rank most $value:ident) => { u64::MAX - $value.get() };
+    (@rank least $value:ident) => { $value.get() };
 }
 
 settings! {
@@ -299,6 +319,11 @@ settings! {
     State(State) = state order,
     MemoryMax(Memory) = memory_max most,
     TasksMax(Tasks) = tasks_max most,
+    CpuWeight(Weight) = cpu_weight most,
+    IoWeight(Weight) = io_weight most,
+    RuntimeMax(Time) = runtime_max most,
+    IdleStop(Time) = idle_stop most,
+    DiskFreeMin(FreeSpace) = disk_free_min least,
     OpenFiles(OpenFiles) = open_files most,
     TmpSize(TmpfsSize) = tmp_size most,
     HomeSize(TmpfsSize) = home_size most,

@@ -31,6 +31,11 @@ impl Row {
         key.split('.').all(|part| row.next().is_some_and(|mine| mine == "NAME" || mine == part))
     }
 
+    /// Its first name.
+    pub(crate) fn first(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(first, _)| first)
+    }
+
     /// Whether it may stand in such a file.
     #[must_use]
     pub fn may(&self, kind: LayerKind) -> bool {
@@ -45,10 +50,12 @@ const NETWORK: &str = "host < public < allowlist < none";
 const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
 const GUARD: &str = "off < auto < require";
+const CONFIRM: &str = "false < true";
 const TRIGGER: &str = "report < freeze";
 const SHARED_FILES: &str = "warn < refuse";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
+const LARGER: &str = "larger is tighter";
 const FEWER: &str = "fewer is tighter";
 const MORE: &str = "more is tighter";
 const NO_ORDER: &str = "–";
@@ -76,6 +83,7 @@ pub const TABLE: &[Row] = &[
     row("uid_range.count", "number", "100000000", NO_ORDER, SYSTEM),
     row("users", "list of user names", "none", NO_ORDER, SYSTEM),
     row("resolvers", "list of addresses", "the host's", NO_ORDER, SYSTEM),
+    row("said_as.NAME", "text", "the file and the key", NO_ORDER, SYSTEM),
     row("floor.isolation", "value", UNBOUND, ISOLATION, SYSTEM),
     row("floor.filesystem", "value", UNBOUND, FILESYSTEM, SYSTEM),
     row("floor.identity", "value", UNBOUND, IDENTITY, SYSTEM),
@@ -84,6 +92,11 @@ pub const TABLE: &[Row] = &[
     row("floor.state", "value", UNBOUND, STATE, SYSTEM),
     row("floor.memory_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.tasks_max", "number", UNBOUND, LESS, SYSTEM),
+    row("floor.cpu_weight", "share", UNBOUND, LESS, SYSTEM),
+    row("floor.io_weight", "share", UNBOUND, LESS, SYSTEM),
+    row("floor.runtime_max", "time", UNBOUND, LESS, SYSTEM),
+    row("floor.idle_stop", "time", UNBOUND, LESS, SYSTEM),
+    row("floor.disk_free_min", "size", UNBOUND, LARGER, SYSTEM),
     row("floor.open_files", "number", UNBOUND, LESS, SYSTEM),
     row("floor.tmp_size", "size", UNBOUND, LESS, SYSTEM),
     row("floor.home_size", "size", UNBOUND, LESS, SYSTEM),
@@ -122,6 +135,10 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.git_dirs", "list of paths", "none", FEWER, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.confirm", "`true` or `false`", "`false`", CONFIRM, BOTH),
     row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
     row("project.NAME.profile", "name of a profile", "none", NO_ORDER, BOTH),
     row("project.NAME.posture", "name of a posture", "`default_posture`", NO_ORDER, BOTH),
@@ -137,6 +154,11 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.publish", "list of ports", "none", FEWER, BOTH),
     row("project.NAME.memory_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.tasks_max", "number", UNBOUND, LESS, BOTH),
+    row("project.NAME.cpu_weight", "share", UNBOUND, LESS, BOTH),
+    row("project.NAME.io_weight", "share", UNBOUND, LESS, BOTH),
+    row("project.NAME.runtime_max", "time", UNBOUND, LESS, BOTH),
+    row("project.NAME.idle_stop", "time", UNBOUND, LESS, BOTH),
+    row("project.NAME.disk_free_min", "size", UNBOUND, LARGER, BOTH),
     row("project.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
@@ -155,6 +177,11 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.state", "value", SAME, STATE, BOTH),
     row("posture.NAME.memory_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.tasks_max", "number", SAME, LESS, BOTH),
+    row("posture.NAME.cpu_weight", "share", SAME, LESS, BOTH),
+    row("posture.NAME.io_weight", "share", SAME, LESS, BOTH),
+    row("posture.NAME.runtime_max", "time", SAME, LESS, BOTH),
+    row("posture.NAME.idle_stop", "time", SAME, LESS, BOTH),
+    row("posture.NAME.disk_free_min", "size", SAME, LARGER, BOTH),
     row("posture.NAME.open_files", "number", SAME, LESS, BOTH),
     row("posture.NAME.tmp_size", "size", SAME, LESS, BOTH),
     row("posture.NAME.home_size", "size", SAME, LESS, BOTH),
@@ -172,6 +199,11 @@ pub const TABLE: &[Row] = &[
     row("state", "value", UNBOUND, STATE, PROJECT),
     row("memory_max", "size", UNBOUND, LESS, PROJECT),
     row("tasks_max", "number", UNBOUND, LESS, PROJECT),
+    row("cpu_weight", "share", UNBOUND, LESS, PROJECT),
+    row("io_weight", "share", UNBOUND, LESS, PROJECT),
+    row("runtime_max", "time", UNBOUND, LESS, PROJECT),
+    row("idle_stop", "time", UNBOUND, LESS, PROJECT),
+    row("disk_free_min", "size", UNBOUND, LARGER, PROJECT),
     row("open_files", "number", UNBOUND, LESS, PROJECT),
     row("tmp_size", "size", UNBOUND, LESS, PROJECT),
     row("home_size", "size", UNBOUND, LESS, PROJECT),

@@ -32,7 +32,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.own_on_host(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
-    tree.project(scene.policy)?;
+    tree.project(scene)?;
     tree.hide(scene, true)?;
     tree.held(scene)?;
     names::cover(scene, &mut tree)?;

@@ -266,13 +266,22 @@ impl Tree {
     }
 
     /// The project, at its real path.
-    pub(super) fn project(&mut self, policy: &Policy) -> Result<(), PolicyError> {
-        let access = match policy.workspace() {
-            Workspace::Readonly => Access::ReadOnly,
-            Workspace::Direct | Workspace::Overlay => Access::ReadWrite,
-        };
+    pub(super) fn project(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
+        let policy = scene.policy;
         let target = inner(&policy.place.path)?;
         let idmap = owners::project_map(policy);
+        let access = match policy.workspace() {
+            Workspace::Readonly => Access::ReadOnly,
+            Workspace::Direct => Access::ReadWrite,
+            Workspace::Overlay => {
+                let layer = scene.found().find(|(item, _, _)| item.role == Role::Layer);
+                let Some((_, Found::Directory, layer)) = layer else {
+                    return Err(PolicyError::Invalid { what: "an overlay without a layer".to_owned() });
+                };
+                self.put(Mount::Overlay { lower: PROJECT, layer, target, idmap });
+                return Ok(());
+            }
+        };
         self.put(Mount::Bind { source: PROJECT, target, access, recursive: false, idmap });
         Ok(())
     }
@@ -358,7 +367,7 @@ impl Tree {
     pub(super) fn is_visible(&self, path: &str) -> bool {
         let Ok(path) = InnerPath::new(path) else { return false };
         let around = self.steps.iter().rev().find(|(target, _)| path.is_within(target));
-        around.is_some_and(|(_, step)| matches!(step, Mount::Bind { .. } | Mount::Symlink { .. }))
+        around.is_some_and(|(_, step)| is_of_the_host(step))
     }
 
     /// Whether a directory holds something that is there to be executed.
@@ -366,9 +375,7 @@ impl Tree {
         let Ok(directory) = InnerPath::new(directory) else { return false };
         let depth = directory.parts().count() + 1;
         self.steps.iter().any(|(target, step)| {
-            matches!(step, Mount::Bind { .. } | Mount::Symlink { .. })
-                && target.is_within(&directory)
-                && target.parts().count() == depth
+            is_of_the_host(step) && target.is_within(&directory) && target.parts().count() == depth
         })
     }
 
@@ -385,6 +392,11 @@ impl Tree {
         }
         Ok(self.steps.values().cloned().collect())
     }
+}
+
+/// Whether a step shows something that is there already.
+fn is_of_the_host(step: &Mount) -> bool {
+    matches!(step, Mount::Bind { .. } | Mount::Overlay { .. } | Mount::Symlink { .. })
 }
 
 fn tmp_size(policy: &Policy) -> u64 {

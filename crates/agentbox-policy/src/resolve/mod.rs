@@ -5,6 +5,7 @@
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
+//! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
 //! 6. [`masks`]: what is hidden in the project.
 //! 7. [`place`]: whether a session can be there at all.
 
@@ -16,6 +17,7 @@ mod masks;
 mod place;
 #[cfg(test)]
 mod properties;
+mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -79,6 +81,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
+    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
     let (mask, unmask) = (masks::masked(&sources, &choice), masks::unmasked(&choice));
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
@@ -101,6 +104,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants,
         environment,
         reach,
+        ssh_agent,
         mask,
         unmask,
         caller_path: inputs.environment.get("PATH").cloned(),

@@ -12,6 +12,7 @@ mod t2_names;
 mod t2_packets;
 mod t2_protocols;
 mod t2_tls;
+pub(crate) mod t4_agent;
 mod t4_credentials;
 mod t5_host;
 mod t5_link;
@@ -48,6 +49,7 @@ pub(crate) const TABLES: &[&[Attack]] = &[
     t2_kernel::TABLE,
     t2_limits::TABLE,
     t4_credentials::TABLE,
+    t4_agent::TABLE,
     t5_ranges::TABLE,
     t5_ranges::FIXED,
     t5_host::TABLE,

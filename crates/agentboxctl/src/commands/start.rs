@@ -6,15 +6,18 @@ use crate::account::own_home;
 use crate::arguments::{Choice, Start};
 use crate::client::{self, Ending};
 use crate::errors::Failure;
+use crate::git;
 use crate::layers;
 use crate::output::network::{published, reach};
 use crate::output::{escape, note, print, print_json};
 use crate::own_files::Reading;
 use crate::project::Project;
+use crate::ssh;
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal;
 use agentbox_ipc::{StartAnswer, StartRequest, to_dict};
-use agentbox_plan::Streams;
+use agentbox_plan::{SessionId, Streams};
+use agentbox_policy::{Ssh, Workspace};
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -25,6 +28,9 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
+    if let Some(id) = &start.resume {
+        go_on(&Supervisor::connect(embedded)?, id, &mut start.choice)?;
+    }
     let gathered = Gathered::begin(&start.choice)?;
     // The owner's files are read and git answers while the supervisor is reached.
     let supervisor = Supervisor::connect(embedded)?;
@@ -32,6 +38,7 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     wanted.streams = [streams.input, streams.output, streams.error];
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
     wanted.detach = start.detach;
+    wanted.resume = start.resume.as_ref().map(ToString::to_string);
     let wanted = to_dict(&wanted)?;
     let (answer, console) =
         supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)?;
@@ -58,7 +65,29 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
         let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
         after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
     }
+    if answer.workspace == "overlay" && !start.quiet && streams_to_a_person() {
+        let id = escape::name(&answer.id);
+        note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
+    }
     Ok(status)
+}
+
+/// A session that goes on with a layer is as its first one was, where nothing else is asked for.
+fn go_on(supervisor: &Supervisor, id: &SessionId, choice: &mut Choice) -> Result<(), Failure> {
+    let sets = super::list::sets(supervisor)?;
+    let set = sets.into_iter().find(|set| set.id == id.as_str()).ok_or_else(|| {
+        Failure::new(format!(
+            "no session `{id}` left changes to go on with\nagentboxctl list --all shows which did"
+        ))
+    })?;
+    choice.project = Some(set.project.into());
+    choice.workspace.get_or_insert(Workspace::Overlay);
+    choice.posture.get_or_insert(set.posture);
+    choice.agent.get_or_insert(set.agent);
+    if choice.profile.is_none() && !set.profile.is_empty() {
+        choice.profile = Some(set.profile);
+    }
+    Ok(())
 }
 
 /// What is known on this side of a request.
@@ -94,6 +123,9 @@ impl Gathered {
         name: Option<String>,
     ) -> Result<(Project, StartRequest), Failure> {
         let files = self.reading.finish()?;
+        // Of the caller, as everything of the environment: the supervisor has its own, and never asks it.
+        let socket = self.environment.get(ssh::AGENT_VARIABLE).filter(|path| !path.is_empty()).cloned();
+        let ssh = socket.map(|socket| Ssh { socket: Some(socket), known: files.known });
         let wanted = StartRequest {
             person: files.person,
             project_file: files.project_file,
@@ -101,6 +133,8 @@ impl Gathered {
             environment: self.environment,
             git_name: files.author.name,
             git_email: files.author.email,
+            base_commit: git::head(&self.project.directory),
+            ssh,
             ..StartRequest::default()
         };
         Ok((self.project, wanted))
@@ -158,6 +192,12 @@ fn banner(answer: &StartAnswer) -> String {
     text.push_str(&format!("\n  network {}", escape::name(&network)));
     for port in &answer.published {
         text.push_str(&format!("\n  {}", published(port)));
+    }
+    if workspace == "overlay" {
+        text.push_str(&format!(
+            "\n  changes stay in a layer: agentboxctl diff {0}, apply {0}",
+            escape::name(id)
+        ));
     }
     if !answer.banner.is_empty() {
         text.push_str("\n  ");

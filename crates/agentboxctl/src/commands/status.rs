@@ -27,6 +27,7 @@ fn of_supervisor(status: &SupervisorStatus) -> String {
     let mut columns = Columns::new(&["SUPERVISOR", ""]);
     let mode = match status.mode {
         Mode::Embedded => "embedded",
+        Mode::System => "service",
     };
     columns.plain(["version", &status.version]);
     columns.plain(["mode", mode]);
@@ -53,6 +54,9 @@ fn of_session(status: &SessionStatus) -> String {
         columns.plain(["name", name]);
     }
     columns.row([("state", Tone::Plain), (word, tone)]);
+    if let Some(why) = &status.frozen {
+        columns.plain(["stands still", why]);
+    }
     if let Some(exit) = &status.exit {
         columns.plain(["exit", exit]);
     }

@@ -3,8 +3,10 @@
 //! It waits for the launcher, for the time limit of the state and for a stop; each of these is an event
 //! for the [`machine`](super::machine), whose effects it carries out. Nobody else writes the state.
 
+use super::bounds::{self, Found};
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
+use super::still::Still;
 use super::supervise::Said;
 use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
@@ -17,9 +19,12 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+/// How long a session whose time is over may take to end by itself.
+const BOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Notices that a person attached to a session gets.
 const MAX_NOTICES: usize = 100;
 /// SIGTERM
@@ -38,6 +43,8 @@ struct Driver {
     asked: mpsc::UnboundedReceiver<Asked>,
     steps: Steps,
     limit: Option<Instant>,
+    bounds: Option<bounds::Watch>,
+    still: Still,
     waiting: Option<Waiting>,
     /// It is frozen at most once: its person has said what they think of it.
     was_frozen: bool,
@@ -80,9 +87,12 @@ fn spawn(
         record: record.clone(),
         live: live_receiver,
         network: std::sync::OnceLock::new(),
+        keys: std::sync::OnceLock::new(),
         asked: ask,
     });
     supervisor.register(Arc::clone(&session));
+    let bounds =
+        bounds::Watch::new(record.bounds, record.started_unix_s, &record.project, steps.group.as_ref());
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
         record,
@@ -92,6 +102,8 @@ fn spawn(
         asked,
         steps,
         limit: None,
+        bounds,
+        still: Still::default(),
         waiting,
         was_frozen: false,
         failure: None,
@@ -138,8 +150,15 @@ impl Driver {
                 .report(format!("session {}: its project is not watched: {error}", self.record.id));
         }
         if self.steps.is_frozen() {
-            self.was_frozen = true;
-            self.live.frozen = Some("it was frozen before".to_owned());
+            let why = "it was frozen before".to_owned();
+            // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
+            if self.steps.freezes() {
+                self.was_frozen = true;
+                self.still.for_trigger(why);
+            } else {
+                self.still.for_room(Some(why));
+            }
+            self.live.frozen = self.still.why().map(str::to_owned);
         }
         self.publish.send_replace(self.live.clone());
     }
@@ -184,7 +203,8 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, seen: watch, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, group, keys, seen: watch, .. } = &mut self.steps;
+            let bounds = self.bounds.as_mut().filter(|_| self.state == State::Running);
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
                 biased;
@@ -203,6 +223,13 @@ impl Driver {
                 _ = async { match launcher { Some(launcher) => launcher.ended().await, None => std::future::pending().await } } => {
                     return self.launcher_gone();
                 }
+                () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
+                    if let Some(supervise) = &self.steps.supervise
+                        && let Err(error) = supervise.signature_waits()
+                    {
+                        tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);
+                    }
+                }
                 seen = async { match watch { Some(watch) => watch.recv().await, None => std::future::pending().await } } => {
                     match seen {
                         Some(seen) => self.seen(seen),
@@ -220,6 +247,9 @@ impl Driver {
                     // Handles are kept until the session is gone.
                     None => std::future::pending().await,
                 },
+                found = async { match bounds { Some(bounds) => bounds.next(group.as_ref()).await, None => std::future::pending().await } } => {
+                    if let Some(event) = self.bounded(found) { return event }
+                }
                 () = async { match limit { Some(limit) => tokio::time::sleep_until(limit).await, None => std::future::pending().await } } => {
                     self.limit = None;
                     if matches!(self.state, State::Released | State::Starting { .. }) {
@@ -229,6 +259,42 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A bound was reached, or is kept again.
+    fn bounded(&mut self, found: Found) -> Option<Event> {
+        match found {
+            Found::Over(key) => {
+                let timeout_ms = u64::try_from(BOUND_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                self.audit(json!({ "event": "stop", "timeout_ms": timeout_ms, "why": key }));
+                return Some(Event::Stop(BOUND_TIMEOUT));
+            }
+            Found::NoRoom(what) => {
+                self.audit(json!({ "event": "frozen", "why": "disk_free_min", "what": what }));
+                self.still.for_room(Some(what));
+                let _reported = self.keep_still();
+            }
+            Found::Room => {
+                self.still.for_room(None);
+                if self.still.why().is_none() {
+                    self.audit(json!({ "event": "thawed" }));
+                }
+                let _reported = self.keep_still();
+            }
+        }
+        None
+    }
+
+    /// Has the agent stand still while there is a reason.
+    fn keep_still(&mut self) -> Result<(), String> {
+        let why = self.still.why().map(str::to_owned);
+        let done = self.steps.stand_still(why.is_some()).map_err(|error| error.to_string());
+        if let Err(error) = &done {
+            self.supervisor.report(format!("session {}: {error}", self.record.id));
+        }
+        self.live.frozen = why;
+        self.publish.send_replace(self.live.clone());
+        done
     }
 
     fn reported(&mut self, report: Report) -> Event {
@@ -258,6 +324,10 @@ impl Driver {
                 if let Err(error) = self.steps.adopt_network(init_pid) {
                     // Its gate goes on without us, and refuses what is new.
                     self.supervisor.report(format!("session {}: network: {error}", self.record.id));
+                }
+                if let Err(error) = self.steps.adopt_keys() {
+                    // As for the network: nothing is signed from now on.
+                    self.supervisor.report(format!("session {}: ssh-agent: {error}", self.record.id));
                 }
                 None
             }
@@ -320,30 +390,27 @@ impl Driver {
 
     /// Holds every process of the agent where it is, once in the life of a session.
     fn freeze(&mut self, path: &str, actor: &str) -> bool {
-        match self.steps.freeze() {
-            Ok(()) => {
-                self.was_frozen = true;
-                let id = &self.record.id;
-                let why = format!("{path} came to be, on which {actor} acts");
-                self.notice(format!("frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"));
-                self.live.frozen = Some(why);
-                true
-            }
-            Err(error) => {
-                tracing::error!("{}: freezing: {error}", self.record.id);
-                false
-            }
+        let why = format!("{path} came to be, on which {actor} acts");
+        self.still.for_trigger(why.clone());
+        if self.keep_still().is_err() {
+            self.still.allowed();
+            self.live.frozen = self.still.why().map(str::to_owned);
+            return false;
         }
+        self.was_frozen = true;
+        let id = &self.record.id;
+        self.notice(format!(
+            "frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"
+        ));
+        true
     }
 
     fn thaw(&mut self) -> Result<bool, String> {
-        if self.live.frozen.take().is_none() {
+        if !self.still.allowed() {
             return Ok(false);
         }
-        let thawed = self.steps.thaw().map_err(|error| error.to_string());
         self.audit(json!({ "event": "thawed" }));
-        self.publish.send_replace(self.live.clone());
-        thawed.map(|()| true)
+        self.keep_still().map(|()| true)
     }
 
     fn notice(&mut self, text: String) {
@@ -354,12 +421,17 @@ impl Driver {
 
     fn terminate(&mut self) {
         kill_point::reached(Point::Stop);
-        if self.live.frozen.is_some() {
+        if self.still.waits_for_person() {
             // It could not end by itself, and is not to run again.
             if let Err(error) = self.steps.kill_payload() {
                 tracing::error!("{}: {error}", self.record.id);
             }
             return;
+        }
+        if self.still.why().is_some() {
+            // What stands still hears nothing.
+            self.still = Still::default();
+            let _reported = self.keep_still();
         }
         let Some(supervise) = &self.steps.supervise else { return };
         if let Err(error) = supervise.signal(TERMINATE) {

@@ -4,18 +4,24 @@
 //! |---|---|
 //! | `machine` | what follows from what, without doing anything |
 //! | `driver` | the task that owns a session's state, waits and does |
-//! | `steps` | how each step is performed and reverted |
+//! | `steps` | how each step is performed and reverted; `group` of them is the control group |
 //! | `sources` | what a session will see, opened, and its plan |
+//! | `still` | why an agent stands still |
+//! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
+//! | `keys` | the steps of a session's ssh-agent |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
+pub(crate) mod bounds;
 pub(crate) mod driver;
+mod keys;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod order;
 pub(crate) mod sources;
 pub(crate) mod steps;
+pub(crate) mod still;
 pub(crate) mod supervise;
 
 pub(crate) use machine::{State, Step};
@@ -41,10 +47,10 @@ pub(crate) struct Live {
     pub(crate) agent_pid: u32,
     /// How the agent ended.
     pub(crate) exit: Option<Exit>,
+    /// Why everything of the agent stands still.
+    pub(crate) frozen: Option<String>,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
-    /// Why it is frozen, while it is.
-    pub(crate) frozen: Option<String>,
     /// What happened in its project that an attached person is told at once, oldest first.
     pub(crate) notices: Vec<String>,
 }
@@ -74,6 +80,9 @@ impl Live {
     }
 }
 
+/// How long an ending is waited for. It takes milliseconds, unless its output has no reader.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
 /// A handle to a session.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -81,6 +90,7 @@ pub(crate) struct Session {
     pub(crate) record: Record,
     live: watch::Receiver<Live>,
     network: std::sync::OnceLock<crate::network::session::Shared>,
+    keys: std::sync::OnceLock<crate::keys::session::Shared>,
     asked: mpsc::UnboundedSender<Asked>,
 }
 
@@ -99,6 +109,17 @@ impl Session {
     pub(crate) fn set_network(&self, network: crate::network::session::Shared) {
         // A session gets one network and keeps it.
         let _ = self.network.set(network);
+    }
+
+    /// Its ssh-agent, when it has one.
+    pub(crate) fn keys(&self) -> Option<&crate::keys::session::Shared> {
+        self.keys.get()
+    }
+
+    /// It has an ssh-agent.
+    pub(crate) fn set_keys(&self, keys: crate::keys::session::Shared) {
+        // As its network.
+        let _ = self.keys.set(keys);
     }
 
     /// What changes.
@@ -134,6 +155,15 @@ impl Session {
     pub(crate) async fn gone(&self) {
         let mut live = self.live.clone();
         let _ = live.wait_for(|live| live.state == State::Gone).await;
+    }
+
+    /// Waits for the end of one that is ending by itself; at once for every other one.
+    pub(crate) async fn settle(&self) {
+        let mut live = self.live.clone();
+        let is_ending = |state: State| matches!(state, State::Draining | State::Reverting { .. });
+        let settled = live.wait_for(|live| !is_ending(live.state));
+        // What takes longer is as good as one that runs.
+        let _taking_longer = tokio::time::timeout(SETTLE_LIMIT, settled).await;
     }
 
     /// Its line in a list.

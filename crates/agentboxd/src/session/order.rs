@@ -1,11 +1,14 @@
 //! What was asked for, resolved: all that the steps of a session need to know.
 
+use super::bounds::Bounds;
+use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
 use agentbox_policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// What does not change about a session. It is the first line of its ledger, so that a later supervisor
 /// knows whose the session is.
@@ -39,6 +42,9 @@ pub(crate) struct Record {
     pub(crate) policy_hash: String,
     /// When it was started.
     pub(crate) started_unix_s: u64,
+    /// What ends it, or has it stand still.
+    #[serde(default)]
+    pub(crate) bounds: Bounds,
     /// Every effective value with its origin.
     pub(crate) values: Vec<ValueRow>,
 }
@@ -61,6 +67,7 @@ impl Record {
             workspace: unknown(),
             policy_hash: String::new(),
             started_unix_s: 0,
+            bounds: Bounds::default(),
             values: Vec::new(),
         }
     }
@@ -83,6 +90,21 @@ pub(crate) struct Order {
     pub(crate) size: TerminalSize,
     /// Whether there is no client.
     pub(crate) detach: bool,
+    /// Commit that the project's `HEAD` is at, as the client says.
+    pub(crate) base_commit: Option<String>,
+}
+
+impl Order {
+    /// What the service manager is told about limits.
+    pub(crate) fn scope_limits(&self) -> ScopeLimits {
+        ScopeLimits {
+            memory_max: self.policy.memory_max().map(|limit| limit.value),
+            tasks_max: self.policy.tasks_max().map(|limit| limit.value),
+            cpu_weight: self.policy.cpu_weight().map(|limit| limit.value),
+            io_weight: self.policy.io_weight().map(|limit| limit.value),
+            runtime_max: self.policy.runtime_max().map(Duration::from_secs),
+        }
+    }
 }
 
 mod id_text {

@@ -6,7 +6,7 @@ use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
-use agentbox_kernel::{directory, person};
+use agentbox_kernel::{directory, keys, person};
 use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
@@ -36,6 +36,8 @@ pub(super) fn open(
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Layer => return crate::layers::open(supervisor, order, record),
+            WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
         }
@@ -100,11 +102,11 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         match wanted.what {
-            WantedKind::Volume => {
+            WantedKind::Volume | WantedKind::Layer => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials | WantedKind::Made { .. } => {
+            WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -134,7 +136,13 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::Made { .. } => return None,
+        WantedKind::Volume
+        | WantedKind::Layer
+        | WantedKind::Denials
+        | WantedKind::AgentSocket
+        | WantedKind::Made { .. } => {
+            return None;
+        }
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,

@@ -3,6 +3,9 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::keys::Keys;
+mod group;
+
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
@@ -11,12 +14,13 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
+use crate::system::scopes::ScopeError;
 use crate::workspace::{self, Guarded, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
-use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
+use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
-use agentbox_kernel::launcher::{self, Launcher, LauncherError};
+use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::PolicyError;
@@ -33,8 +37,6 @@ use tokio::sync::mpsc;
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
 /// uninterruptible sleep can need for ever, and is then left to `Repair`.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
-/// A freeze takes a millisecond; a process in uninterruptible sleep is frozen when it wakes.
-const FREEZE_LIMIT: Duration = Duration::from_millis(100);
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +47,16 @@ pub(crate) enum StepError {
     Ledger(#[from] LedgerError),
     #[error("control group: {0}")]
     Group(#[from] CgroupError),
+    #[error("{0}")]
+    Scope(#[from] ScopeError),
     #[error("console: {0}")]
     Console(#[from] console::ConsoleError),
     #[error("launcher: {0}")]
     Launcher(#[from] LauncherError),
     #[error("{0}")]
     Gate(#[from] crate::network::gate::GateError),
+    #[error(transparent)]
+    Layer(#[from] agentbox_kernel::layer::LayerError),
     #[error("{0}")]
     Workspace(#[from] WorkspaceError),
     #[error("{0}")]
@@ -85,8 +91,11 @@ pub(crate) struct Steps {
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
-    group: Option<SessionGroup>,
+    /// Holds the scope until the launcher is in it.
+    holder: Option<Holder>,
+    pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
+    pub(super) keys: Option<Keys>,
     surveyed: Surveyed,
     watch: Option<Watch>,
     pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
@@ -155,8 +164,10 @@ impl Steps {
             directory: None,
             ledger: None,
             listener: None,
+            holder: None,
             group: None,
             network: None,
+            keys: None,
             surveyed: Surveyed::default(),
             watch: None,
             seen: None,
@@ -192,6 +203,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Takes over the ssh-agent of a re-adopted session.
+    pub(crate) fn adopt_keys(&mut self) -> Result<(), String> {
+        let (Some(directory), Some(group)) = (&self.directory, &self.group) else { return Ok(()) };
+        if self.keys.is_none() && self.order.is_none() {
+            self.keys = Keys::adopt(&self.supervisor, &self.record, directory, group)?;
+        }
+        Ok(())
+    }
+
     /// Goes on with the ledger of a re-adopted session.
     pub(crate) fn reopen_ledger(&mut self) {
         self.ledger = self.directory.as_ref().and_then(|directory| Ledger::reopen(directory).ok());
@@ -207,10 +227,10 @@ impl Steps {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
             Step::Project => self.survey(live).await,
-            Step::Group => self.make_group(live),
-            Step::Network => self.make_network(),
+            Step::Group => self.make_group(live).await,
+            Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
-            Step::Spawn => self.spawn(),
+            Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
             Step::Release => self.release(live).await,
         }?;
@@ -233,8 +253,15 @@ impl Steps {
                 self.client = None;
             }
             Step::Spawn => self.end_launcher().await?,
-            Step::Sources => self.sources.clear(),
+            Step::Sources => {
+                self.sources.clear();
+                // Nothing writes any more: its processes are gone with its launcher.
+                crate::layers::end(&self.supervisor, &self.record)?;
+            }
             Step::Network => {
+                if let Some(keys) = self.keys.take() {
+                    keys.revert(&self.supervisor).await?;
+                }
                 if let Some(network) = self.network.take() {
                     network.revert(&self.supervisor).await?;
                 }
@@ -332,58 +359,9 @@ impl Steps {
         self.record.values.iter().any(|[key, value, _]| key == "on_trigger" && value == "freeze")
     }
 
-    /// Holds the agent where it is.
-    pub(crate) fn freeze(&self) -> Result<(), StepError> {
-        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
-        // Who has not stopped within this time stops as soon as it can.
-        group.freeze(FREEZE_LIMIT)?;
-        Ok(())
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&self) -> Result<(), StepError> {
-        match &self.group {
-            Some(group) => Ok(group.thaw()?),
-            None => Ok(()),
-        }
-    }
-
     /// Whether it is frozen now.
     pub(crate) fn is_frozen(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_frozen().unwrap_or(false))
-    }
-
-    fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-        let group = self.group.insert(hierarchy.create(&self.record.id)?);
-        let Some(order) = &self.order else { return Err(missing("an order")) };
-        let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
-        let limits = GroupLimits {
-            memory_max: memory.map(|limit| limit.value),
-            tasks_max: tasks.map(|limit| limit.value),
-        };
-        if limits == GroupLimits::default() {
-            return Ok(());
-        }
-        let enforced = group.set_limits(limits)?;
-        for (key, limit, enforced, controller) in
-            [("memory_max", memory, enforced.memory, "memory"), ("tasks_max", tasks, enforced.tasks, "pids")]
-        {
-            match limit {
-                Some(limit) if !enforced && limit.configured => {
-                    return Err(StepError::Host(format!(
-                        "refused: `{key}` is configured and this host cannot enforce it\n\
-                         rule: the control group hierarchy has no controller `{controller}`\n\
-                         take `{key}` out of the configuration, or use a host with control groups version 2"
-                    )));
-                }
-                Some(_) if !enforced => {
-                    live.notes.push(format!("{key} is not enforced here: no controller `{controller}`"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.group.as_ref().is_some_and(SessionGroup::is_frozen)
     }
 
     fn make_network(&mut self) -> Result<(), StepError> {
@@ -405,6 +383,14 @@ impl Steps {
         Ok(())
     }
 
+    fn make_keys(&mut self) -> Result<(), StepError> {
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let (order, lease) = (self.order()?, self.lease_first);
+        self.keys = Keys::make(&self.supervisor, &self.record, order, lease, directory, &group.supervise)?;
+        Ok(())
+    }
+
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
         let (sources, plan) = super::sources::open(
             &self.supervisor,
@@ -421,7 +407,7 @@ impl Steps {
         Ok(())
     }
 
-    fn spawn(&mut self) -> Result<(), StepError> {
+    async fn spawn(&mut self) -> Result<(), StepError> {
         let program = launcher::find_program()?;
         let (their_release, release) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
@@ -444,7 +430,7 @@ impl Steps {
         self.launcher = Some(Watched::new(launcher)?);
         self.release = Some(release);
         self.reports = Some(Reports::new(report)?);
-        Ok(())
+        self.let_go().await
     }
 
     /// Both connections wait in the backlog of the console until the launcher is released.
@@ -467,9 +453,12 @@ impl Steps {
 
     async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
         self.begin_watch(live).await?;
-        // Nothing runs before everything is in force, and the gate confines itself meanwhile.
+        // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
         self.released = true;
@@ -478,6 +467,15 @@ impl Steps {
         self.order = None;
         self.plan = None;
         Ok(())
+    }
+
+    /// Has everything of the agent stand still, or go on. What is on its way into the kernel stops there.
+    pub(crate) fn stand_still(&self, still: bool) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) if still => Ok(group.freeze(Duration::ZERO).map(drop)?),
+            Some(group) => Ok(group.thaw()?),
+            None => Ok(()),
+        }
     }
 
     /// Kills what runs in the payload.
@@ -514,33 +512,6 @@ impl Steps {
         self.reports = None;
         Ok(())
     }
-
-    async fn remove_group(&mut self) -> Result<(), StepError> {
-        if self.group.is_none() {
-            // `create` may have made half of it.
-            let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-            self.group = hierarchy.open_existing(&self.record.id)?;
-        }
-        let Some(group) = &self.group else { return Ok(()) };
-        if group.is_populated()? {
-            group.kill()?;
-            tokio::time::timeout(GONE_LIMIT, until_empty(group))
-                .await
-                .map_err(|_elapsed| missing("an end of its processes"))??;
-        }
-        group.remove()?;
-        self.group = None;
-        Ok(())
-    }
-}
-
-/// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
-async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
-    let events = watch(group.events()?, Interest::PRIORITY)?;
-    while group.is_populated()? {
-        events.ready(Interest::PRIORITY).await?.clear_ready();
-    }
-    Ok(())
 }
 
 pub(super) fn missing(what: &str) -> StepError {

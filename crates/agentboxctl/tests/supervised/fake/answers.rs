@@ -57,6 +57,7 @@ pub(super) fn status() -> SessionStatus {
         cgroup: "/c".into(),
         values: vec![["network".into(), "allowlist".into(), "posture L2".into()]],
         posture_diff: Vec::new(),
+        frozen: None,
         exit: None,
     }
 }
@@ -73,5 +74,16 @@ pub(super) fn why(id: &str, what: &str) -> WhyAnswer {
         origin: if path { "/etc/\x1b: profile.w.read".into() } else { String::new() },
         remedy: if path { String::new() } else { format!("agentboxctl allow {id} {what}") },
         access: path.then_some(Access::ReadOnly),
+    }
+}
+
+pub(crate) fn confirmation() -> agentbox_ipc::Confirmation {
+    agentbox_ipc::Confirmation {
+        session: "abc".into(),
+        number: 3,
+        key: "SHA256:x".into(),
+        purpose: "login".into(),
+        host: Some("git\x1b[2J\u{202e}".into()),
+        left_s: 42,
     }
 }
