@@ -40,6 +40,7 @@ pub mod failpoint;
 mod file;
 pub mod firewall;
 pub mod gate;
+pub mod guard;
 pub mod idmap;
 pub mod launcher;
 pub mod lease;
