@@ -20,6 +20,9 @@ use rustix::mount::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 
+/// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
+const MASK_LOOKS: u32 = 16;
+
 /// A detached mount for each mount of the plan that has a source, in the plan's order.
 pub(crate) type Detached = Vec<Option<OwnedFd>>;
 
@@ -118,7 +121,9 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
     rustix::process::fchdir(root).step("enter the new root")?;
     // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one.
     rustix::process::pivot_root(".", ".").step("pivot_root")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
+    if in_force("old-root") {
+        rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
+    }
     rustix::process::chdir("/").step("enter the new root")
 }
 
@@ -222,20 +227,38 @@ impl<'a> Tree<'a> {
     }
 
     fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
+        // Who saves a file by renaming another over it takes away what was looked up: look again.
+        for _ in 0..MASK_LOOKS {
+            if self.mask_what_is_there(target)? {
+                return Ok(());
+            }
+        }
+        Err(StepError::new(
+            format!("mask {target}"),
+            "it is replaced all the time; start again when that is over",
+        ))
+    }
+
+    /// False when what was there is there no more.
+    fn mask_what_is_there(&self, target: &InnerPath) -> Result<bool, StepError> {
         let step = || format!("mask {target}");
-        let Some(hidden) = self.existing(target)? else { return Ok(()) };
+        let covered = |attached| match attached {
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            other => other.map(|()| true),
+        };
+        let Some(hidden) = self.existing(target)? else { return Ok(true) };
         let is_directory = is_directory(&stat(&hidden, step)?);
         let cover = in_memory(if is_directory { "mode=0555" } else { "mode=0755" }, 4096, 4, false)?;
         if is_directory {
             sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-            return attach(&cover, &hidden).step_with(step);
+            return covered(attach(&cover, &hidden)).step_with(step);
         }
         // A file can only be covered by a file: one without any right, on a file system of its own.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
         let file = detached_copy(&file, false).step_with(step)?;
         sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-        attach(&file, &hidden).step_with(step)
+        covered(attach(&file, &hidden)).step_with(step)
     }
 
     fn freeze(&self, target: &InnerPath) -> Result<(), StepError> {

@@ -14,6 +14,7 @@ pub(crate) struct World {
     pub(crate) person: Person,
     pub(crate) project: ProjectFacts,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) ssh: Option<Ssh>,
 }
 
 pub(crate) fn system(text: &str) -> System {
@@ -43,6 +44,7 @@ impl World {
             environment: [("PATH", "/home/me/bin:/usr/bin:/bin"), ("TERM", "xterm"), ("SECRET_TOKEN", "x")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            ssh: None,
         }
     }
     pub(crate) fn system(mut self, text: &str) -> Self {
@@ -79,6 +81,7 @@ impl World {
             project: &self.project,
             environment: &self.environment,
             git_identity: Some(("Me".into(), "me@example.org".into())),
+            ssh: self.ssh.as_ref(),
         })
     }
     /// The message of the refusal.
@@ -91,7 +94,7 @@ impl World {
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
     let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
-        (_, WantedKind::Made { .. } | WantedKind::Denials) => Found::File,
+        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::AgentSocket) => Found::File,
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,

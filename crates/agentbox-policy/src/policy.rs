@@ -1,5 +1,6 @@
 //! A policy: every value of a session with its origin.
 
+use crate::agent::SshAgent;
 use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
@@ -87,6 +88,7 @@ pub struct Policy {
     pub(crate) grants: Vec<Grant>,
     pub(crate) environment: BTreeMap<String, Variable>,
     pub(crate) reach: Reach,
+    pub(crate) ssh_agent: Option<SshAgent>,
     pub(crate) caller_path: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -231,6 +233,11 @@ impl Policy {
             Workspace::Overlay | Workspace::Readonly => Guard::Off,
         }
     }
+    /// The session's ssh-agent.
+    #[must_use]
+    pub fn ssh_agent(&self) -> Option<&SshAgent> {
+        self.ssh_agent.as_ref()
+    }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]
     pub fn foreign_names(&self) -> &[ForeignName] {
@@ -279,7 +286,7 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
         }
-        for value in self.reach.values() {
+        for value in self.reach.values().into_iter().chain(self.ssh_agent.iter().flat_map(SshAgent::values)) {
             add(&value.key, &value.value, &value.origin);
         }
         for (name, variable) in &self.environment {
@@ -318,6 +325,10 @@ impl Policy {
         }
         for word in self.reach.words() {
             add("reach");
+            add(&word);
+        }
+        for word in self.ssh_agent.iter().flat_map(SshAgent::words) {
+            add("ssh_agent");
             add(&word);
         }
         for (name, variable) in &self.environment {

@@ -12,6 +12,7 @@
 //! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
+//! | `ssh` | keys of hosts that the owner knows |
 //! | `account` | who somebody is, and where their home is |
 //! | `child` | output of a child process, with bounds |
 //! | `supervisor`, `embedded` | the connection; starting a supervisor where none runs |
@@ -34,17 +35,24 @@ mod layers;
 mod output;
 mod own_files;
 mod project;
+mod ssh;
 mod supervisor;
 mod targets;
 mod terminal;
 
 use clap::Parser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, its own name first.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // It has the person's whole environment and terminal: what else runs as the person reads none of it here.
+    if let Err(errno) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        errors::Failure::system("cannot close this process to others", errno).print();
+        return ExitCode::from(errors::FAILURE);
+    }
     // The program's own children come first: they have nothing of what a person's call needs.
     match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),

@@ -10,11 +10,12 @@ use crate::errors::Failure;
 use crate::git::{Author, Question};
 use crate::layers;
 use crate::project::Project;
-use agentbox_policy::Layer;
+use crate::ssh::{self, Lookup};
+use agentbox_policy::{AgentHost, KnownKeys, Layer};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(crate) const AS_OWNER: &str = "__as-owner";
 pub(crate) const READ: &str = "__read-own-files";
 /// This program, whatever its path has become.
 const OURSELVES: &str = "/proc/self/exe";
+/// Whether the reading child looks for hosts.
+const WITH_AGENT: &str = "agent";
+const WITHOUT_AGENT: &str = "no-agent";
 /// Two files of [`agentbox_policy::MAX_FILE_BYTES`] as JSON.
 const MOST_BYTES: usize = 8 << 20;
 /// Home directories can be on a network.
@@ -44,6 +48,8 @@ pub(crate) struct OwnFiles {
     pub(crate) project_file: Option<Layer>,
     #[serde(default)]
     pub(crate) author: Author,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) known: Vec<KnownKeys>,
 }
 
 /// What the reading child says.
@@ -58,7 +64,7 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) enum Reading {
     /// In this process.
-    Here { files: Box<OwnFiles>, git: Option<Question> },
+    Here { files: Box<OwnFiles>, git: Option<Question>, known: Lookup },
     /// By a child that is the owner.
     ByOwner { child: Child, owner_uid: u32 },
 }
@@ -73,12 +79,15 @@ impl Reading {
         home: Option<&Path>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
+        // Who has no agent needs no hosts for it.
+        let has_agent = environment.contains_key(ssh::AGENT_VARIABLE);
+        let mut hosts = if has_agent { ssh::system_hosts() } else { BTreeSet::new() };
         if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
             let owner = owner(project)?;
-            if nothing_to_read(project, Path::new(&owner.home)) {
-                return Ok(Self::Here { files: Box::default(), git: None });
+            if hosts.is_empty() && nothing_to_read(project, Path::new(&owner.home)) {
+                return Ok(Self::Here { files: Box::default(), git: None, known: Lookup::default() });
             }
-            let child = spawn_owner(project, &owner, profile)?;
+            let child = spawn_owner(project, &owner, profile, has_agent.then_some(&hosts))?;
             return Ok(Self::ByOwner { child, owner_uid: project.owner_uid });
         }
         let project_file = layers::project_layer(&project.directory, &project.path)?;
@@ -90,13 +99,22 @@ impl Reading {
             }
             _ => None,
         };
-        Ok(Self::Here { files: Box::new(OwnFiles { person, project_file, author: Author::default() }), git })
+        let known = match home {
+            Some(home) if has_agent => {
+                hosts.extend(person.iter().flat_map(ssh::hosts));
+                Lookup::begin(&hosts, home, environment.get("PATH").map(String::as_str))
+            }
+            _ => Lookup::default(),
+        };
+        let files = OwnFiles { person, project_file, ..OwnFiles::default() };
+        Ok(Self::Here { files: Box::new(files), git, known })
     }
 
     /// Waits for the end of it.
     pub(crate) fn finish(self) -> Result<OwnFiles, Failure> {
         match self {
-            Self::Here { mut files, git } => {
+            Self::Here { mut files, git, known } => {
+                files.known = known.finish();
                 files.author = git.map(Question::answer).unwrap_or_default();
                 Ok(*files)
             }
@@ -166,7 +184,16 @@ fn owner(project: &Project) -> Result<Account, Failure> {
     })
 }
 
-fn spawn_owner(project: &Project, owner: &Account, profile: Option<&str>) -> Result<Child, Failure> {
+/// `hosts` are those that the system's profiles name; none when there is no agent to log in anywhere.
+fn spawn_owner(
+    project: &Project,
+    owner: &Account,
+    profile: Option<&str>,
+    hosts: Option<&BTreeSet<AgentHost>>,
+) -> Result<Child, Failure> {
+    // Their place says what they are.
+    let has_agent = if hosts.is_some() { WITH_AGENT } else { WITHOUT_AGENT };
+    let hosts = hosts.into_iter().flatten().map(ToString::to_string);
     let directory = project
         .directory
         .try_clone()
@@ -176,7 +203,9 @@ fn spawn_owner(project: &Project, owner: &Account, profile: Option<&str>) -> Res
         .args([owner.uid.to_string(), owner.gid.to_string()])
         .arg(&owner.home)
         .arg(&project.path)
-        .args(profile)
+        .arg(profile.unwrap_or_default())
+        .arg(has_agent)
+        .args(hosts)
         .env_clear()
         .current_dir("/")
         .stdin(directory)
@@ -219,8 +248,13 @@ pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
     else {
         return ExitCode::FAILURE;
     };
-    let profile = arguments.get(2).and_then(|profile| profile.to_str());
-    let answer = match read_as_ourselves(&PathBuf::from(home), path, profile) {
+    let text = |at: usize| arguments.get(at).and_then(|argument| argument.to_str());
+    let profile = text(2).filter(|profile| !profile.is_empty());
+    let hosts = (text(3) == Some(WITH_AGENT)).then(|| {
+        let named = arguments[4..].iter().filter_map(|host| host.to_str()?.parse().ok());
+        named.collect::<BTreeSet<AgentHost>>()
+    });
+    let answer = match read_as_ourselves(&PathBuf::from(home), path, profile, hosts) {
         Ok(files) => Answer::Read(Box::new(files)),
         Err(failure) => Answer::Failed(failure.text().to_owned()),
     };
@@ -230,7 +264,12 @@ pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn read_as_ourselves(home: &Path, path: &str, profile: Option<&str>) -> Result<OwnFiles, Failure> {
+fn read_as_ourselves(
+    home: &Path,
+    path: &str,
+    profile: Option<&str>,
+    hosts: Option<BTreeSet<AgentHost>>,
+) -> Result<OwnFiles, Failure> {
     let directory = std::io::stdin();
     let person = layers::person_layer(home)?;
     let project_file = layers::project_layer(&directory, path)?;
@@ -239,7 +278,11 @@ fn read_as_ourselves(home: &Path, path: &str, profile: Option<&str>) -> Result<O
         let environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
         author = Question::ask(home, &environment).map(Question::answer).unwrap_or_default();
     }
-    Ok(OwnFiles { person, project_file, author })
+    let known = hosts.map(|mut hosts| {
+        hosts.extend(person.iter().flat_map(ssh::hosts));
+        Lookup::begin(&hosts, home, Some(PATH)).finish()
+    });
+    Ok(OwnFiles { person, project_file, author, known: known.unwrap_or_default() })
 }
 
 /// Closes what this process inherited and did not ask for. Nothing in it owns a descriptor yet.

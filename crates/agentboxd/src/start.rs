@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
-use agentbox_ipc::{Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
+use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
@@ -42,6 +42,13 @@ pub(crate) async fn start(
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
     let resolved = match resolve(supervisor, caller, project, request) {
+        Ok(resolved) => match consent(caller, &resolved.order.policy).await {
+            Ok(confirmed_by) => Ok((resolved, confirmed_by)),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    let (resolved, confirmed_by) = match resolved {
         Ok(resolved) => resolved,
         Err(error) => {
             let refused = json!({ "event": "refused", "owner_uid": caller.uid, "what": error.message() });
@@ -50,11 +57,6 @@ pub(crate) async fn start(
         }
     };
     let Resolved { record, order, warnings, command } = resolved;
-    // L0 cannot be asked for by a file alone: the policy saw both of these in the request itself.
-    let confirmed_by = match order.policy.isolation() {
-        Isolation::None => Some("the request: posture and allow_unconfined"),
-        _ => None,
-    };
     // Before anything is done: what cannot be recorded is not started.
     let started = json!({
         "event": "start", "session": record.id.as_str(), "owner_uid": record.owner_uid,
@@ -88,6 +90,7 @@ pub(crate) async fn start(
     let (session, result) = driver::start(supervisor, record, order);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
     answer.banner = session.live().notes;
+    answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
 }
 
@@ -130,7 +133,8 @@ fn resolve(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<Resolved, Error> {
-    let configuration = configuration(supervisor)?;
+    let configuration = supervisor.configuration();
+    let configuration = usable(&configuration)?;
     let environment = request.environment.iter().map(|(name, value)| name.len() + value.len() + 2);
     if environment.sum::<usize>() > MAX_ENVIRONMENT_BYTES {
         return Err(Error::Invalid(format!(
@@ -167,6 +171,7 @@ fn resolve(
         project: &facts,
         environment: &request.environment,
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
+        ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
     let record = Record {
@@ -199,10 +204,30 @@ fn resolve(
     Ok(Resolved { record, order, warnings, command: request.options.command })
 }
 
-fn configuration(supervisor: &Supervisor) -> Result<&Configuration, Error> {
-    supervisor.configuration.as_ref().map_err(|error| {
+fn usable(configuration: &Result<Configuration, String>) -> Result<&Configuration, Error> {
+    configuration.as_ref().map_err(|error| {
         Error::Invalid(format!("no session is started with a configuration that cannot be used\n{error}"))
     })
+}
+
+/// On the bus a session without confinement is asked for a second time, from the person: a program of theirs
+/// can set any option.
+async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str>, Error> {
+    if policy.isolation() != Isolation::None {
+        return Ok(None);
+    }
+    if !caller.is_on_bus() {
+        // L0 cannot be asked for by a file alone: the policy saw both of these in the request itself.
+        return Ok(Some("the request: posture and allow_unconfined"));
+    }
+    if caller.is_authorized(Action::Unconfined, "").await {
+        return Ok(Some("polkit: org.agentbox1.start-unconfined"));
+    }
+    Err(Error::NotAuthorized(
+        "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
+         confirm it when you are asked, at a terminal of yours, or choose another posture"
+            .to_owned(),
+    ))
 }
 
 /// Whose the session will be: the caller's, or for root the project's owner's.

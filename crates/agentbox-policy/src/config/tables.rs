@@ -1,6 +1,6 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish};
+use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable};
 use crate::lattice::{
     Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Upload, Workspace,
@@ -60,6 +60,9 @@ pub struct ProfileTable {
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Keys of the person's ssh-agent, and what they are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_agent: Option<SshAgentTable>,
 }
 
 /// A directory with a name, bound to a profile and a posture.

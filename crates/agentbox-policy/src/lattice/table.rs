@@ -31,6 +31,11 @@ impl Row {
         key.split('.').all(|part| row.next().is_some_and(|mine| mine == "NAME" || mine == part))
     }
 
+    /// Its first name.
+    pub(crate) fn first(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(first, _)| first)
+    }
+
     /// Whether it may stand in such a file.
     #[must_use]
     pub fn may(&self, kind: LayerKind) -> bool {
@@ -45,6 +50,7 @@ const NETWORK: &str = "host < public < allowlist < none";
 const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
 const GUARD: &str = "off < auto < require";
+const CONFIRM: &str = "false < true";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
 const FEWER: &str = "fewer is tighter";
@@ -74,6 +80,7 @@ pub const TABLE: &[Row] = &[
     row("uid_range.count", "number", "100000000", NO_ORDER, SYSTEM),
     row("users", "list of user names", "none", NO_ORDER, SYSTEM),
     row("resolvers", "list of addresses", "the host's", NO_ORDER, SYSTEM),
+    row("said_as.NAME", "text", "the file and the key", NO_ORDER, SYSTEM),
     row("floor.isolation", "value", UNBOUND, ISOLATION, SYSTEM),
     row("floor.filesystem", "value", UNBOUND, FILESYSTEM, SYSTEM),
     row("floor.identity", "value", UNBOUND, IDENTITY, SYSTEM),
@@ -113,6 +120,10 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.confirm", "`true` or `false`", "`false`", CONFIRM, BOTH),
     row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
     row("project.NAME.profile", "name of a profile", "none", NO_ORDER, BOTH),
     row("project.NAME.posture", "name of a posture", "`default_posture`", NO_ORDER, BOTH),

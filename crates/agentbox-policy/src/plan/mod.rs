@@ -8,8 +8,10 @@
 //! | `owners` | ids and id maps |
 //! | `made` | the content of files that agentbox makes |
 //! | `names` | how programs inside find the gate: resolv.conf, nsswitch.conf; what it refused |
+//! | `agent` | where the ssh-agent is |
 //! | `process` | command, environment, directory |
 
+mod agent;
 mod items;
 mod listed;
 mod made;
@@ -57,6 +59,9 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
+    /// its name in the session's directory. It is found as [`Found::File`].
+    AgentSocket,
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
@@ -68,8 +73,8 @@ pub enum WantedKind {
 /// Something that the supervisor opens for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`] and
-    /// [`WantedKind::Made`].
+    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
+    /// [`WantedKind::AgentSocket`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -88,7 +93,8 @@ pub enum Found {
     Missing,
     /// A directory.
     Directory,
-    /// A regular file. Never a socket, a pipe or a block device: those are [`Found::Missing`].
+    /// A regular file, or the session's own socket. Never a socket of others, a pipe or a block device: those
+    /// are [`Found::Missing`].
     File,
     /// A symbolic link and what it says.
     Symlink(String),

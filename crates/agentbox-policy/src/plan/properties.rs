@@ -69,7 +69,7 @@ prop_compose! {
         }
         let inputs = Inputs {
             system: &world.system, person_layer: None, project_file: None, request: &world.request,
-            person: &world.person, project: &world.project, environment: &world.environment, git_identity: None,
+            person: &world.person, project: &world.project, environment: &world.environment, git_identity: None, ssh: None,
         };
         resolve(&inputs).ok().map(|policy| (policy, profile))
     }

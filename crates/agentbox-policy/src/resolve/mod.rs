@@ -5,7 +5,8 @@
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
-//! 6. [`place`]: whether a session can be there at all.
+//! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
+//! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
@@ -14,6 +15,7 @@ mod hosts;
 mod place;
 #[cfg(test)]
 mod properties;
+mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -77,6 +79,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
+    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
@@ -98,6 +101,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants,
         environment,
         reach,
+        ssh_agent,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

@@ -637,3 +637,34 @@ fn the_systems_entry_governs_below_it() {
     let world = world.own("[profile.mine]\n[project.sub]\npath = \"~/src/site/sub\"\nprofile = \"mine\"");
     assert_eq!(world.resolve().unwrap().profile_name(), Some("work"));
 }
+
+#[test]
+fn values_of_a_file_that_another_program_wrote_are_called_as_it_says() {
+    let file = crate::fixture::layer(
+        "/etc/agentbox/agentbox.json",
+        r#"{"said_as": {"profile": "services.agentbox.profiles"}, "profile": {"work": {"network": "none"}}, "project":
+            {"web": {"path": "/home/ada/web", "profile": "work", "tasks_max": 64}}}"#,
+        LayerKind::System,
+    );
+    let drop_in = crate::fixture::layer(
+        "/etc/agentbox/conf.d/a.toml",
+        "profile.work.workspace = \"readonly\"",
+        LayerKind::System,
+    );
+    let system = crate::merge_system(vec![file, drop_in]).unwrap();
+    assert_eq!(system.source.rule("profile.work.network"), "services.agentbox.profiles.work.network");
+    assert_eq!(
+        system.source.rule("project.web.tasks_max"),
+        "/etc/agentbox/agentbox.json: project.web.tasks_max"
+    );
+    assert_eq!(
+        system.source.rule("profile.work.workspace"),
+        "/etc/agentbox/conf.d/a.toml: profile.work.workspace"
+    );
+
+    let wrong = crate::fixture::layer("a.toml", "said_as.profil = \"x\"", LayerKind::System);
+    assert_eq!(
+        crate::merge_system(vec![wrong]).unwrap_err().to_string(),
+        "a.toml:1: said_as.profil: there is no key `profil` (did you mean `profile`?)"
+    );
+}

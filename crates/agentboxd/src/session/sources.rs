@@ -6,7 +6,7 @@ use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
-use agentbox_kernel::{directory, person};
+use agentbox_kernel::{directory, keys, person};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
@@ -34,6 +34,7 @@ pub(super) fn open(
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
         }
@@ -95,7 +96,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials | WantedKind::Made { .. } => {
+            WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -125,7 +126,9 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::Made { .. } => return None,
+        WantedKind::Volume | WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
+            return None;
+        }
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,
