@@ -79,6 +79,8 @@ pub struct SessionStatus {
     pub values: Vec<ValueRow>,
     /// Where what the kernel shows of it differs from what the policy says. Empty is the promise.
     pub posture_diff: Vec<String>,
+    /// What holds trigger files in its project: `kernel`, `off`, or `none: ` and why.
+    pub guard: String,
     /// How its agent ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,

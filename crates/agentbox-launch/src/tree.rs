@@ -254,9 +254,7 @@ impl<'a> Tree<'a> {
             return covered(attach(&cover, &hidden)).step_with(step);
         }
         // A file can only be covered by a file: one without any right, on a file system of its own.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
-        let file = detached_copy(&file, false).step_with(step)?;
+        let file = file_of(&cover).step_with(step)?;
         sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
         covered(attach(&file, &hidden)).step_with(step)
     }
@@ -387,6 +385,19 @@ fn stat(file: &OwnedFd, step: impl FnOnce() -> String) -> Result<Stat, StepError
 
 fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// A detached mount of a file without any right on a file system that is not attached. Before Linux 6.15 only
+/// what is attached can be copied, so it is for that moment: over the root of the namespace, on top of all.
+fn file_of(file_system: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(file_system, "hidden", flags, Mode::empty())?;
+    move_mount(file_system, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let copy = detached_copy(&file, false);
+    rustix::process::fchdir(file_system)?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")?;
+    copy
 }
 
 fn attach(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {

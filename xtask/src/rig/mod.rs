@@ -9,20 +9,24 @@
 //! | `place` | a copy of it for one run, with the programs and tests; removed afterwards |
 //! | `nspawn` | a container with systemd as PID 1 |
 //! | `suite` | tests of the suite, built here and run there |
+//! | `vm` | a virtual machine with a kernel of its own |
 
 mod nspawn;
 mod place;
 mod root;
 mod suite;
+mod vm;
 
 use crate::build::{Kind, build};
 use crate::setup::{self, Verb};
+use crate::test::Tally;
 use crate::{program, terminal::Paint};
 use anyhow::Result;
 use nspawn::Nspawn;
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::run as run_suite;
+pub(crate) use vm::{bench as bench_guard, run as run_vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -38,13 +42,26 @@ enum Rig {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// A virtual machine with Debian's kernel: runs the tests that belong there
+    Vm {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Rig::Nspawn { command } = &arguments.rig;
     program::need_root("rig")?;
     setup::ensure(&[Verb::Build, Verb::Rig])?;
     let programs = build(Kind::Debug)?;
+    let command = match &arguments.rig {
+        Rig::Nspawn { command } => command,
+        Rig::Vm { filter } => {
+            let mut tally = Tally::default();
+            let result = vm::run(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally);
+            println!("{tally}");
+            return result.map(|()| ExitCode::SUCCESS);
+        }
+    };
     let rig = Nspawn::boot(&programs, None)?;
     let paint = Paint::for_stdout();
     println!("{}", paint.quiet("the container is up"));

@@ -135,6 +135,14 @@ impl Guard {
         Ok(self.tables.held()?.into_iter().map(|(_, session)| session).collect())
     }
 
+    /// Control groups that are held, each with the id of its session.
+    ///
+    /// # Errors
+    /// [`GuardError`] when the tables cannot be read.
+    pub fn groups(&self) -> Result<Vec<(u64, String)>, GuardError> {
+        self.tables.held()
+    }
+
     /// What was and will be refused. One reader at a time.
     ///
     /// # Errors
@@ -162,6 +170,17 @@ impl Guard {
         self.pins.remove_all()?;
         Ok(true)
     }
+}
+
+/// How deep a control group is, by its path in the hierarchy; none where this process sees only a part of that,
+/// as in a container.
+#[must_use]
+pub fn level_of(path: &str) -> Option<u32> {
+    // include/linux/proc_ns.h: PROC_CGROUP_INIT_INO.
+    let whole =
+        std::fs::read_link("/proc/self/ns/cgroup").is_ok_and(|at| at == Path::new("cgroup:[4026531835]"));
+    let depth = path.split('/').filter(|name| !name.is_empty()).count();
+    whole.then_some(u32::try_from(depth).ok()).flatten()
 }
 
 /// The number of a control group, as the kernel gives it to programs.

@@ -3,7 +3,7 @@
 use super::{Opener, Wanted, WantedKind, agent, names};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
-use crate::{Filesystem, Isolation, Policy, PolicyError, State};
+use crate::{Filesystem, Guard, Isolation, Policy, PolicyError, State};
 
 /// What an opened thing is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     if policy.has_gate() {
         names::items(shared, &mut add);
     }
-    if policy.has_gate() || policy.ssh_agent.is_some() {
+    if policy.has_gate() || policy.ssh_agent.is_some() || policy.guard() != Guard::Off {
         names::denials_item(&mut add);
     }
     agent::items(policy, &mut add);

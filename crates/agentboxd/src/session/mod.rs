@@ -23,6 +23,7 @@ pub(crate) mod supervise;
 pub(crate) use machine::{State, Step};
 pub(crate) use order::{Order, Record};
 
+use crate::guard::Held;
 use agentbox_ipc::{SessionState, SessionSummary};
 use agentbox_plan::{Exit, SessionId};
 use std::time::Duration;
@@ -43,13 +44,24 @@ pub(crate) struct Live {
     pub(crate) agent_pid: u32,
     /// How the agent ended.
     pub(crate) exit: Option<Exit>,
+    /// What holds trigger files in its project.
+    pub(crate) guard: Held,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
 }
 
 impl Live {
     fn new(state: State) -> Self {
-        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, notes: Vec::new() }
+        Self {
+            state,
+            uid: 0,
+            gid: 0,
+            init_pid: 0,
+            agent_pid: 0,
+            exit: None,
+            guard: Held::NotAsked,
+            notes: Vec::new(),
+        }
     }
 }
 
