@@ -51,6 +51,7 @@ pub(super) const ROOT: Root = Root {
         "util-linux",
         "vim-tiny",
     ],
+    hook: None,
 };
 
 /// A container that runs. Dropping it halts it and removes everything of it.

@@ -24,10 +24,10 @@ mod variables;
 
 use crate::config::check;
 use crate::places::Base;
-use crate::policy::{Held, Sourced};
+use crate::policy::{Held, Sourced, Variable};
 use crate::system::{Source, check_references};
 use crate::text::suggestion;
-use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
+use crate::{Filesystem, Guard, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
 
 /// Origin of what was asked for.
@@ -75,7 +75,17 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         )?;
         grants::warn(inputs, &grants, &mut warnings)?;
     }
-    let environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    let mut environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    if held.guard(&settings) != Guard::Off {
+        // git copies samples of hooks into every new repository, and the guard refuses them. An empty name
+        // means that none are copied (git-init(1), TEMPLATE DIRECTORY).
+        let none = Variable {
+            value: String::new(),
+            passed: false,
+            origin: "built-in: the guard refuses hooks".to_owned(),
+        };
+        environment.entry("GIT_TEMPLATE_DIR".to_owned()).or_insert(none);
+    }
     let network = origins.get(&crate::lattice::Key::Network).cloned().unwrap_or_default();
     let reach = hosts::collect(
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },

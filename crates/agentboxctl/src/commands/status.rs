@@ -67,6 +67,8 @@ fn of_session(status: &SessionStatus) -> String {
     columns.plain(["agent", &session.agent]);
     of_network(&status.network, session.denied, &mut columns);
     columns.plain(["workspace", &status.workspace]);
+    let tone = if status.guard.starts_with("none") { Tone::Warning } else { Tone::Plain };
+    columns.row([("guard", Tone::Plain), (status.guard.as_str(), tone)]);
     columns.plain(["age", &age]);
     if let Some(bytes) = session.memory_bytes {
         columns.plain(["memory", &units::size(bytes)]);
