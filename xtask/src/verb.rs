@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, demo, fuzz, install, nix, rig, setup, structure, test};
+use crate::{bench, build, deb, demo, fuzz, install, nix, rig, setup, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -13,6 +13,8 @@ pub(crate) enum Verb {
     Build(build::Arguments),
     /// Installs programs, units, policies, manual pages and completions below a root
     Install(install::Arguments),
+    /// Makes a package for Debian of the same
+    Deb(deb::Arguments),
     /// Writes the files in dist/ that are made of tables in the code
     Dist,
     /// Boots a place with a real service manager and runs a program there
@@ -40,6 +42,7 @@ impl Verb {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments),
             Self::Install(arguments) => install::run(&arguments),
+            Self::Deb(arguments) => deb::run(&arguments),
             Self::Dist => install::write_dist(),
             Self::Rig(arguments) => rig::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),

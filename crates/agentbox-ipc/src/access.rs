@@ -21,12 +21,26 @@ pub enum Method {
     Exec,
     /// `Stop`
     Stop,
+    /// `Changes`
+    Changes,
+    /// `Review`
+    Review,
+    /// `Reviewed`
+    Reviewed,
+    /// `Discard`
+    Discard,
     /// `Allow`
     Allow,
     /// `Deny`
     Deny,
     /// `Why`
     Why,
+    /// `Thaw`
+    Thaw,
+    /// `Notices`
+    Notices,
+    /// `Report`
+    Report,
     /// `Confirmations`
     Confirmations,
     /// `Confirm`
@@ -69,7 +83,7 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 16] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 23] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
     (Method::List, "List", Rule::User, None),
@@ -77,11 +91,19 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 16] = [
     (Method::Attach, "Attach", Rule::OwnSession, Some(Action::Control)),
     (Method::Exec, "Exec", Rule::OwnSession, Some(Action::Control)),
     (Method::Stop, "Stop", Rule::OwnSession, Some(Action::Control)),
+    (Method::Changes, "Changes", Rule::User, None),
+    // Nobody but its owner and root takes what a session wrote.
+    (Method::Review, "Review", Rule::OwnSession, None),
+    (Method::Reviewed, "Reviewed", Rule::OwnSession, None),
+    (Method::Discard, "Discard", Rule::OwnSession, None),
     (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Thaw, "Thaw", Rule::OwnSession, Some(Action::Control)),
+    (Method::Notices, "Notices", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Report, "Report", Rule::OwnSession, Some(Action::Inspect)),
     // Nobody agrees to a signature with another person's key.
-    (Method::Confirmations, "Confirmations", Rule::OwnSession, None),
+    (Method::Confirmations, "Confirmations", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Confirm, "Confirm", Rule::OwnSession, None),
     (Method::Log, "Log", Rule::User, None),
     (Method::VerifyLog, "VerifyLog", Rule::User, None),
@@ -243,6 +265,11 @@ mod tests {
                 (_, Some(action)) => {
                     assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
                 }
+                // Nobody stands in for the person whose key or project it is.
+                (Rule::OwnSession, None) => assert!(
+                    matches!(method, Method::Confirm | Method::Review | Method::Reviewed | Method::Discard),
+                    "{name}"
+                ),
                 _ => panic!("{method:?} has a rule that nobody can be asked about"),
             }
         }

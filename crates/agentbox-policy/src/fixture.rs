@@ -116,6 +116,7 @@ pub(crate) fn facts(found: Vec<Found>) -> Facts {
         size: TerminalSize { rows: 24, columns: 80 },
         hostname: "box".into(),
         resolved_groups: vec![(1000, "me".into()), (5000, "team".into())],
+        held: Vec::new(),
     }
 }
 

@@ -28,6 +28,7 @@
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
+//! | `project` | which keys of git's configuration may change; patterns of secrets |
 //! | `triggers` | which files in a project make a program on the host act later |
 //! | `paths` | comparisons of paths as text |
 //! | `text` | escaping and suggestions for messages |
@@ -52,6 +53,7 @@ mod plan;
 mod policy;
 mod posture;
 mod preset;
+mod project;
 mod reach;
 mod request;
 mod resolve;
@@ -62,15 +64,19 @@ mod triggers;
 pub use agent::SshAgent;
 pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
-    KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
-    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, UidRange,
-    UserName, VariableName, schema,
+    KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, Pattern, PortRange,
+    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, Time,
+    UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
-pub use lattice::{Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
-pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
+pub use lattice::{
+    Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, OnSharedFiles, OnTrigger, Settings, State,
+    Workspace,
+};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
+pub use project::{Secrets, built_in_keys, built_in_secrets};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;

@@ -12,6 +12,7 @@
 //! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
+//! | `review` | what a session on an overlay did, and taking it into the project |
 //! | `ssh` | keys of hosts that the owner knows |
 //! | `account` | who somebody is, and where their home is |
 //! | `child` | output of a child process, with bounds |
@@ -35,6 +36,7 @@ mod layers;
 mod output;
 mod own_files;
 mod project;
+mod review;
 mod ssh;
 mod supervisor;
 mod targets;
@@ -57,6 +59,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),
         Some(own_files::READ) => return own_files::read_and_print(&arguments[2..]),
+        Some(review::owner::AS_OWNER) => return review::owner::become_owner(&arguments[2..]),
+        Some(review::owner::REVIEW) => return review::owner::review_and_print(&arguments[2..]),
         Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
         _ => {}
     }

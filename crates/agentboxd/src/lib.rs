@@ -8,7 +8,10 @@
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
+//! | `network`, `keys` | what is decided and done for the gates of sessions |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `layers` | what sessions on an overlay leave for their owner to look at |
+//! | `workspace` | what is in a project before a session and after it |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
@@ -24,6 +27,7 @@ mod embedded;
 mod guard;
 mod keys;
 mod kill_point;
+mod layers;
 mod ledger;
 mod manager;
 mod network;
@@ -35,6 +39,7 @@ mod start;
 mod status;
 mod supervisor;
 mod system;
+mod workspace;
 
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;

@@ -39,6 +39,7 @@ pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
     for line in clean(supervisor, &kept).await {
         tracing::info!("{line}");
     }
+    crate::layers::sweep(supervisor);
     // Now that nothing of the dead ones runs.
     guard::adopt(supervisor, &kept);
 }

@@ -43,6 +43,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         values: record.values.clone(),
         posture_diff,
         guard: guard_of(supervisor, session, &live),
+        frozen: live.frozen,
         exit: live.exit.map(exit_text),
     }
 }

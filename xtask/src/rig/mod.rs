@@ -19,11 +19,12 @@ mod vm;
 
 use crate::build::{Kind, build};
 use crate::setup::{self, Verb};
-use crate::test::Tally;
-use crate::{program, terminal::Paint};
+use crate::terminal::Paint;
+use crate::{program, test::Tally};
 use anyhow::Result;
 use nspawn::Nspawn;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::run as run_suite;
 pub(crate) use vm::{bench as bench_guard, run as run_vm};
@@ -42,6 +43,11 @@ enum Rig {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// The part of `test` that runs in the container
+    Suite {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
     /// A virtual machine with Debian's kernel: runs the tests that belong there
     Vm {
         /// Only tests whose name holds this
@@ -53,20 +59,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     program::need_root("rig")?;
     setup::ensure(&[Verb::Build, Verb::Rig])?;
     let programs = build(Kind::Debug)?;
-    let command = match &arguments.rig {
-        Rig::Nspawn { command } => command,
-        Rig::Vm { filter } => {
-            let mut tally = Tally::default();
-            let result = vm::run(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally);
-            println!("{tally}");
-            return result.map(|()| ExitCode::SUCCESS);
-        }
+    let mut tally = Tally::default();
+    let result = match &arguments.rig {
+        Rig::Nspawn { command } => return interactive(&programs, command),
+        Rig::Suite { filter } => run_suite(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally),
+        Rig::Vm { filter } => vm::run(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally),
     };
-    let rig = Nspawn::boot(&programs, None)?;
+    println!("{tally}");
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn interactive(programs: &Path, command: &[OsString]) -> Result<ExitCode> {
+    let rig = Nspawn::boot(programs, |_| Ok(()))?;
     let paint = Paint::for_stdout();
     println!("{}", paint.quiet("the container is up"));
     let shell = ["/bin/bash".into(), "-l".into()];
-    let line = if command.is_empty() { &shell[..] } else { &command[..] };
+    let line = if command.is_empty() { &shell[..] } else { command };
     let mut inside: Command = rig.command(&line[0]);
     let status = inside.args(&line[1..]).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -139,6 +139,7 @@ fn the_other_answers_survive() {
         cgroup: "/c".into(),
         values,
         posture_diff: vec!["umask".into()],
+        frozen: Some("no room".into()),
         guard: "kernel".into(),
         exit: Some("0".into()),
     });

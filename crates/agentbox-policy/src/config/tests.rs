@@ -256,15 +256,22 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         }
         "size" => "\"64M\"".to_owned(),
         "number" => "70000".to_owned(),
+        "share" => "50".to_owned(),
+        "time" => "\"8h\"".to_owned(),
         "list of paths" => "[\"/x\"]".to_owned(),
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),
         "list of hosts" => "[\"a.org:22\", \"@npm\"]".to_owned(),
+        "list of patterns" => "[\"/config/*.key\", \"x/**\"]".to_owned(),
         "list of names" => "[\"*.a.org\"]".to_owned(),
         "list of ports" => "[3000, \"8080:3000\"]".to_owned(),
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
+        "list of fingerprints" => format!("[\"SHA256:{}\"]", "A".repeat(43)),
+        "list of hosts of ssh" => "[\"a.org\", \"b.org:2222\"]".to_owned(),
+        "list of `git`" => "[\"git\"]".to_owned(),
+        "`true` or `false`" => "true".to_owned(),
         _ => "\"x\"".to_owned(),
     };
     for row in TABLE {
@@ -377,6 +384,8 @@ fn the_table_states_the_orders_of_the_types() {
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
             "guard" => order(Guard::ALL),
+            "on_trigger" => order(OnTrigger::ALL),
+            "on_shared_files" => order(OnSharedFiles::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);
@@ -497,7 +506,7 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
         publish: vec!["8080:3000".parse().unwrap()],
         ..Request::default()
     });
-    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"";
+    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"\nmask = [\"x/**\"]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::Project).unwrap());
     let text = "users = []\nresolvers = [\"9.9.9.9\"]\nceiling.publish = [\"3000-3999\"]\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\npublish = [3000]\ninternal = [\"a.corp\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::System).unwrap());

@@ -3,7 +3,7 @@
 use super::{Opener, Wanted, WantedKind, agent, names};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
-use crate::{Filesystem, Guard, Isolation, Policy, PolicyError, State};
+use crate::{Filesystem, Guard, Isolation, Policy, PolicyError, State, Workspace};
 
 /// What an opened thing is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum Role {
     Cover(&'static str),
     /// What the gates refused.
     Denials,
+    /// The layer over the project.
+    Layer,
     /// The ssh-agent's socket.
     AgentSocket,
 }
@@ -97,6 +99,9 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     }
     if policy.has_gate() {
         names::items(shared, &mut add);
+    }
+    if policy.workspace() == Workspace::Overlay {
+        add("layer", Opener::System, false, WantedKind::Layer, "workspace `overlay`", Role::Layer);
     }
     if policy.has_gate() || policy.ssh_agent.is_some() || policy.guard() != Guard::Off {
         names::denials_item(&mut add);

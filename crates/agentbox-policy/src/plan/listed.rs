@@ -22,8 +22,9 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.tmpfs(&policy.person.home, 0o700, home_size, Owner::Agent, true)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
-    tree.project(policy)?;
+    tree.project(scene)?;
     tree.hide(scene, false)?;
+    tree.held(scene)?;
     tree.symlink("/etc/mtab", "/proc/self/mounts")?;
     let shell = process::shell(policy, Some(&tree));
     for path in &scene.base.made {

@@ -28,6 +28,7 @@ mod tree;
 use crate::places::Base;
 use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{
     Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
     TerminalSize,
@@ -59,6 +60,9 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// The session's layer over its project: a directory that outlives the session, which the supervisor
+    /// makes, with `upper` and `work` in it. The path is only a name for messages.
+    Layer,
     /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
     /// its name in the session's directory. It is found as [`Found::File`].
     AgentSocket,
@@ -74,7 +78,7 @@ pub enum WantedKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
-    /// [`WantedKind::AgentSocket`] and [`WantedKind::Made`].
+    /// [`WantedKind::AgentSocket`], [`WantedKind::Layer`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -120,6 +124,8 @@ pub struct Facts {
     pub hostname: String,
     /// Names of the person's groups and of the project's, for those that have one.
     pub resolved_groups: Vec<(u32, String)>,
+    /// What is held of the project (place 0) and of the git directories of the policy, in their order.
+    pub held: Vec<HeldPlace>,
 }
 
 /// What the supervisor opens before it can make the plan, in the order that [`Facts::found`] answers.

@@ -2,9 +2,9 @@
 
 use super::tree::Tree;
 use super::{Facts, c_string, inner, made};
-use crate::environment::MAX_VARIABLE_BYTES;
+use crate::environment::{GIT, MAX_VARIABLE_BYTES};
 use crate::paths::is_normal;
-use crate::{Policy, PolicyError};
+use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::Process;
 use agentbox_plan::keys::SOCKET;
 use std::collections::BTreeMap;
@@ -34,6 +34,12 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     } else {
         &policy.person.name
     };
+    let in_place = tree.is_some() && policy.workspace() == Workspace::Direct;
+    if in_place && !policy.environment.contains_key("GIT_CONFIG_COUNT") {
+        for (name, value) in GIT {
+            variables.entry(name).or_insert_with(|| value.to_owned());
+        }
+    }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());
     variables.insert("LOGNAME", user.to_owned());

@@ -6,12 +6,14 @@
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
 //! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
+//! 6. [`masks`]: what is hidden in the project.
 //! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
 mod grants;
 mod hosts;
+mod masks;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -90,6 +92,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &mut warnings,
     )?;
     let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
+    let (mask, unmask) = (masks::masked(&sources, &choice), masks::unmasked(&choice));
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
@@ -112,6 +115,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         environment,
         reach,
         ssh_agent,
+        mask,
+        unmask,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

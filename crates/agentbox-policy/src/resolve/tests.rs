@@ -273,14 +273,6 @@ fn refusals_say_what_which_rule_and_what_to_do() {
             ),
         ),
         (
-            World::new().file("workspace = \"overlay\""),
-            version(
-                "workspace `overlay`",
-                ".agentbox.toml: workspace",
-                "use workspace `direct` or `readonly`",
-            ),
-        ),
-        (
             World::new().file("isolation = \"vm\""),
             version("isolation `vm`", ".agentbox.toml: isolation", "use posture L1 or L2"),
         ),

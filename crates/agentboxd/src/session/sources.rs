@@ -7,6 +7,7 @@ use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, keys, person};
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
@@ -26,14 +27,16 @@ pub(super) fn open(
     order: &Order,
     record: &Record,
     lease_first: u32,
+    held: Vec<HeldPlace>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
-    open_with(order, record, lease_first, &|wanted| {
+    open_with(order, record, lease_first, held, &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Layer => return crate::layers::open(supervisor, order, record),
             WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
@@ -44,9 +47,15 @@ pub(super) fn open(
 }
 
 /// What the plan of an order would be, with nothing made and nothing kept.
-pub(crate) fn preview(order: &Order, record: &Record, lease_first: u32) -> Result<Plan, StepError> {
+pub(crate) fn preview(
+    order: &Order,
+    record: &Record,
+    lease_first: u32,
+    held: Vec<HeldPlace>,
+) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
-    let (_sources, plan) = open_with(order, record, lease_first, &|_| Ok(order.project.try_clone()?))?;
+    let (_sources, plan) =
+        open_with(order, record, lease_first, held, &|_| Ok(order.project.try_clone()?))?;
     Ok(plan)
 }
 
@@ -57,6 +66,7 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
+    held: Vec<HeldPlace>,
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
@@ -77,7 +87,7 @@ fn open_with(
         // The indices of sources are those of what was wanted, so a place is held.
         sources.push(fd.map_or_else(|| null.try_clone(), Ok)?);
     }
-    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first))?))
+    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first, held))?))
 }
 
 /// Writes the plan into the session's directory.
@@ -92,7 +102,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         match wanted.what {
-            WantedKind::Volume => {
+            WantedKind::Volume | WantedKind::Layer => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
@@ -126,7 +136,11 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
+        WantedKind::Volume
+        | WantedKind::Layer
+        | WantedKind::Denials
+        | WantedKind::AgentSocket
+        | WantedKind::Made { .. } => {
             return None;
         }
     };
@@ -151,7 +165,7 @@ fn group_names(order: &Order) -> Vec<(u32, String)> {
     groups.into_iter().filter_map(|gid| Some((gid, person::group_name(gid)?))).collect()
 }
 
-fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) -> Facts {
+fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, held: Vec<HeldPlace>) -> Facts {
     Facts {
         found,
         lease_first,
@@ -160,6 +174,7 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) ->
         size: order.size,
         hostname: HOSTNAME.to_owned(),
         resolved_groups: group_names(order),
+        held,
     }
 }
 

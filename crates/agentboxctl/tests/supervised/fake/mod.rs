@@ -245,6 +245,21 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("was_frozen"))]
+    async fn thaw(&self, id: &str) -> Result<bool, Error> {
+        Ok(id == "abc")
+    }
+
+    #[zbus(out_args("notices"))]
+    async fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
+    #[zbus(out_args("report"))]
+    async fn report(&self, id: &str) -> Result<Dict, Error> {
+        Err(Error::NotFound("there is no report".into()))
+    }
+
     #[zbus(out_args("lines"))]
     async fn log(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
         let trail = self.trail.lock().unwrap();
