@@ -2,6 +2,8 @@
 //!
 //! The attempts are made by this program again, which moves itself into the group first.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "guard/attempts.rs"]
 mod attempts;
 #[path = "guard/place.rs"]

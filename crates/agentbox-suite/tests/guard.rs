@@ -29,6 +29,7 @@ t touch deep/er/.envrc
 mkdir prepared && touch prepared/settings.json
 t mv prepared deep/.claude
 t git init -q made
+t mkdir made/.git/hooks
 t touch made/.git/hooks/pre-commit
 cd made
 t git config user.name x

@@ -62,9 +62,8 @@ cd /root
 echo
 echo \"agentbox-rig: up, security modules $(cat /sys/kernel/security/lsm)\"
 sh /opt/agentbox/run </dev/null
+status=$?
 echo
-echo \"agentbox-rig: ended $?\" >/run/ended
-status=$(sed -n 's/agentbox-rig: ended //p' /run/ended)
 echo \"agentbox-rig: ended $status\"
 sync
 echo o >/proc/sysrq-trigger

@@ -82,7 +82,7 @@ fn build(tests: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
             .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .last();
+            .next_back();
         programs.push(built.with_context(|| format!("{package}: no test program {test}"))?);
     }
     Ok(programs)
