@@ -480,7 +480,7 @@ fn a_session_without_a_gate_has_nobody_to_ask() {
             .unwrap();
         assert!(step(&planned(&readonly).unwrap(), "/run/agentbox/denials.jsonl").is_none());
         let relative = |wanted: &Wanted| !wanted.path.starts_with('/');
-        assert!(!wanted(&policy).iter().any(relative), "{posture}");
+        assert!(!wanted(&readonly).iter().any(relative), "{posture}");
         match posture {
             "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),
             _ => assert!(step(&plan, "/etc/resolv.conf").is_none()),
