@@ -31,5 +31,5 @@ pub use network::{
 };
 pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
-pub use start::{ExplainAnswer, StartAnswer, StartRequest};
+pub use start::{ExplainAnswer, StartAnswer, StartRequest, TrustAnswer};
 pub use supervisor::{Check, CheckState, LogVerdict, Mode, SupervisorStatus};

@@ -14,6 +14,8 @@ pub(crate) struct World {
     pub(crate) person: Person,
     pub(crate) project: ProjectFacts,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) inspection: Option<Inspection>,
+    pub(crate) accepted: Option<Layer>,
 }
 
 pub(crate) fn system(text: &str) -> System {
@@ -43,6 +45,8 @@ impl World {
             environment: [("PATH", "/home/me/bin:/usr/bin:/bin"), ("TERM", "xterm"), ("SECRET_TOKEN", "x")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            inspection: None,
+            accepted: None,
         }
     }
     pub(crate) fn system(mut self, text: &str) -> Self {
@@ -78,6 +82,8 @@ impl World {
             person: &self.person,
             project: &self.project,
             environment: &self.environment,
+            accepted_file: self.accepted.as_ref(),
+            inspection: self.inspection.as_ref(),
             git_identity: Some(("Me".into(), "me@example.org".into())),
         })
     }
@@ -91,7 +97,7 @@ impl World {
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
     let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
-        (_, WantedKind::Made { .. } | WantedKind::Denials) => Found::File,
+        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::Told) => Found::File,
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,

@@ -24,6 +24,8 @@
 //! | `resolve` | [`resolve`]: all of the above into a [`Policy`] |
 //! | `policy` | [`Policy`]: every value with its origin |
 //! | `reach` | what of the network a session reaches, every rule with its origin |
+//! | `inspection` | what was found in a project, and what that recommends |
+//! | `legs` | private data, untrusted content, external communication: which stand, and why |
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
@@ -42,7 +44,9 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod groups;
+mod inspection;
 pub mod lattice;
+mod legs;
 mod live;
 mod paths;
 mod places;
@@ -63,12 +67,16 @@ pub use config::{
     Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
-pub use lattice::{Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Workspace};
+pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
+pub use lattice::{
+    Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Trifecta, Workspace,
+};
+pub use legs::{Cause, Leg, Legs, Neighbour};
 pub use live::{LIVE_ALLOW, LIVE_DENY, ceiling_allow, live_deny, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, Person, ProjectFacts, Request};
 pub use resolve::resolve;
-pub use system::{System, merge_system};
+pub use system::{System, changed_file, check_person, merge_system};
 pub use triggers::built_in_triggers;

@@ -1,11 +1,12 @@
 //! A policy: every value of a session with its origin.
 
 use crate::lattice::{Key, OnGateLoss, Upload};
+use crate::legs::Legs;
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
 use crate::{
-    Filesystem, Identity, Isolation, Network, Person, PolicyError, ProjectFacts, Publish, Settings, State,
-    Workspace,
+    Filesystem, Identity, Isolation, Layer, Network, Person, PolicyError, ProjectFacts, Publish, Settings,
+    State, Workspace,
 };
 use agentbox_plan::net::Rules;
 use std::collections::BTreeMap;
@@ -87,6 +88,11 @@ pub struct Policy {
     pub(crate) grants: Vec<Grant>,
     pub(crate) environment: BTreeMap<String, Variable>,
     pub(crate) reach: Reach,
+    pub(crate) legs: Legs,
+    /// With those of other sessions on the project.
+    pub(crate) shared_legs: Legs,
+    /// What the project's own file holds, now and when it was last accepted.
+    pub(crate) project_file: Option<Layer>,
     pub(crate) caller_path: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -181,6 +187,11 @@ impl Policy {
     #[must_use]
     pub fn person(&self) -> &Person {
         &self.person
+    }
+    /// What the project's own file holds: what is accepted with a start of this policy.
+    #[must_use]
+    pub fn project_file(&self) -> Option<&Layer> {
+        self.project_file.as_ref()
     }
     /// Most bytes of memory of the whole session.
     #[must_use]

@@ -1,6 +1,6 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{HostRule, Layer, Network, Publish, State, System, Workspace};
+use crate::{HostRule, Inspection, Layer, Network, Publish, State, System, Workspace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -47,6 +47,9 @@ pub struct Request {
     /// The second of the two times that no isolation must be asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_unconfined: bool,
+    /// Whether all three legs of the trifecta may stand, where that has to be asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_trifecta: bool,
     /// Whether the project may belong to root.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_root_project: bool,
@@ -89,6 +92,8 @@ pub struct Inputs<'a> {
     pub person_layer: Option<&'a Layer>,
     /// The project's own file. Untrusted.
     pub project_file: Option<&'a Layer>,
+    /// The project's own file as it was last accepted: what it held still holds.
+    pub accepted_file: Option<&'a Layer>,
     /// What was asked for.
     pub request: &'a Request,
     /// Whom the session belongs to.
@@ -97,6 +102,8 @@ pub struct Inputs<'a> {
     pub project: &'a ProjectFacts,
     /// The caller's environment.
     pub environment: &'a BTreeMap<String, String>,
+    /// What was found in the project; none when nobody looked.
+    pub inspection: Option<&'a Inspection>,
     /// Name and mail address that the person's git uses, for profiles that name none.
     pub git_identity: Option<(String, String)>,
 }

@@ -13,6 +13,9 @@ use std::os::fd::AsFd;
 pub(crate) enum Method {
     Start,
     Explain,
+    Trust,
+    KeptProfiles,
+    ResetProfile,
     List,
     Status,
     Attach,
@@ -39,9 +42,12 @@ pub(crate) enum Rule {
 }
 
 /// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 14] = [
+pub(crate) const TABLE: [(Method, &str, Rule); 17] = [
     (Method::Start, "Start", Rule::User),
     (Method::Explain, "Explain", Rule::User),
+    (Method::Trust, "Trust", Rule::User),
+    (Method::KeptProfiles, "KeptProfiles", Rule::User),
+    (Method::ResetProfile, "ResetProfile", Rule::User),
     (Method::List, "List", Rule::User),
     (Method::Status, "Status", Rule::OwnSession),
     (Method::Attach, "Attach", Rule::OwnSession),

@@ -12,6 +12,7 @@
 //! | `supervisor` | what all of these share |
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod audit;
 mod caller;
 mod configuration;
@@ -21,8 +22,10 @@ mod embedded;
 mod kill_point;
 mod ledger;
 mod manager;
+mod neighbours;
 mod network;
 mod options;
+mod profiles;
 mod reconcile;
 mod session;
 mod start;

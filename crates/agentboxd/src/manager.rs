@@ -9,7 +9,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, start, status};
+use crate::{profiles, reconcile, start, status};
 use agentbox_ipc::{Client, Dict, Error, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -99,6 +99,24 @@ impl Manager {
         Ok(to_dict(&start::explain(&self.supervisor, &self.caller, project.into(), request)?)?)
     }
 
+    #[zbus(out_args("answer"))]
+    async fn trust(&self, project: zbus::OwnedFd, request: Dict) -> Result<Dict, Error> {
+        self.permit(Method::Trust)?;
+        let request: StartRequest = from_dict(request)?;
+        Ok(to_dict(&start::trust(&self.supervisor, &self.caller, project.into(), request)?)?)
+    }
+
+    #[zbus(out_args("profiles"))]
+    async fn kept_profiles(&self, owner_uid: u32) -> Result<Vec<String>, Error> {
+        self.permit(Method::KeptProfiles)?;
+        profiles::kept(&self.supervisor, &self.caller, owner_uid)
+    }
+
+    async fn reset_profile(&self, owner_uid: u32, profile: &str) -> Result<(), Error> {
+        self.permit(Method::ResetProfile)?;
+        profiles::reset(&self.supervisor, &self.caller, owner_uid, profile)
+    }
+
     #[zbus(out_args("sessions"))]
     async fn list(&self) -> Result<Vec<Dict>, Error> {
         self.permit(Method::List)?;
@@ -164,7 +182,7 @@ impl Manager {
             let plan = self.plan(&session)?;
             return Ok(to_dict(&crate::describe::why_path(&plan, &session.record.values, what))?);
         }
-        let network = session.network().ok_or_else(|| without_gate(&session))?;
+        let network = session.network().ok_or_else(|| live::without_gate(&session))?;
         Ok(to_dict(&live::why(network, what)?)?)
     }
 
@@ -202,12 +220,11 @@ impl Manager {
 impl Manager {
     fn change(&self, id: &str, change: Change, target: &str, for_ms: u64) -> Result<Dict, Error> {
         let session = self.session(id)?;
-        let network = session.network().ok_or_else(|| without_gate(&session))?;
         let configuration = self.supervisor.configuration.as_ref();
         let configuration = configuration.map_err(|error| Error::Invalid(error.clone()))?;
         let uid = self.caller.uid;
         let system = &configuration.system;
-        Ok(to_dict(&live::change(&self.supervisor, system, network, change, target, for_ms, uid)?)?)
+        Ok(to_dict(&live::change(&self.supervisor, system, &session, change, target, for_ms, uid)?)?)
     }
 
     fn plan(&self, session: &Session) -> Result<Plan, Error> {
@@ -238,15 +255,6 @@ impl Manager {
         }
         Ok(process)
     }
-}
-
-fn without_gate(session: &Session) -> Error {
-    let network = &session.record.network;
-    Error::Refused(format!(
-        "refused: session `{}` has no network that could be changed\nrule: network `{network}`\n\
-         start it with --network allowlist or public",
-        session.id()
-    ))
 }
 
 fn terminal(client: Client) -> (Streams, TerminalSize) {

@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod document;
 mod error;
 mod hosts;
+mod join;
 mod ports;
 mod read;
 mod tables;
@@ -16,13 +17,14 @@ mod value;
 
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
+pub(crate) use join::{differences, join};
 pub use ports::{PortRange, Publish, Resolver};
 pub use tables::{PostureTable, ProfileTable, ProjectTable};
 pub use value::{Count, HostPath, Line, Name, PassName, Size, UserName, VariableName};
 
 use crate::lattice::{
     Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
-    TmpfsSize, Upload, Workspace,
+    TmpfsSize, Trifecta, Upload, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -129,6 +131,12 @@ pub struct Config {
     /// A project's own file: at least this when the network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// A project's own file: at least this when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// A project's own file: whether what a session sees is private. Saying no changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
     /// A project's own file: of the paths that are granted for reading, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Vec<HostPath>>,

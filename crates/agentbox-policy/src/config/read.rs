@@ -87,6 +87,7 @@ impl Error for Fault {
             "a sequence" => "a list",
             "a map" => "a table",
             "i64" | "u32" => "a whole number",
+            "a boolean" => "true or false",
             other if other.starts_with("struct ") => "a table",
             other => other,
         };

@@ -3,7 +3,7 @@
 use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish};
 use crate::lattice::{
     Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
-    TmpfsSize, Upload, Workspace,
+    TmpfsSize, Trifecta, Upload, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,12 @@ pub struct ProfileTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// Whether what a session sees is private, whatever else says so or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -117,6 +123,12 @@ pub struct ProjectTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// Whether what a session sees is private, whatever else says so or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
 }
 
 /// How strongly a session is held.
@@ -168,6 +180,9 @@ pub struct PostureTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
 }
 
 macro_rules! settings_of {
@@ -181,7 +196,7 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss);
+settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, trifecta);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -190,7 +205,8 @@ settings_of!(
     tasks_max,
     upload_max,
     name_upload_max,
-    on_gate_loss
+    on_gate_loss,
+    trifecta
 );
 
 macro_rules! all_settings_of {
@@ -214,6 +230,7 @@ macro_rules! all_settings_of {
                     upload_max: self.upload_max,
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
+                    trifecta: self.trifecta,
                 }
             }
         }

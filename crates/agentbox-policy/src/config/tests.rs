@@ -40,7 +40,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         (
             "a.toml",
             "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `read`, `write`, `allow`, `deny`, `env`)",
+            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `trifecta`, `private`, `read`, `write`, `allow`, `deny`, `env`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -260,6 +260,7 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of ports" => "[3000, \"8080:3000\"]".to_owned(),
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
+        "true or false" => "true".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
         _ => "\"x\"".to_owned(),
     };
@@ -372,6 +373,7 @@ fn the_table_states_the_orders_of_the_types() {
             "workspace" => order(Workspace::ALL),
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
+            "trifecta" => order(Trifecta::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);

@@ -44,6 +44,8 @@ const IDENTITY: &str = "caller < leased";
 const NETWORK: &str = "host < public < allowlist < none";
 const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
+const TRIFECTA: &str = "warn < confirm < refuse";
+const PRIVATE: &str = "false < true";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
 const FEWER: &str = "fewer is tighter";
@@ -87,6 +89,7 @@ pub const TABLE: &[Row] = &[
     row("floor.upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.name_upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.on_gate_loss", "value", UNBOUND, GATE, SYSTEM),
+    row("floor.trifecta", "value", UNBOUND, TRIFECTA, SYSTEM),
     row("ceiling.read", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.write", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.env", "list of variables", UNBOUND, FEWER, SYSTEM),
@@ -108,6 +111,8 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("profile.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("profile.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
+    row("profile.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
+    row("profile.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
     row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
@@ -128,6 +133,8 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
+    row("project.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
+    row("project.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
     row("posture.NAME.extends", "name of a posture", "`L2`", NO_ORDER, BOTH),
     row("posture.NAME.isolation", "value", SAME, ISOLATION, BOTH),
     row("posture.NAME.filesystem", "value", SAME, FILESYSTEM, BOTH),
@@ -143,6 +150,7 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.name_upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.on_gate_loss", "value", SAME, GATE, BOTH),
+    row("posture.NAME.trifecta", "value", SAME, TRIFECTA, BOTH),
     row("isolation", "value", UNBOUND, ISOLATION, PROJECT),
     row("filesystem", "value", UNBOUND, FILESYSTEM, PROJECT),
     row("identity", "value", UNBOUND, IDENTITY, PROJECT),
@@ -157,6 +165,8 @@ pub const TABLE: &[Row] = &[
     row("upload_max", "size", UNBOUND, LESS, PROJECT),
     row("name_upload_max", "size", UNBOUND, LESS, PROJECT),
     row("on_gate_loss", "value", UNBOUND, GATE, PROJECT),
+    row("trifecta", "value", UNBOUND, TRIFECTA, PROJECT),
+    row("private", "true or false", "by what it has", PRIVATE, PROJECT),
     row("read", "list of paths", UNBOUND, FEWER, PROJECT),
     row("write", "list of paths", UNBOUND, FEWER, PROJECT),
     row("allow", "list of hosts", UNBOUND, FEWER, PROJECT),

@@ -1,6 +1,6 @@
 //! What has to be opened for a session, and what each of it is for.
 
-use super::{Opener, Wanted, WantedKind, names};
+use super::{Opener, Wanted, WantedKind, names, told};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
 use crate::{Filesystem, Isolation, Policy, PolicyError, State};
@@ -28,6 +28,8 @@ pub(super) enum Role {
     Cover(&'static str),
     /// What the gate refused.
     Denials,
+    /// What the session is.
+    Told,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +98,7 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     if policy.has_gate() {
         names::items(shared, &mut add);
     }
+    told::items(&mut add);
     Ok(items)
 }
 

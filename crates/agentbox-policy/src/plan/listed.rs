@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{inner, made, names, process};
+use super::{inner, made, names, process, told};
 use crate::PolicyError;
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Mount, Owner};
@@ -32,5 +32,6 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
         tree.put(Mount::File { path: inner(path)?, mode: 0o644, owner: Owner::Root, content });
     }
     names::denials(scene, &mut tree)?;
+    told::file(scene, &mut tree)?;
     Ok(tree)
 }

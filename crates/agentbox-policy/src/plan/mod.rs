@@ -8,6 +8,7 @@
 //! | `owners` | ids and id maps |
 //! | `made` | the content of files that agentbox makes |
 //! | `names` | how programs inside find the gate: resolv.conf, nsswitch.conf; what it refused |
+//! | `told` | what a session is told about itself: its title's prefix, session.json |
 //! | `process` | command, environment, directory |
 
 mod items;
@@ -21,6 +22,7 @@ mod properties;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tree;
 
 use crate::places::Base;
@@ -57,6 +59,9 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// The file of the session in which the supervisor tells the session what it is: made by the supervisor,
+    /// owned by root, mode 0444. The path is its name in the session's directory.
+    Told,
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
@@ -68,8 +73,8 @@ pub enum WantedKind {
 /// Something that the supervisor opens for a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`] and
-    /// [`WantedKind::Made`].
+    /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
+    /// [`WantedKind::Told`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -157,7 +162,7 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<Plan, PolicyError> {
     };
     Ok(Plan {
         session: facts.session.clone(),
-        label: policy.posture_name().to_owned(),
+        label: told::label(policy),
         identity,
         confinement,
         limits: limits(policy),

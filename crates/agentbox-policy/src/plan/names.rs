@@ -134,7 +134,7 @@ fn follow(to: &str) -> Option<String> {
 }
 
 /// What the supervisor makes is there.
-fn made(item: &Item, found: &Found) -> Result<(), PolicyError> {
+pub(super) fn made(item: &Item, found: &Found) -> Result<(), PolicyError> {
     match found {
         Found::File => Ok(()),
         _ => Err(missing(item, "the supervisor has no file for it", "look at agentboxctl doctor")),

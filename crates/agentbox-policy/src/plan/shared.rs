@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{Found, inner, names};
+use super::{Found, inner, names, told};
 use crate::PolicyError;
 use agentbox_plan::{Access, Mount};
 
@@ -36,5 +36,6 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.hide(scene, true)?;
     names::cover(scene, &mut tree)?;
     names::denials(scene, &mut tree)?;
+    told::file(scene, &mut tree)?;
     Ok(tree)
 }

@@ -472,8 +472,9 @@ fn a_session_without_a_gate_has_nobody_to_ask() {
         hold(&policy, &plan);
         assert_eq!(sandbox(&plan).network, NetworkNamespace::Empty);
         assert!(step(&plan, "/run/agentbox/denials.jsonl").is_none());
-        let relative = |wanted: &Wanted| !wanted.path.starts_with('/');
-        assert!(!wanted(&policy).iter().any(relative), "{posture}");
+        let relative = |wanted: &&Wanted| !wanted.path.starts_with('/');
+        let kinds: Vec<_> = wanted(&policy).iter().filter(relative).map(|wanted| wanted.what).collect();
+        assert_eq!(kinds, [WantedKind::Told], "{posture}");
         match posture {
             "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),
             _ => assert!(step(&plan, "/etc/resolv.conf").is_none()),

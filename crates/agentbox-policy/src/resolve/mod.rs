@@ -5,12 +5,14 @@
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
-//! 6. [`place`]: whether a session can be there at all.
+//! 6. [`legs`]: which legs of the trifecta stand.
+//! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
 mod grants;
 mod hosts;
+mod legs;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -22,7 +24,7 @@ use crate::config::check;
 use crate::places::Base;
 use crate::policy::{Held, Sourced};
 use crate::system::{Source, check_references};
-use crate::text::suggestion;
+use crate::text::{printable, suggestion};
 use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
 
@@ -35,7 +37,15 @@ pub(crate) const COMMAND_LINE: &str = "command line";
 /// [`PolicyError`]: refused by a rule, not in this version, or not valid.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
     let person = inputs.person_layer.map(|layer| checked(layer, LayerKind::Person)).transpose()?;
-    let file = inputs.project_file.map(|layer| checked(layer, LayerKind::Project)).transpose()?;
+    let present = inputs.project_file.map(|layer| checked(layer, LayerKind::Project)).transpose()?;
+    let joined = match inputs.accepted_file {
+        None => None,
+        Some(accepted) => {
+            check::check(accepted, LayerKind::Project)?;
+            Some(crate::config::join(inputs.project_file, accepted))
+        }
+    };
+    let file = joined.as_ref().map(|joined| Source::of_layer(&joined.layer)).or(present);
     let system = &inputs.system.source;
     if let Some(person) = &person {
         check_references(person, Some(system))?;
@@ -49,8 +59,17 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
     let choice = Choice::make(inputs, &sources)?;
     let (settings, origins) = bounds::settle(inputs, &sources, &choice)?;
     let held = Held::of(&settings)?;
+    inputs.inspection.map_or(Ok(()), crate::Inspection::check)?;
+    legs::check_recommended(inputs, &choice.posture, &settings)?;
     let preset = preset::preset(&choice.agent.value)?.unwrap_or_default();
     let mut warnings = choice.warnings(inputs);
+    if let Some(joined) = joined.as_ref().filter(|joined| !joined.kept.is_empty()) {
+        warnings.push(format!(
+            "{} says less than when it was last accepted, which holds ({}); after looking: agentboxctl trust",
+            printable(&joined.layer.file),
+            joined.kept.join(", ")
+        ));
+    }
 
     let own_directories: Vec<_> =
         if held.filesystem == Filesystem::Host { Vec::new() } else { preset.state.clone() };
@@ -77,6 +96,17 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
+    let legs = legs::collect(&legs::Context {
+        inputs,
+        sources: &sources,
+        choice: &choice,
+        preset: &preset,
+        held,
+        origins: &origins,
+        grants: &grants,
+        environment: &environment,
+        reach: &reach,
+    })?;
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
@@ -98,6 +128,9 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants,
         environment,
         reach,
+        shared_legs: legs.clone(),
+        legs,
+        project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

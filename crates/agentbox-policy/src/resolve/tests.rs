@@ -1,7 +1,7 @@
 //! What is resolved, and what is refused in whole messages.
 
-use crate::fixture::World;
-use crate::{Layer, LayerKind, Network, Policy, State, Workspace};
+use crate::fixture::{World, layer};
+use crate::{Layer, LayerKind, Network, Policy, State, Workspace, merge_system};
 
 const SYSTEM: &str = r#"
 users = ["me"]
@@ -624,4 +624,48 @@ fn the_systems_entry_governs_below_it() {
     let world = World::new().system(SYSTEM).at("/home/me/src/site/sub");
     let world = world.own("[profile.mine]\n[project.sub]\npath = \"~/src/site/sub\"\nprofile = \"mine\"");
     assert_eq!(world.resolve().unwrap().profile_name(), Some("work"));
+}
+
+#[test]
+fn names_that_would_be_taken_for_each_other_are_refused() {
+    for (one, other) in
+        [("work", "Work"), ("w0rk", "work"), ("client1", "clientl"), ("a-b", "a_b"), ("modem", "modern")]
+    {
+        for kind in ["profile", "project"] {
+            let table = |name: &str| match kind {
+                "profile" => format!("[profile.{name}]\nagent = \"claude\"\n"),
+                _ => format!("[project.{name}]\npath = \"/srv/{name}\"\n"),
+            };
+            let merged =
+                merge_system(vec![layer("f", &format!("{}{}", table(one), table(other)), LayerKind::System)]);
+            let error = merged.unwrap_err().to_string();
+            assert!(error.contains("looks like"), "{one} {other}: {error}");
+            let world = World::new().system(&table(one)).own(&table(other));
+            assert!(world.refusal().contains("looks like"), "{one} {other}");
+        }
+    }
+    assert!(
+        World::new()
+            .system("[profile.work]\nagent = \"claude\"\n[profile.home]\nagent = \"codex\"")
+            .resolve()
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_file_that_was_accepted_holds_after_it_was_loosened_or_removed() {
+    let mut world = World::new();
+    world.accepted = Some(layer(".agentbox.toml", "network = \"none\"", LayerKind::Project));
+    let policy = world.resolve().unwrap();
+    assert_eq!(policy.network(), Network::None);
+    assert!(
+        policy.warnings().iter().any(|warning| warning.contains("agentboxctl trust")),
+        "{:?}",
+        policy.warnings()
+    );
+    assert_eq!(policy.project_file().unwrap().config.network, Some(Network::None));
+    let loosened = world.clone().file("network = \"public\"\nworkspace = \"readonly\"").resolve().unwrap();
+    assert_eq!((loosened.network(), loosened.workspace()), (Network::None, Workspace::Readonly));
+    let same = world.file("network = \"none\"").resolve().unwrap();
+    assert!(same.warnings().iter().all(|warning| !warning.contains("trust")), "{:?}", same.warnings());
 }

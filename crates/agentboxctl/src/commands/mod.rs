@@ -7,12 +7,16 @@ mod completions;
 mod doctor;
 mod exec;
 mod explain;
+mod inspect;
 mod list;
 mod log;
+mod profile;
+mod project;
 mod schema;
 mod start;
 mod status;
 mod stop;
+mod trust;
 mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
@@ -39,6 +43,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Why(why) => why::run(&why, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
+        Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Trust(trust) => trust::run(trust, embedded),
+        Command::Profile { verb } => profile::run(&verb, embedded),
+        Command::Project { verb } => project::run(&verb),
         Command::Check(check) => check::run(&check),
         Command::Schema => schema::run(),
         Command::Doctor(doctor) => doctor::run(&doctor, embedded),
@@ -62,6 +70,7 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         name,
         command: choice.command.clone(),
         allow_unconfined: choice.yes_unconfined,
+        allow_trifecta: choice.yes_trifecta,
         allow_root_project: choice.allow_root_project,
     }
 }

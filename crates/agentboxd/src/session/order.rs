@@ -3,7 +3,7 @@
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
-use agentbox_policy::Policy;
+use agentbox_policy::{Neighbour, Policy};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
@@ -39,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) policy_hash: String,
     /// When it was started.
     pub(crate) started_unix_s: u64,
+    /// Which legs stand, for other sessions on the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) neighbour: Option<Neighbour>,
     /// Every effective value with its origin.
     pub(crate) values: Vec<ValueRow>,
 }
@@ -61,6 +64,7 @@ impl Record {
             workspace: unknown(),
             policy_hash: String::new(),
             started_unix_s: 0,
+            neighbour: None,
             values: Vec::new(),
         }
     }

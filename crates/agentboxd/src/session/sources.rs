@@ -8,7 +8,7 @@ use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, person};
 use agentbox_plan::{Plan, Wire};
-use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
+use agentbox_policy::{Facts, Found, Leg, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -34,6 +34,7 @@ pub(super) fn open(
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
         }
@@ -95,7 +96,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials | WantedKind::Made { .. } => {
+            WantedKind::Denials | WantedKind::Told | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -125,13 +126,31 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::Made { .. } => return None,
+        WantedKind::Volume | WantedKind::Denials | WantedKind::Told | WantedKind::Made { .. } => return None,
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,
         agentbox_policy::Opener::Person => Opener::person(&order.person),
     };
     Some(source::Request { path: wanted.path.clone(), by, kind })
+}
+
+/// What a session is told about itself. No path and no rule of the host: who is told is the agent.
+fn told(order: &Order, record: &Record) -> String {
+    let stands = |leg: Leg| !order.policy.shared_legs().causes(leg).is_empty();
+    let what = serde_json::json!({
+        "session": record.id.as_str(), "name": record.name, "project": record.project,
+        "profile": order.policy.profile_name(), "posture": record.posture, "agent": record.agent,
+        "isolation": record.isolation, "filesystem": order.policy.filesystem().as_str(),
+        "identity": record.identity, "network": record.network, "workspace": record.workspace,
+        "state": order.policy.state().as_str(), "policy": record.policy_hash,
+        "started_unix_s": record.started_unix_s,
+        "legs": {
+            "private_data": stands(Leg::Private), "untrusted_content": stands(Leg::Untrusted),
+            "external_communication": stands(Leg::External),
+        },
+    });
+    format!("{what:#}\n")
 }
 
 /// A file that the supervisor makes for a session, opened for it.

@@ -175,6 +175,7 @@ impl Manager {
             values: vec![["project".into(), "/p\x1b[2J".into(), "file: \u{202e}key".into()]],
             steps: vec!["bind \u{9b}x".into()],
             hash: "0123".into(),
+            legs: agentbox_policy::Legs::default(),
             warnings: vec!["\x1b]0;x\x07".into()],
         };
         Ok(to_dict(&answer)?)
@@ -216,13 +217,13 @@ impl Manager {
             ));
         }
         self.say(Said::Allow(id.to_owned(), target.to_owned(), for_ms));
-        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 15, cut: 0 })?)
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 15, cut: 0, warnings: Vec::new() })?)
     }
 
     #[zbus(out_args("answer"))]
     async fn deny(&self, id: &str, target: &str) -> Result<Dict, Error> {
         self.say(Said::Deny(id.to_owned(), target.to_owned()));
-        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 16, cut: 2 })?)
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 16, cut: 2, warnings: Vec::new() })?)
     }
 
     #[zbus(out_args("answer"))]
