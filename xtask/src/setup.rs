@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     /// `demo --agent`
     Agent,
     Bench,
+    /// `rig`, and the part of `test` that runs there
+    Rig,
 }
 
 /// How to see that a package is there.
@@ -43,10 +45,22 @@ struct Need {
     verbs: &'static [Verb],
 }
 
-const ALL: &[Verb] = &[Verb::Build, Verb::Test, Verb::Demo, Verb::Agent, Verb::Bench];
+const ALL: &[Verb] = &[Verb::Build, Verb::Test, Verb::Demo, Verb::Agent, Verb::Bench, Verb::Rig];
 const SESSIONS: &[Verb] = &[Verb::Test, Verb::Demo, Verb::Agent, Verb::Bench];
 
 const NEEDS: &[Need] = &[
+    Need {
+        package: "mmdebstrap",
+        sign: Sign::Program("mmdebstrap"),
+        why: "the root file system of a container for tests",
+        verbs: &[Verb::Test, Verb::Rig],
+    },
+    Need {
+        package: "systemd-container",
+        sign: Sign::Program("systemd-nspawn"),
+        why: "a container with a service manager for tests",
+        verbs: &[Verb::Test, Verb::Rig],
+    },
     Need { package: "gcc", sign: Sign::Program("cc"), why: "linker of every Rust program", verbs: ALL },
     Need {
         package: "libc6-dev",
@@ -119,8 +133,8 @@ const NEEDS: &[Need] = &[
         verbs: &[Verb::Test],
     },
     Need {
-        package: "vim-tiny",
-        sign: Sign::Program("vi"),
+        package: "vim",
+        sign: Sign::Program("vim"),
         why: "an editor that uses the terminal of a session",
         verbs: &[Verb::Test],
     },

@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, demo, fuzz, setup, structure, test};
+use crate::{bench, build, demo, fuzz, install, rig, setup, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -11,6 +11,12 @@ pub(crate) enum Verb {
     Setup(setup::Arguments),
     /// Builds the programs and collects them in one directory
     Build(build::Arguments),
+    /// Installs programs, units, policies, manual pages and completions below a root
+    Install(install::Arguments),
+    /// Writes the files in dist/ that are made of tables in the code
+    Dist,
+    /// Boots a place with a real service manager and runs a program there
+    Rig(rig::Arguments),
     /// Runs every test there is
     Test(test::Arguments),
     /// Checks the shape of the repository: edges between crates, unsafe, sizes, licences, links
@@ -31,6 +37,9 @@ impl Verb {
         match self {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments),
+            Self::Install(arguments) => install::run(&arguments),
+            Self::Dist => install::write_dist(),
+            Self::Rig(arguments) => rig::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Structure => structure::run(),
             Self::Fuzz(arguments) => fuzz::run(&arguments),

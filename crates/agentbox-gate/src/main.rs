@@ -1,8 +1,13 @@
-//! The gate of a session's network; see the library of this crate.
+//! The gates of a session; see the library of this crate. `agentbox-gate keys` is the one of its keys.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(agentbox_gate::run())
+    let mut arguments = std::env::args_os().skip(1);
+    ExitCode::from(match arguments.next() {
+        None => agentbox_gate::run(),
+        Some(which) if which == "keys" => agentbox_gate::keys::run(),
+        Some(_) => 2,
+    })
 }

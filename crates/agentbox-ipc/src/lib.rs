@@ -7,25 +7,31 @@
 //! | file | holds |
 //! |---|---|
 //! | `proxy` | [`ManagerProxy`], the client's side of the interface, and its names |
+//! | `access` | every method with who may call it; the bus policy and polkit actions made of that |
 //! | `dictionary` | [`Dict`], [`to_dict`], [`from_dict`], their limits |
 //! | `error` | [`Error`] |
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
+//! | `keys` | what `Confirmations` answers |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod access;
 mod dictionary;
 mod error;
+mod keys;
 mod network;
 mod proxy;
 mod session;
 mod start;
 mod supervisor;
 
+pub use access::{Action, METHODS, Method, Rule, bus_policy, polkit_actions};
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
+pub use keys::Confirmation;
 pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };

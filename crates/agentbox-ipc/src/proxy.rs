@@ -18,7 +18,8 @@ pub const GROUP: &str = "agentbox";
 
 /// The supervisor.
 ///
-/// Every method may fail with any [`Error`]; callers see and touch only their own sessions, root all.
+/// Every method may fail with any [`Error`]; callers see and touch only their own sessions, root all. On the
+/// system bus polkit may consent to more; methods that it is asked about let it ask the person.
 #[zbus::proxy(
     interface = "org.agentbox1.Manager",
     default_service = "org.agentbox1",
@@ -29,6 +30,7 @@ pub trait Manager {
     /// [`StartRequest`](crate::StartRequest); answers a [`StartAnswer`](crate::StartAnswer) and the socket on
     /// which the caller speaks frames with the session's console. With `detach` that socket is closed
     /// at the other end already.
+    #[zbus(allow_interactive_auth)]
     fn start(&self, project: Fd<'_>, request: Dict) -> Result<(Dict, OwnedFd), Error>;
 
     /// What a start with the same arguments would do, as an [`ExplainAnswer`](crate::ExplainAnswer). Starts nothing.
@@ -48,28 +50,42 @@ pub trait Manager {
     fn list(&self) -> Result<Vec<Dict>, Error>;
 
     /// A [`SessionStatus`](crate::SessionStatus), or with an empty id a [`SupervisorStatus`](crate::SupervisorStatus).
+    #[zbus(allow_interactive_auth)]
     fn status(&self, id: &str) -> Result<Dict, Error>;
 
     /// A socket to the console of a session. Takes a [`Client`](crate::Client).
+    #[zbus(allow_interactive_auth)]
     fn attach(&self, id: &str, client: Dict) -> Result<OwnedFd, Error>;
 
     /// Starts `command` beside the agent; a socket to its console. Takes a [`Client`](crate::Client).
+    #[zbus(allow_interactive_auth)]
     fn exec(&self, id: &str, command: &[String], client: Dict) -> Result<OwnedFd, Error>;
 
     /// Ends a session: SIGTERM, after `timeout_ms` SIGKILL. Returns when nothing of it is left.
+    #[zbus(allow_interactive_auth)]
     fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error>;
 
     /// Lets a session reach `target` (a target or a group, as configuration writes it) for `for_ms`, and
     /// with 0 until it ends. Answers an [`AllowAnswer`](crate::AllowAnswer).
+    #[zbus(allow_interactive_auth)]
     fn allow(&self, id: &str, target: &str, for_ms: u64) -> Result<Dict, Error>;
 
     /// Keeps a session from `target`, whatever allows it, and cuts its connections there. Answers an
     /// [`AllowAnswer`](crate::AllowAnswer).
+    #[zbus(allow_interactive_auth)]
     fn deny(&self, id: &str, target: &str) -> Result<Dict, Error>;
 
     /// Which rule decides whether a session reaches `what`: HOST, HOST:PORT or an absolute path inside. A
     /// [`WhyAnswer`](crate::WhyAnswer).
+    #[zbus(allow_interactive_auth)]
     fn why(&self, id: &str, what: &str) -> Result<Dict, Error>;
+
+    /// Signatures that wait for the person, as [`Confirmation`](crate::Confirmation)s: those of a session, or
+    /// with an empty id of all sessions of the caller.
+    fn confirmations(&self, id: &str) -> Result<Vec<Dict>, Error>;
+
+    /// Makes or declines a signature that waits.
+    fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error>;
 
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.
@@ -82,5 +98,6 @@ pub trait Manager {
     fn diagnose(&self) -> Result<Vec<Dict>, Error>;
 
     /// Removes what ended sessions left behind and says what that was. Root only.
+    #[zbus(allow_interactive_auth)]
     fn repair(&self) -> Result<Vec<String>, Error>;
 }

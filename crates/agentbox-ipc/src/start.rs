@@ -1,7 +1,7 @@
 //! What `Start` and `Explain` take and answer.
 
 use crate::{PublishedPort, ValueRow};
-use agentbox_policy::{Inspection, Layer, Legs, Request};
+use agentbox_policy::{Inspection, Layer, Legs, Request, Ssh};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -31,6 +31,9 @@ pub struct StartRequest {
     /// `user.email` of the caller's git.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_email: Option<String>,
+    /// What the caller knows of ssh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<Ssh>,
     /// Which of standard input, output and error are a terminal.
     pub streams: [bool; 3],
     /// Lines of that terminal; 0 is unknown.

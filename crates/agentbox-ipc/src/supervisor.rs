@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mode {
     /// Peer to peer on a socket; ends with its last session.
     Embedded,
+    /// A service on the system bus; sessions are scopes of the service manager.
+    System,
 }
 
 /// The supervisor itself.

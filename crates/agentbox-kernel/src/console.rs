@@ -115,6 +115,6 @@ fn open_socket(dir: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Cons
     Ok(Some(there))
 }
 
-fn failed(doing: &'static str, dir: BorrowedFd<'_>, name: &CStr, errno: Errno) -> ConsoleError {
+pub(crate) fn failed(doing: &'static str, dir: BorrowedFd<'_>, name: &CStr, errno: Errno) -> ConsoleError {
     ConsoleError::Io { doing, path: walk::shown_in(dir, name.to_bytes()), cause: errno.into() }
 }

@@ -1,12 +1,16 @@
 //! Points at which a test can have the process killed: `agentbox_kernel::kill_point!("d:spawn")`.
 
-/// Kills the process with SIGKILL when `AGENTBOX_TEST_KILL` names this point.
+/// Kills a process with SIGKILL when `AGENTBOX_TEST_KILL` names this point: this one, or the one that
+/// `AGENTBOX_TEST_KILL_OF` names by its process id, such as the client of a supervisor.
 #[cfg(feature = "testing")]
 pub fn reached(point: &str) {
-    if std::env::var_os("AGENTBOX_TEST_KILL").is_some_and(|name| name == *point) {
-        // SIGKILL to ourselves cannot fail and does not return.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    use rustix::process::{Pid, Signal, getpid, kill_process};
+    if std::env::var_os("AGENTBOX_TEST_KILL").is_none_or(|name| name != *point) {
+        return;
     }
+    let other = std::env::var("AGENTBOX_TEST_KILL_OF").ok().and_then(|pid| pid.parse().ok());
+    // SIGKILL to ourselves cannot fail and does not return; another may have ended already.
+    let _ = kill_process(other.and_then(Pid::from_raw).unwrap_or_else(getpid), Signal::KILL);
 }
 
 /// Kills the process when a test asks for it at this point; nothing in a build without `testing`.

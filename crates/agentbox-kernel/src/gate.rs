@@ -70,6 +70,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     places.extend(spawn.published);
     launcher::start(Program {
         name: PROGRAM,
+        part: None,
         program: spawn.program,
         places: places.iter().map(AsFd::as_fd).collect(),
         group: spawn.supervise_group,
@@ -77,12 +78,12 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     })
 }
 
-/// The gate of a session that an earlier supervisor started; none when none runs.
+/// The gate with this id that an earlier supervisor started; none when none runs.
 ///
 /// # Errors
 /// [`LauncherError`] when the session's group cannot be read.
-pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
-    launcher::find_running(group, true)
+pub fn adopt(group: &SessionGroup, uid: u32) -> Result<Option<Launcher>, LauncherError> {
+    launcher::find_running(group, Some(uid))
 }
 
 /// Makes the socket and listens. One that an earlier gate left is replaced.

@@ -11,7 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FileType, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -162,6 +162,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     debug_assert_eq!(fixed.len() + STREAMS, descriptors::FIRST_SOURCE as usize);
     start(Program {
         name: NAME,
+        part: None,
         program: spawn.program,
         places: fixed.into_iter().chain(&spawn.sources).map(AsFd::as_fd).collect(),
         group: spawn.supervise_group,
@@ -169,13 +170,48 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
     })
 }
 
+/// A launcher that is never released. It keeps a scope, which needs a process to begin with, until the
+/// session's own processes are in it. Dropping it tells it to end; it then has to be waited for.
+#[derive(Debug)]
+pub struct Holder {
+    /// The process.
+    pub launcher: Launcher,
+    release: OwnedFd,
+}
+
+impl Holder {
+    /// Tells it to end.
+    #[must_use]
+    pub fn let_go(self) -> Launcher {
+        drop(self.release);
+        self.launcher
+    }
+}
+
+/// Starts one in a group. It reads nothing but its pipe, and ends with its supervisor.
+///
+/// # Errors
+/// [`LauncherError`] when it cannot be started.
+pub fn hold(program: &OwnedFd, group: &OwnedFd) -> Result<Holder, LauncherError> {
+    let null = null()?;
+    let (their_release, release) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
+    let mut places = [null.as_fd(); descriptors::FIRST_SOURCE as usize - STREAMS];
+    places[descriptors::RELEASE as usize - STREAMS] = their_release.as_fd();
+    let places = places.to_vec();
+    let launcher = start(Program { name: NAME, part: None, program, places, group, environment: &[] })?;
+    Ok(Holder { launcher, release })
+}
+
 /// Standard input, output and error: `/dev/null`.
 const STREAMS: usize = 3;
 
 /// A program of ours and what it starts with.
 pub(crate) struct Program<'a> {
-    /// Its name, which is also its only argument.
+    /// Its name, which is also its first argument.
     pub(crate) name: &'static str,
+    /// Its second argument.
+    pub(crate) part: Option<&'static CStr>,
     /// The opened program.
     pub(crate) program: &'a OwnedFd,
     /// What becomes descriptor 3 and so on.
@@ -213,9 +249,10 @@ pub(crate) fn start(program: Program<'_>) -> Result<Launcher, LauncherError> {
     drop(end);
     let file = high(program.program.as_fd())?;
     let name = CString::new(program.name).map_err(|_| failed("name the program")(Errno::INVAL))?;
+    let arguments: Vec<_> = [name].into_iter().chain(program.part.map(CStr::to_owned)).collect();
     let (pid, pidfd) = sys::start(&NewProcess {
         program: file.as_fd(),
-        arguments: &[name],
+        arguments: &arguments,
         environment: program.environment,
         descriptors: &places,
         group: program.group.as_fd(),
@@ -266,15 +303,27 @@ pub(crate) fn sealed(bytes: &[u8]) -> Result<OwnedFd, LauncherError> {
 /// # Errors
 /// [`LauncherError`] when the session's group cannot be read.
 pub fn adopt(group: &SessionGroup) -> Result<Option<Launcher>, LauncherError> {
-    find_running(group, false)
+    find_running(group, None)
 }
 
-/// The launcher of a session, or its gate: both live in the same group, and a gate cannot change its name.
-pub(crate) fn find_running(group: &SessionGroup, gate: bool) -> Result<Option<Launcher>, LauncherError> {
+/// The launcher of a session, or the gate that runs under this id: all live in the same group, and a gate
+/// can change neither its name nor its ids.
+pub(crate) fn find_running(
+    group: &SessionGroup,
+    gate_uid: Option<u32>,
+) -> Result<Option<Launcher>, LauncherError> {
     for pid in group.supervise_pids()? {
         let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-        if name.is_ok_and(|name| name.trim_end() == GATE) != gate {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let fits = match gate_uid {
+            // Neither a gate nor a child that is connecting for one.
+            None => !matches!(field(&status, "Name:"), Some(GATE) | None) && !is_deputy(&status),
+            Some(uid) => {
+                field(&status, "Name:") == Some(GATE)
+                    && field(&status, "Uid:").and_then(|uid| uid.parse().ok()) == Some(uid)
+            }
+        };
+        if !fits {
             continue;
         }
         match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
@@ -287,6 +336,15 @@ pub(crate) fn find_running(group: &SessionGroup, gate: bool) -> Result<Option<La
         }
     }
     Ok(None)
+}
+
+fn is_deputy(status: &str) -> bool {
+    field(status, "Name:").is_some_and(|name| sys::DEPUTY_NAME.to_bytes() == name.as_bytes())
+}
+
+/// First word of a line of /proc/PID/status (proc_pid_status(5)).
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace().next()
 }
 
 /// Opens `agentbox-launch`, beside this program or in `../libexec/agentbox` of that directory.

@@ -16,7 +16,8 @@
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
 //! | `console` | the socket between supervisor and launcher |
-//! | `gate` | starts network gates and connects to them |
+//! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
+//! | `agent` | connections to a person's ssh-agent, made as that person |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
 //! | `nft`, `netlink` | how tables are written; conversations with the kernel |
@@ -31,6 +32,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod cgroup;
 pub mod console;
 pub mod dial;
@@ -41,6 +43,7 @@ mod file;
 pub mod firewall;
 pub mod gate;
 pub mod idmap;
+pub mod keys;
 pub mod launcher;
 pub mod lease;
 pub mod leftovers;

@@ -86,7 +86,8 @@ pub fn prepare(literal: bool) -> Result<Prepared, NetnsError> {
         let namespace = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())
             .map_err(failed("open the network namespace"))?;
         let ipv6 = std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")
-            .is_ok_and(|text| text.trim() == "0");
+            .is_ok_and(|text| text.trim() == "0")
+            && crate::failpoint::in_force("netns-ipv6");
         configure(ipv6, literal).map_err(failed("set up the loopback interface"))?;
         nft::apply(table(ipv6))?;
         Ok(Prepared { namespace, ipv6 })

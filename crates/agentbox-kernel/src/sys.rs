@@ -166,6 +166,113 @@ unsafe fn in_child(
     }
 }
 
+/// A child that becomes somebody and connects a socket, made before it exists as [`NewProcess`] is.
+pub(crate) struct Deputy<'a> {
+    /// Whom it becomes.
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: &'a [u32],
+    /// What it connects to.
+    pub(crate) path: &'a CStr,
+    /// What it connects.
+    pub(crate) socket: BorrowedFd<'a>,
+    /// Version 2 control group that it runs in.
+    pub(crate) group: BorrowedFd<'a>,
+}
+
+/// Exit status of a [`Deputy`] that found something else than a socket of whom it became. No errno has it.
+pub(crate) const NOT_THEIRS: i32 = 255;
+/// Name of its process: one that is neither a launcher's nor a gate's.
+pub(crate) const DEPUTY_NAME: &CStr = c"agentbox-deputy";
+
+/// Starts it; its pidfd. Its exit status is 0, an errno or [`NOT_THEIRS`].
+pub(crate) fn connect_as(deputy: &Deputy<'_>) -> io::Result<OwnedFd> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid for writing, sigfillset fills `all` before it is read. As in `start`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        if libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    let mut pidfd: c_int = -1;
+    let arguments = CloneArgs {
+        flags: CLONE_PIDFD | CLONE_INTO_CGROUP,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: u64::try_from(deputy.group.as_raw_fd()).unwrap_or(u64::MAX),
+        ..CloneArgs::default()
+    };
+    // SAFETY: the structure is valid and of the size given; no memory is shared with the child, which does
+    // below only what is safe after a fork.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>()) };
+    if pid == 0 {
+        // SAFETY: the child has one thread; what it uses was copied with the process.
+        unsafe { as_deputy(deputy) }
+    }
+    let error = io::Error::last_os_error();
+    // SAFETY: `before` was filled by the first call, which succeeded.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    if pid < 0 {
+        return Err(error);
+    }
+    // SAFETY: clone3 succeeded with CLONE_PIDFD, so this is an open descriptor that nobody owns yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// The child's way. Signals stay blocked: it ends within a few calls or by SIGKILL.
+///
+/// # Safety
+/// Only in a process just cloned.
+unsafe fn as_deputy(deputy: &Deputy<'_>) -> ! {
+    /// Where the socket that was opened stands, once 0 is the only descriptor.
+    const OPENED: c_int = 1;
+    const OPENED_PATH: &CStr = c"/proc/self/fd/1";
+    const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+    // SAFETY: plain system calls on descriptors and memory of this process. libc's own wrappers of those that
+    // change ids would tell threads that are not there, so the calls are made directly.
+    unsafe {
+        let check = |result: c_long| {
+            if result < 0 {
+                libc::_exit(*libc::__errno_location())
+            }
+        };
+        check(libc::dup2(deputy.socket.as_raw_fd(), 0).into());
+        check(libc::syscall(libc::SYS_close_range, 1 as c_uint, c_uint::MAX, 0 as c_uint));
+        check(libc::prctl(libc::PR_SET_NAME, DEPUTY_NAME.as_ptr(), 0, 0, 0).into());
+        check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0).into());
+        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).into());
+        check(libc::syscall(libc::SYS_setgroups, deputy.groups.len(), deputy.groups.as_ptr()));
+        check(libc::syscall(libc::SYS_setresgid, deputy.gid, deputy.gid, deputy.gid));
+        check(libc::syscall(libc::SYS_setresuid, deputy.uid, deputy.uid, deputy.uid));
+        // capset(2): the header has the version and the thread; two times three sets of 32 bits follow.
+        let (header, none) = ([CAPABILITY_VERSION_3, 0], [0_u32; 6]);
+        check(libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()));
+        let mut how: libc::open_how = std::mem::zeroed();
+        how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+        how.resolve = libc::RESOLVE_NO_MAGICLINKS;
+        let (path, size) = (deputy.path.as_ptr(), size_of::<libc::open_how>());
+        let opened = libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path, &raw const how, size);
+        check(opened);
+        let mut stat = MaybeUninit::<libc::stat>::uninit();
+        check(libc::fstat(OPENED, stat.as_mut_ptr()).into());
+        let stat = stat.assume_init();
+        let is_socket = stat.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+        if opened != c_long::from(OPENED) || !is_socket || stat.st_uid != deputy.uid {
+            libc::_exit(NOT_THEIRS)
+        }
+        // What was looked at is what is connected to.
+        let mut address: libc::sockaddr_un = std::mem::zeroed();
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let bytes = OPENED_PATH.to_bytes();
+        ptr::copy_nonoverlapping(bytes.as_ptr().cast::<c_char>(), address.sun_path.as_mut_ptr(), bytes.len());
+        let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+        check(libc::connect(0, (&raw const address).cast::<libc::sockaddr>(), length).into());
+        libc::_exit(0)
+    }
+}
+
 /// A user namespace that maps id 0 to itself, held by nothing but the descriptor returned.
 ///
 /// `ready` runs with the id of a process inside of it, to write its maps and to open it.

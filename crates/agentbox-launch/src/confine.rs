@@ -91,7 +91,7 @@ fn confine(
         landlock::confine(sandbox)?;
     }
     if in_force("seccomp") {
-        seccomp::confine_session(sandbox.unix_sockets)?;
+        seccomp::confine_session(sandbox.unix_sockets || !in_force("unix-sockets"))?;
     }
     kill_point("l:confined");
     Ok(())

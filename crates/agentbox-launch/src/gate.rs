@@ -1,4 +1,5 @@
-//! How a gate becomes a process without rights: the same steps as a session's, for one known program.
+//! How a gate becomes a process without rights: the same steps as a session's, for one known program. The gate
+//! of the network is here; what both gates share is, too.
 //!
 //! It starts as root with the descriptors of [`agentbox_plan::gate::descriptors`], and comes out with
 //! sockets and nothing else: an empty root, an empty network namespace, a leased uid, no capability, no new
@@ -7,12 +8,12 @@
 use crate::outer::read_sealed;
 use crate::step::{InStep, StepError, in_force};
 use crate::{landlock, privileges, seccomp, sys, tree};
-use agentbox_plan::Wire as _;
 use agentbox_plan::gate::{GatePlan, Request, descriptors};
+use agentbox_plan::{Ids, Wire as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SendFlags, SocketFlags};
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How long a supervisor may take to hear of a failure. It connects before it waits.
 const FAILURE_LIMIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
@@ -39,7 +40,7 @@ pub struct Inherited {
 
 /// Why a gate could not confine itself. The supervisor has been told.
 #[derive(Debug)]
-pub struct Unconfined(StepError);
+pub struct Unconfined(pub(crate) StepError);
 
 impl fmt::Display for Unconfined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +62,8 @@ pub fn enter() -> Result<Inherited, Unconfined> {
             Ok(Inherited { plan, supervisor, dns_udp, dns_tcp, relay, published, place_holders })
         }
         Err(error) => {
-            tell(&supervisor, &error);
+            let failed = Request::Failed { step: error.step.clone(), detail: error.detail.clone() };
+            tell(&supervisor, &failed.to_bytes());
             Err(Unconfined(error))
         }
     }
@@ -77,7 +79,7 @@ struct Rest {
     place_holders: Vec<OwnedFd>,
 }
 
-fn take(number: i32) -> Result<OwnedFd, StepError> {
+pub(crate) fn take(number: i32) -> Result<OwnedFd, StepError> {
     sys::inherited(number).step_with(|| format!("descriptor {number}"))
 }
 
@@ -103,40 +105,45 @@ fn inherit() -> Result<Rest, StepError> {
 }
 
 fn confine(rest: &Rest, supervisor: &OwnedFd) -> Result<(), StepError> {
-    let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
-    if in_force("gate-namespace-net") {
-        namespaces |= libc::CLONE_NEWNET;
-    }
-    sys::unshare(namespaces).step("namespaces")?;
     let sockets = [&rest.dns_udp, &rest.dns_tcp, &rest.relay];
     let mut keep = vec![supervisor.as_fd()];
     keep.extend(sockets.iter().flat_map(|(v4, v6)| [Some(v4), v6.as_ref()]).flatten().map(AsFd::as_fd));
     keep.extend(rest.published.iter().map(|(listener, _)| listener.as_fd()));
     keep.extend(rest.place_holders.iter().map(AsFd::as_fd));
-    sys::close_all_but(&keep).step("close descriptors")?;
-    if in_force("gate-root") {
-        tree::enter_empty()?;
-    }
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    privileges::drop_to(&rest.plan.ids)?;
-    // Whatever a test leaves out for the session: the filter cannot do without.
-    rustix::thread::set_no_new_privs(true).step("no_new_privs of the gate")?;
-    if in_force("gate-landlock") {
-        landlock::confine_gate()?;
-    }
+    give_up_rights(&keep, &rest.plan.ids)?;
     if in_force("gate-seccomp") {
         seccomp::confine_gate()?;
     }
     Ok(())
 }
 
+/// All that both gates give up; the filter comes last and is each one's own.
+pub(crate) fn give_up_rights(keep: &[BorrowedFd<'_>], ids: &Ids) -> Result<(), StepError> {
+    let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+    if in_force("gate-namespace-net") {
+        namespaces |= libc::CLONE_NEWNET;
+    }
+    sys::unshare(namespaces).step("namespaces")?;
+    sys::close_all_but(keep).step("close descriptors")?;
+    if in_force("gate-root") {
+        tree::enter_empty()?;
+    }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    privileges::drop_to(ids)?;
+    // Whatever a test leaves out for the session: the filter cannot do without.
+    rustix::thread::set_no_new_privs(true).step("no_new_privs of the gate")?;
+    if in_force("gate-landlock") {
+        landlock::confine_gate()?;
+    }
+    Ok(())
+}
+
 /// Says why to the supervisor, which connects before it waits.
-fn tell(supervisor: &OwnedFd, error: &StepError) {
-    let message = Request::Failed { step: error.step.clone(), detail: error.detail.clone() }.to_bytes();
+pub(crate) fn tell(supervisor: &OwnedFd, message: &[u8]) {
     let mut fds = [PollFd::new(supervisor, PollFlags::IN)];
     if poll(&mut fds, Some(&FAILURE_LIMIT)).is_ok_and(|ready| ready > 0)
         && let Ok(connection) = rustix::net::accept_with(supervisor, SocketFlags::CLOEXEC)
     {
-        let _ = rustix::net::send(&connection, &message, SendFlags::NOSIGNAL);
+        let _ = rustix::net::send(&connection, message, SendFlags::NOSIGNAL);
     }
 }

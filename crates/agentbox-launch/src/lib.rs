@@ -1,4 +1,4 @@
-//! First process of a session, and how its network gate confines itself.
+//! First process of a session, and how its gates confine themselves.
 //!
 //! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
 //! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
@@ -13,7 +13,7 @@
 //! | `privileges` | ids, capabilities, limits |
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
-//! | `gate` | the way of a network gate to a process without rights |
+//! | `gate`, `keys` | the way of a gate to a process without rights |
 //! | `step` | errors with the name of the step |
 //! | `sys` | system calls; the only `unsafe` |
 
@@ -23,6 +23,7 @@ mod console;
 pub mod gate;
 mod idmap;
 mod init;
+pub mod keys;
 mod landlock;
 mod outer;
 mod privileges;
@@ -30,6 +31,8 @@ mod seccomp;
 mod step;
 mod sys;
 mod tree;
+
+pub use step::in_force;
 
 /// Runs the launcher: the outer half of a session, to its end. Returns its exit status.
 #[must_use]

@@ -71,7 +71,7 @@ pub(crate) fn drop_to(ids: &Ids) -> Result<(), StepError> {
         rustix::thread::set_keep_capabilities(true).step("keep capabilities")?;
     }
     if in_force("uid") {
-        sys::set_ids(ids.uid, ids.gid, &ids.groups).step("user and group ids")?;
+        sys::set_ids(ids.uid, ids.gid, &groups(ids)?).step("user and group ids")?;
     }
     if in_force("capabilities") {
         // Changing to a uid other than 0 emptied three of the sets already; a caller's uid may be 0.
@@ -87,6 +87,15 @@ pub(crate) fn drop_to(ids: &Ids) -> Result<(), StepError> {
         rustix::thread::set_no_new_privs(true).step("no_new_privs")?;
     }
     forbid_inspection()
+}
+
+/// Supplementary groups to have: those of the plan, and where a test leaves that out, those of whoever started this.
+fn groups(ids: &Ids) -> Result<Vec<u32>, StepError> {
+    if in_force("groups") {
+        return Ok(ids.groups.clone());
+    }
+    let inherited = rustix::process::getgroups().step("groups")?;
+    Ok(inherited.into_iter().map(rustix::process::Gid::as_raw).collect())
 }
 
 /// Nobody traces this process or reads its memory, not even one of the same uid. execve resets it for

@@ -118,7 +118,9 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
     rustix::process::fchdir(root).step("enter the new root")?;
     // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one.
     rustix::process::pivot_root(".", ".").step("pivot_root")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
+    if in_force("old-root") {
+        rustix::mount::unmount(".", UnmountFlags::DETACH).step("drop the old root")?;
+    }
     rustix::process::chdir("/").step("enter the new root")
 }
 

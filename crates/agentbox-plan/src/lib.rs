@@ -3,7 +3,7 @@
 //! The supervisor writes a [`Plan`]; the launcher reads it from a sealed memfd and puts it into force.
 //! The other messages here cross the few boundaries that the launcher has: towards the supervisor
 //! ([`report`]), towards a person's terminal ([`console`]), between its own two halves ([`inner`]), and
-//! between the supervisor and a session's network gate ([`gate`]).
+//! between the supervisor and a session's gates, of the network ([`gate`]) and of keys ([`keys`]).
 //!
 //! Everything is encoded by [`wire`], a fixed little-endian encoding of a few hundred lines, because
 //! this crate is all that the launcher has to parse. Nothing here does IO.
@@ -20,15 +20,18 @@
 //! | `glob` | [`PathGlob`](glob::PathGlob), a pattern of paths inside a project |
 //! | `trigger` | [`Triggers`](trigger::Triggers), files that make a program on the host act later |
 //! | `net` | names, addresses and rules of the network, and the judgement over them |
-//! | `report`, `console`, `inner`, `gate` | the messages |
+//! | `base64` | bytes as ssh writes them |
+//! | `report`, `console`, `inner`, `gate`, `keys` | the messages |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod base64;
 pub mod console;
 pub mod descriptors;
 pub mod gate;
 pub mod glob;
 pub mod inner;
+pub mod keys;
 mod mount;
 pub mod net;
 mod path;

@@ -16,6 +16,7 @@ pub(crate) struct World {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) inspection: Option<Inspection>,
     pub(crate) accepted: Option<Layer>,
+    pub(crate) ssh: Option<Ssh>,
 }
 
 pub(crate) fn system(text: &str) -> System {
@@ -47,6 +48,7 @@ impl World {
                 .into(),
             inspection: None,
             accepted: None,
+            ssh: None,
         }
     }
     pub(crate) fn system(mut self, text: &str) -> Self {
@@ -85,6 +87,7 @@ impl World {
             accepted_file: self.accepted.as_ref(),
             inspection: self.inspection.as_ref(),
             git_identity: Some(("Me".into(), "me@example.org".into())),
+            ssh: self.ssh.as_ref(),
         })
     }
     /// The message of the refusal.
@@ -97,7 +100,9 @@ impl World {
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
     let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
-        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::Told) => Found::File,
+        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::Told | WantedKind::AgentSocket) => {
+            Found::File
+        }
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,

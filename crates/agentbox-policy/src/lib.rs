@@ -26,6 +26,7 @@
 //! | `reach` | what of the network a session reaches, every rule with its origin |
 //! | `inspection` | what was found in a project, and what that recommends |
 //! | `legs` | private data, untrusted content, external communication: which stand, and why |
+//! | `agent` | the ssh-agent of a session: keys, hosts, permissions |
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
@@ -36,6 +37,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod agent;
 mod ceiling;
 mod config;
 mod cover;
@@ -61,22 +63,24 @@ mod system;
 mod text;
 mod triggers;
 
+pub use agent::SshAgent;
 pub use config::{
-    Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName, Layer,
-    LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange, PostureTable, ProfileTable, ProjectTable,
-    Publish, Resolver, Size, UidRange, UserName, VariableName, schema,
+    AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
+    KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
+    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, UidRange,
+    UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
 pub use lattice::{
-    Filesystem, Identity, Isolation, Network, OnGateLoss, Settings, State, Trifecta, Workspace,
+    Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Trifecta, Workspace,
 };
 pub use legs::{Cause, Leg, Legs, Neighbour};
-pub use live::{LIVE_ALLOW, LIVE_DENY, ceiling_allow, live_deny, with_live};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
 pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
-pub use request::{Inputs, Person, ProjectFacts, Request};
+pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;
 pub use system::{System, changed_file, check_person, merge_system};
 pub use triggers::built_in_triggers;

@@ -25,10 +25,19 @@ fn is_live(rule: &Rule, origin: &str) -> bool {
 /// # Errors
 /// [`PolicyError::Refused`] with the `FILE: KEY` of the ceiling that they are above, or of the denial that
 /// closes them. A denial that the person added to the same session closes nothing here: it is taken back.
-pub fn ceiling_allow(system: &System, rules: &Rules, asked: &HostRule) -> Result<Vec<Rule>, PolicyError> {
+///
+/// `above_ceiling`: somebody who may lift the ceiling has consented.
+pub fn live_allow(
+    system: &System,
+    rules: &Rules,
+    asked: &HostRule,
+    above_ceiling: bool,
+) -> Result<Vec<Rule>, PolicyError> {
     let more = asked.rules(Verdict::Allow, LIVE_ALLOW);
     for rule in &more {
-        ceiling::check_rule(&system.source, rule)?;
+        if !above_ceiling {
+            ceiling::check_rule(&system.source, rule)?;
+        }
         let denials = rules.rules.iter().filter(|other| other.verdict == Verdict::Deny);
         let configured = denials.filter(|other| !is_live(other, LIVE_DENY));
         check_denials(configured, rule)?;
@@ -100,7 +109,8 @@ mod tests {
     }
 
     fn allow(text: &str) -> Result<Vec<Rule>, String> {
-        ceiling_allow(&system(SYSTEM), &rules(), &text.parse().unwrap()).map_err(|error| error.to_string())
+        live_allow(&system(SYSTEM), &rules(), &text.parse().unwrap(), false)
+            .map_err(|error| error.to_string())
     }
 
     fn reaches(rules: &Rules, name: &str) -> bool {
@@ -135,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn consent_lifts_the_ceiling_and_no_denial() {
+        let consented = |text: &str| live_allow(&system(SYSTEM), &rules(), &text.parse().unwrap(), true);
+        assert!(allow("@github").is_err() && consented("@github").is_ok());
+        assert!(consented("bad.example.org").is_err());
+    }
+
+    #[test]
     fn a_live_rule_never_reopens_what_configuration_denies() {
         assert_eq!(
             allow("bad.example.org:443").unwrap_err(),
@@ -153,7 +170,7 @@ mod tests {
         assert!(reaches(&allowed, "a.example.org"));
         let denied = with_live(&allowed, &live_deny(&entry)).unwrap();
         assert!(!reaches(&denied, "a.example.org"));
-        let again = ceiling_allow(&system(SYSTEM), &denied, &entry).unwrap();
+        let again = live_allow(&system(SYSTEM), &denied, &entry, false).unwrap();
         assert_eq!(with_live(&denied, &again).unwrap(), allowed);
     }
 

@@ -1,6 +1,7 @@
 //! A policy: every value of a session with its origin.
 
-use crate::lattice::{Key, OnGateLoss, Upload};
+use crate::agent::SshAgent;
+use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::legs::Legs;
 use crate::reach::{ForeignName, Reach};
 use crate::text::printable;
@@ -93,6 +94,7 @@ pub struct Policy {
     pub(crate) shared_legs: Legs,
     /// What the project's own file holds, now and when it was last accepted.
     pub(crate) project_file: Option<Layer>,
+    pub(crate) ssh_agent: Option<SshAgent>,
     pub(crate) caller_path: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -233,6 +235,20 @@ impl Policy {
     pub fn on_gate_loss(&self) -> OnGateLoss {
         self.settings.on_gate_loss.unwrap_or(OnGateLoss::Repair)
     }
+    /// Whether the kernel refuses trigger files in the project. Only a project that is changed in place
+    /// has something to refuse.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        match self.held.workspace {
+            Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
+            Workspace::Overlay | Workspace::Readonly => Guard::Off,
+        }
+    }
+    /// The session's ssh-agent.
+    #[must_use]
+    pub fn ssh_agent(&self) -> Option<&SshAgent> {
+        self.ssh_agent.as_ref()
+    }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]
     pub fn foreign_names(&self) -> &[ForeignName] {
@@ -281,7 +297,7 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
         }
-        for value in self.reach.values() {
+        for value in self.reach.values().into_iter().chain(self.ssh_agent.iter().flat_map(SshAgent::values)) {
             add(&value.key, &value.value, &value.origin);
         }
         for (name, variable) in &self.environment {
@@ -320,6 +336,10 @@ impl Policy {
         }
         for word in self.reach.words() {
             add("reach");
+            add(&word);
+        }
+        for word in self.ssh_agent.iter().flat_map(SshAgent::words) {
+            add("ssh_agent");
             add(&word);
         }
         for (name, variable) in &self.environment {

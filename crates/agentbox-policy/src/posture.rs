@@ -1,6 +1,6 @@
 //! Postures: the built-in ones, and how `extends` gives those that configuration declares.
 
-use crate::lattice::{OnGateLoss, OpenFiles, Tasks, TmpfsSize, Trifecta};
+use crate::lattice::{Guard, OnGateLoss, OpenFiles, Tasks, TmpfsSize, Trifecta};
 use crate::system::Source;
 use crate::{ConfigError, Filesystem, Identity, Isolation, Name, Network, Settings, State, Workspace};
 
@@ -29,6 +29,7 @@ pub(crate) fn built_in(name: &str) -> Option<Settings> {
         network: Some(Network::Allowlist),
         state: Some(State::Project),
         on_gate_loss: Some(OnGateLoss::Repair),
+        guard: Some(Guard::Auto),
         tasks_max: Tasks::new(4096).ok(),
         tmp_size: TmpfsSize::new(1 << 30).ok(),
         ..host

@@ -1,6 +1,6 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{HostRule, Inspection, Layer, Network, Publish, State, System, Workspace};
+use crate::{AgentHost, HostRule, Inspection, KnownKey, Layer, Network, Publish, State, System, Workspace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,6 +83,31 @@ pub struct ProjectFacts {
     pub owner_gid: u32,
 }
 
+/// Most keys of one host that count.
+pub(crate) const MAX_HOST_KEYS: usize = 16;
+
+/// What the caller knows of ssh: read by the caller, as the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    /// Path of the caller's ssh-agent, `SSH_AUTH_SOCK`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// Keys of hosts in the person's and the machine's known_hosts, for hosts that profiles name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownKeys>,
+}
+
+/// The keys by which a host is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownKeys {
+    /// The host.
+    pub host: AgentHost,
+    /// Its keys.
+    pub keys: Vec<KnownKey>,
+}
+
 /// All that a policy is made from.
 #[derive(Debug, Clone)]
 pub struct Inputs<'a> {
@@ -106,4 +131,6 @@ pub struct Inputs<'a> {
     pub inspection: Option<&'a Inspection>,
     /// Name and mail address that the person's git uses, for profiles that name none.
     pub git_identity: Option<(String, String)>,
+    /// What the caller knows of ssh.
+    pub ssh: Option<&'a Ssh>,
 }

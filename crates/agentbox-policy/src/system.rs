@@ -1,11 +1,12 @@
 //! The system's configuration: its files merged and checked; and where each key of it stands.
 
 use crate::config::check;
+use crate::lattice::{Row, TABLE};
 use crate::posture::{self, Chain};
 use crate::text::suggestion;
-use crate::{Config, ConfigError, Layer, LayerKind, Name, preset};
+use crate::{Config, ConfigError, Layer, LayerKind, Line, Name, preset};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The file and line of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,6 +20,8 @@ struct Place {
 pub(crate) struct Source {
     pub(crate) config: Config,
     places: BTreeMap<String, Place>,
+    /// What keys of a file are called, by the file and the first name of a key.
+    names: BTreeMap<String, BTreeMap<Name, Line>>,
     /// For keys without a place of their own.
     file: String,
 }
@@ -28,12 +31,18 @@ impl Source {
     pub(crate) fn of_layer(layer: &Layer) -> Self {
         let place = |line: &u32| Place { file: layer.file.clone(), line: Some(*line) };
         let places = layer.lines.iter().map(|(key, line)| (key.clone(), place(line))).collect();
-        Self { config: layer.config.clone(), places, file: layer.file.clone() }
+        let names = BTreeMap::from([(layer.file.clone(), layer.config.said_as.clone())]);
+        Self { config: layer.config.clone(), places, names, file: layer.file.clone() }
     }
 
     /// The rule that a key states, as messages and `explain` name it.
     pub(crate) fn rule(&self, key: &str) -> String {
-        format!("{}: {key}", self.places.get(key).map_or(self.file.as_str(), |place| &place.file))
+        let file = self.places.get(key).map_or(self.file.as_str(), |place| &place.file);
+        let (first, rest) = key.find('.').map_or((key, ""), |dot| key.split_at(dot));
+        let name = self.names.get(file).and_then(|names| {
+            names.iter().find(|(name, _)| name.as_str() == first).map(|(_, said)| said.as_str())
+        });
+        name.map_or_else(|| format!("{file}: {key}"), |name| format!("{name}{rest}"))
     }
 
     /// An error about a key.
@@ -69,7 +78,9 @@ pub fn merge_system(layers: Vec<Layer>) -> Result<System, ConfigError> {
             _ => return Err(layer.error("", "cannot be merged", None)),
         }
         // A later file that names a key again is the one that a message has to name.
-        source.places.extend(Source::of_layer(&layer).places);
+        let one = Source::of_layer(&layer);
+        source.places.extend(one.places);
+        source.names.extend(one.names);
         source.file = layer.file;
     }
     source.config = serde_json::from_value(Value::Object(tree)).map_err(|error| ConfigError {
@@ -79,6 +90,7 @@ pub fn merge_system(layers: Vec<Layer>) -> Result<System, ConfigError> {
         what: format!("the files do not merge: {error}"),
         remedy: None,
     })?;
+    check_names(&source)?;
     check_range(&source)?;
     check_resolvers(&source)?;
     check_references(&source, None)?;
@@ -91,6 +103,20 @@ fn lay_over(below: &mut Map<String, Value>, above: Map<String, Value>) {
         match (below.get_mut(&name), value) {
             (Some(Value::Object(below)), Value::Object(above)) => lay_over(below, above),
             (_, value) => drop(below.insert(name, value)),
+        }
+    }
+}
+
+/// Names are those of keys: one that is mistaken would say nothing.
+fn check_names(source: &Source) -> Result<(), ConfigError> {
+    let known: BTreeSet<&str> =
+        TABLE.iter().filter(|row| row.may(LayerKind::System)).map(Row::first).collect();
+    match source.config.said_as.keys().find(|name| !known.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("there is no key `{}`", name.as_str());
+            let remedy = suggestion(name.as_str(), known);
+            Err(source.error(&format!("said_as.{}", name.as_str()), what, Some(remedy)))
         }
     }
 }

@@ -57,6 +57,7 @@ fn every_example_is_read() {
             request: &Request::default(),
             person: &person,
             project: &ProjectFacts { path: path.into(), owner_uid: 1000, owner_gid: 1000 },
+            ssh: None,
             environment: &BTreeMap::new(),
             inspection: None,
             accepted_file: None,
@@ -124,4 +125,15 @@ fn the_crate_does_no_io() {
             assert!(!text.contains(&format!("std::{module}")), "{} uses std::{module}", file.display());
         }
     }
+}
+
+/// The options of the NixOS module are made from it.
+#[test]
+fn the_schema_of_the_nixos_module_is_this_one() {
+    let file = include_str!("../../../nixos-modules/schema.json");
+    let written: serde_json::Value = serde_json::from_str(file).unwrap();
+    assert!(
+        written == agentbox_policy::schema(),
+        "nixos-modules/schema.json is not the schema: agentboxctl schema > nixos-modules/schema.json"
+    );
 }

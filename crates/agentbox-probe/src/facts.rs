@@ -125,6 +125,8 @@ pub struct Victim {
     pub abstract_socket: String,
     /// Paths of listening sockets (mode 0666).
     pub path_sockets: Vec<String>,
+    /// Paths of datagram sockets (mode 0666).
+    pub datagram_sockets: Vec<String>,
     /// World-readable files with the canary in shared directories.
     pub files: Vec<String>,
 }
@@ -139,6 +141,8 @@ pub struct Host {
     pub namespaces: BTreeMap<String, u64>,
     /// Group ids of the person that a session must not have, such as docker's.
     pub groups: Vec<u32>,
+    /// Files of the supervisor's own: trail, leases, sockets.
+    pub supervisor_files: Vec<String>,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ struct Held {
     queue: OwnedFd,
     unnamed: File,
     listeners: Vec<UnixListener>,
+    datagrams: Vec<UnixDatagram>,
     signals: OwnedFd,
 }
 
@@ -61,7 +62,8 @@ fn make(tag: &str, secret: &str, directories: &[&str]) -> Result<Held, Errno> {
     let mut listeners: Vec<UnixListener> =
         UnixListener::bind_addr(&SocketAddr::from_abstract_name(&queue_name)?).into_iter().collect();
     let abstract_socket = if listeners.is_empty() { String::new() } else { queue_name.clone() };
-    let (mut path_sockets, mut files) = (Vec::new(), Vec::new());
+    let (mut path_sockets, mut datagram_sockets, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    let mut datagrams = Vec::new();
     for directory in directories {
         let base = PathBuf::from(directory);
         let socket = base.join(format!("{queue_name}.socket"));
@@ -69,6 +71,16 @@ fn make(tag: &str, secret: &str, directories: &[&str]) -> Result<Held, Errno> {
             listeners.push(listener);
             fs::set_permissions(&socket, Permissions::from_mode(OPEN_TO_ALL))?;
             path_sockets.push(socket.to_string_lossy().into_owned());
+        }
+        let socket = base.join(format!("{queue_name}.datagrams"));
+        if let Ok(bound) = UnixDatagram::bind(&socket) {
+            datagrams.push(bound);
+            fs::set_permissions(&socket, Permissions::from_mode(OPEN_TO_ALL))?;
+            datagram_sockets.push(socket.to_string_lossy().into_owned());
+        }
+        // A file that everybody may read lies where everybody may write.
+        if fs::metadata(&base)?.permissions().mode() & 0o002 == 0 {
+            continue;
         }
         let file = base.join(format!("{queue_name}.txt"));
         fs::write(&file, secret)?;
@@ -85,9 +97,11 @@ fn make(tag: &str, secret: &str, directories: &[&str]) -> Result<Held, Errno> {
         queue: format!("/{queue_name}"),
         abstract_socket,
         path_sockets,
+        datagram_sockets,
         files,
     };
-    Ok(Held { victim, shared, semaphores, messages, queue, unnamed, listeners, signals: watch_signals()? })
+    let signals = watch_signals()?;
+    Ok(Held { victim, shared, semaphores, messages, queue, unnamed, listeners, datagrams, signals })
 }
 
 fn watch_signals() -> Result<OwnedFd, Errno> {
@@ -135,9 +149,10 @@ fn remove(held: &Held) {
     let _ = call!(libc::SYS_semctl, held.semaphores, 0, IPC_RMID, 0);
     let _ = call!(libc::SYS_msgctl, held.messages, IPC_RMID, 0);
     let _ = call!(libc::SYS_mq_unlink, &*name);
-    for path in held.victim.path_sockets.iter().chain(&held.victim.files) {
+    let victim = &held.victim;
+    for path in victim.path_sockets.iter().chain(&victim.datagram_sockets).chain(&victim.files) {
         let _ = fs::remove_file(path);
     }
     // Held until here, so that the attacks find them.
-    let _ = (&held.queue, &held.unnamed);
+    let _ = (&held.queue, &held.unnamed, &held.datagrams);
 }

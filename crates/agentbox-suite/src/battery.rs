@@ -1,6 +1,8 @@
 //! The battery: every attack first outside, where it must succeed, then inside, where it must not; and what
 //! the host shows afterwards counts for more than what the attacker says.
 
+pub mod network;
+
 use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
@@ -108,12 +110,16 @@ impl Battery {
     /// # Errors
     /// When it cannot be asked.
     pub fn list(machine: &Machine) -> Result<Self> {
+        // A machine without a lab has nothing to try the others on; `network` has.
+        Self::listed(machine, |listing| !listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)))
+    }
+
+    fn listed(machine: &Machine, wanted: impl Fn(&Listing) -> bool) -> Result<Self> {
         let mut command = Command::new(machine.programs.path("agentbox-probe"));
         let listed = run(command.args(["list", "--json"]), b"", LIMIT)?.success()?;
         let mut listings: Vec<Listing> =
             listed.text().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-        // A machine without a lab has nothing to try them on.
-        listings.retain(|listing| !listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)));
+        listings.retain(wanted);
         Ok(Self { listings, outside: BTreeMap::new() })
     }
 
@@ -146,6 +152,8 @@ impl Battery {
     /// # Errors
     /// When the probe fails.
     pub fn try_outside(&mut self, machine: &Machine) -> Result<Vec<Red>> {
+        // A supervisor that has run once has files of its own to try.
+        machine.ctl(&["list"])?.success()?;
         let tag = format!("outside-{}", machine.person.name);
         let victim = machine.victim(&tag)?;
         let facts = facts_with(machine, &victim, &tag)?;
@@ -166,7 +174,10 @@ impl Battery {
             }
             let worked = match listing.judged {
                 Judged::Outcome => record.outcome == Outcome::Succeeded,
-                Judged::OnHost => record.left.iter().any(|path| effects.contains(Path::new(path))),
+                Judged::OnHost => {
+                    let there = |path: &String| effects.contains(Path::new(path));
+                    !record.left.is_empty() && record.left.iter().all(there)
+                }
             };
             if !worked && !lacks_kernel(listing, record) {
                 let why = format!("its control outside: {:?}: {}", record.outcome, record.detail);
@@ -222,15 +233,7 @@ impl Battery {
                 continue;
             };
             let why = level.promises(listing).then(|| fault(listing, record, effects, level)).flatten();
-            let promised = if level.promises(listing) { "" } else { " (not promised)" };
-            let mark = if why.is_some() { "RED " } else { "" };
-            let _ = writeln!(
-                table,
-                "{:<34} {control:<16} {mark}{:?}: {}{promised}",
-                listing.id,
-                record.outcome,
-                record.detail.escape_debug()
-            );
+            line(&mut table, control, listing, record, why.as_deref(), level.promises(listing));
             red.extend(why.map(|why| Red { id: listing.id.clone(), why }));
         }
         Verdict { table, red }
@@ -246,6 +249,25 @@ impl Battery {
             (_, None) => "not tried",
         }
     }
+}
+
+fn line(
+    table: &mut String,
+    control: &str,
+    listing: &Listing,
+    record: &Record,
+    why: Option<&str>,
+    is_promised: bool,
+) {
+    let promised = if is_promised { "" } else { " (not promised)" };
+    let mark = if why.is_some() { "RED " } else { "" };
+    let _ = writeln!(
+        table,
+        "{:<34} {control:<16} {mark}{:?}: {}{promised}",
+        listing.id,
+        record.outcome,
+        record.detail.escape_debug()
+    );
 }
 
 impl crate::Planted {

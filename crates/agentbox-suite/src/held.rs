@@ -72,3 +72,42 @@ pub fn held_open(init_pid: i64) -> Result<Vec<String>> {
     }
     Ok(files)
 }
+
+/// What the outer half of a launcher has that it should have given up: it reads what the agent writes. `init_pid` is
+/// its child, the session's first process.
+///
+/// # Errors
+/// When the process is gone.
+pub fn console_holds(machine: &Machine, init_pid: i64) -> Result<Vec<String>> {
+    let status = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let field = |status: &str, name: &str| -> String {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let init = status(&init_pid.to_string())?;
+    let outer = field(&init, "PPid");
+    let own = status(&outer)?;
+    let mut faults = Vec::new();
+    let mut require = |holds: bool, fault: String| faults.extend((!holds).then_some(fault));
+    for (name, expected) in [("NoNewPrivs", "1"), ("Seccomp", "2"), ("Groups", "")] {
+        let found = field(&own, name);
+        require(found == expected, format!("{}: {found}", name.to_lowercase()));
+    }
+    for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        let found = field(&own, name);
+        require(found.bytes().all(|digit| digit == b'0'), format!("{name}: {found}"));
+    }
+    for name in ["Uid", "Gid"] {
+        let (found, of_init) = (field(&own, name), field(&init, name));
+        let leased = |id: &str| id.parse().is_ok_and(|id| machine.lease_range().contains(&id));
+        require(found.split(' ').all(leased) && found != of_init, format!("{name}: {found}"));
+    }
+    for entry in std::fs::read_dir(format!("/proc/{outer}/fd"))? {
+        // It may be closed meanwhile.
+        let Ok(target) = std::fs::read_link(entry?.path()) else { continue };
+        let target = target.to_string_lossy().into_owned();
+        let harmless = ["socket:", "pipe:", "anon_inode:", "/dev/null", "/dev/pts/", "/dev/ptmx", "/ptmx"];
+        require(harmless.iter().any(|start| target.starts_with(start)), format!("descriptor of {target}"));
+    }
+    Ok(faults)
+}

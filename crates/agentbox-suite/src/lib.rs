@@ -8,18 +8,20 @@
 //! | `person` | [`Person`]: the throw-away account |
 //! | `planted` | what is put on the machine for attacks to find |
 //! | `victim` | [`Victim`]: a process of the person's with things of its own |
+//! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
 //! | `held` | what every sandbox has |
-//! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives |
+//! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod battery;
 pub mod held;
+mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
@@ -31,6 +33,7 @@ mod session;
 mod terminal;
 mod victim;
 
+pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};
 pub use leftovers::Leftovers;
 pub use machine::{Machine, SECRET_NAMES};
 pub use person::{Person, accounts_unchanged};

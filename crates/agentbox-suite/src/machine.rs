@@ -249,15 +249,29 @@ impl Machine {
     /// # Errors
     /// When it cannot be executed.
     pub fn terminal(&self, arguments: &[&str], rows: u16, columns: u16) -> Result<Terminal> {
-        // setsid(1) makes the terminal the controlling one, as a terminal emulator does.
-        let mut command = self.careless(Path::new("/usr/bin/setsid"));
-        command.args(["--ctty", "--wait"]).arg(self.programs.path("agentboxctl")).args(arguments);
-        command.current_dir(self.project());
-        self.set_environment(&mut command);
-        Terminal::start(&mut command, rows, columns)
+        let mut command = self.on_terminal();
+        Terminal::start(command.arg(self.programs.path("agentboxctl")).args(arguments), rows, columns)
     }
 
-    /// A program that starts with a umask of 0, descriptor 9 open and a key in its session keyring.
+    /// A shell's script on a terminal of its own; `"$@"` in it is `agentboxctl` with these arguments.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn shell_on_terminal(&self, script: &str, arguments: &[&str]) -> Result<Terminal> {
+        let mut command = self.on_terminal();
+        command.args(["/bin/sh", "-c", script, "sh"]).arg(self.programs.path("agentboxctl")).args(arguments);
+        Terminal::start(&mut command, 24, 80)
+    }
+
+    fn on_terminal(&self) -> Command {
+        // setsid(1) makes the terminal the controlling one, as a terminal emulator does.
+        let mut command = self.careless(Path::new("/usr/bin/setsid"));
+        command.args(["--ctty", "--wait"]).current_dir(self.project());
+        self.set_environment(&mut command);
+        command
+    }
+
+    /// A program that starts with a umask of 0, descriptor 9 open, further groups and a key in its session keyring.
     fn careless(&self, program: &Path) -> Command {
         let probe = self.programs.path("agentbox-probe");
         let mut command = match &self.network {
@@ -269,7 +283,9 @@ impl Machine {
             }
         };
         command.args(["with-key", &self.planted.key_name]).arg(&self.planted.key_file);
-        command.args(["--", "/bin/sh", "-c", "umask 0; exec \"$@\" 9</", "sh"]).arg(program);
+        // Of adm and dialout, as administrators are.
+        command.args(["--", "/usr/bin/setpriv", "--groups", "4,20"]);
+        command.args(["/bin/sh", "-c", "umask 0; exec \"$@\" 9</", "sh"]).arg(program);
         command
     }
 
@@ -400,7 +416,11 @@ impl Machine {
     /// # Errors
     /// When the host cannot be looked at.
     pub fn facts(&self, tag: &str) -> Result<Facts> {
-        self.planted.facts(&self.person, &self.programs, SECRET_NAMES, tag)
+        let mut facts = self.planted.facts(&self.person, &self.programs, SECRET_NAMES, tag)?;
+        let files =
+            [self.logs().join("audit.jsonl"), self.state().join("leases"), self.runtime().join("lock")];
+        facts.host.supervisor_files = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        Ok(facts)
     }
 
     /// A process of the person's on the host that holds secrets and things of its own.
@@ -410,6 +430,8 @@ impl Machine {
     pub fn victim(&self, tag: &str) -> Result<Victim> {
         let mut command = self.person.command(self.programs.path("agentbox-probe"));
         command.args(["victim", tag, "/tmp", "/var/tmp", "/dev/shm"]);
+        // Sockets that programs of the person's left in its home, which L1 shows.
+        command.arg(&self.person.home);
         Victim::start(command.env("AGENTBOX_PROBE_SECRET", &self.planted.canary))
     }
 

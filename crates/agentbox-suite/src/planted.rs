@@ -134,6 +134,7 @@ impl Planted {
                 name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
                 namespaces: host_namespaces()?,
                 groups: vec![person.gid],
+                supervisor_files: Vec::new(),
             },
             secret_names: secret_names.iter().map(|name| (*name).to_owned()).collect(),
             oom_score_adj: Some(200),

@@ -21,15 +21,23 @@ const LAUNCHER: &[&str] = &[
     "l:confined",
 ];
 
-#[test]
-fn nothing_is_left_after_a_kill_at_any_step() -> Result<()> {
-    let programs = Programs::testing()?;
+/// How many of them are passed by its outer half, which knows the client's process id.
+const OUTER: usize = 4;
+
+/// All points of the supervisor, and these of the launcher, which takes no arguments, so it cannot be asked.
+fn points(programs: &Programs, launcher: &[&str]) -> Result<Vec<String>> {
     let listed =
         run(Command::new(programs.path("agentboxd")).arg("--list-kill-points"), b"", LIMIT)?.success()?;
     let mut points: Vec<String> = listed.text().split_ascii_whitespace().map(str::to_owned).collect();
     ensure!(points.len() >= 10, "only {} points: {points:?}", points.len());
-    // The launcher takes no arguments, so it cannot be asked.
-    points.extend(LAUNCHER.iter().map(|point| (*point).to_owned()));
+    points.extend(launcher.iter().map(|point| (*point).to_owned()));
+    Ok(points)
+}
+
+#[test]
+fn nothing_is_left_after_a_kill_at_any_step() -> Result<()> {
+    let programs = Programs::testing()?;
+    let points = points(&programs, LAUNCHER)?;
     let mut problems = Vec::new();
     for point in &points {
         let found = die_at(&programs, point).with_context(|| point.clone())?;
@@ -76,6 +84,67 @@ fn die_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
     }
     problems.extend(own_words(&machine)?);
     Ok(problems)
+}
+
+#[test]
+fn nothing_is_left_after_a_kill_of_the_client_at_any_step() -> Result<()> {
+    let programs = Programs::testing()?;
+    let mut problems = Vec::new();
+    for point in points(&programs, &LAUNCHER[..OUTER])? {
+        let found = client_dies_at(&programs, &point).with_context(|| point.clone())?;
+        println!("{point:<32} {}", if found.is_empty() { "clean" } else { "LEFT" });
+        problems.extend(found.into_iter().map(|what| format!("{point}: {what}")));
+    }
+    ensure!(problems.is_empty(), "{problems:#?}");
+    Ok(())
+}
+
+/// What is wrong after the client that waits for this point was killed there: the one that starts a session
+/// on pipes, or on the way back the one that stops it.
+fn client_dies_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
+    let machine = Machine::with(programs.clone(), &[])?;
+    let script = "./agentbox-probe self > self.json; exec sleep 600";
+    let way_back = point == "d:stop" || point.contains("-revert-");
+    let victim = if way_back {
+        // A client whose process id is known before the supervisor is started, and which is told later what to stop.
+        let mut stop = Running::start(&mut in_shell(
+            &machine,
+            "read id; exec \"$@\" \"$id\"",
+            &["stop", "--timeout", "2s"],
+        ))?;
+        let start = machine.start_arguments("L2", &["--detach"], &["sh", "-c", script]);
+        let mut start = machine.command(&start);
+        start.env("AGENTBOX_TEST_KILL", point).env("AGENTBOX_TEST_KILL_OF", stop.pid().to_string());
+        let id = run(&mut start, b"", LIMIT)?.success()?.text();
+        machine.remember_directories()?;
+        stop.send(id.as_bytes());
+        stop
+    } else {
+        let start = machine.start_arguments("L2", &[], &["sh", "-c", script]);
+        let mut start = in_shell(&machine, "AGENTBOX_TEST_KILL_OF=$$ exec \"$@\"", &start);
+        Running::start(start.env("AGENTBOX_TEST_KILL", point))?
+    };
+    let finished = victim.finish(LIMIT)?;
+    let mut problems = unconfined(&machine);
+    if finished.status != 128 + Signal::KILL.as_raw() {
+        problems.push(format!("the client was not killed there: {finished:?}"));
+    }
+    machine.remember_directories()?;
+    eventually("no session is listed", LIMIT, || Ok(machine.session_ids()?.is_empty().then_some(())))?;
+    machine.wait_until_supervisor_ended()?;
+    problems.extend(machine.leftovers());
+    problems.extend(own_words(&machine)?);
+    Ok(problems)
+}
+
+/// `agentboxctl` behind a shell that becomes it.
+fn in_shell(machine: &Machine, script: &str, arguments: &[&str]) -> Command {
+    let program = machine.command(arguments);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+    shell.current_dir(machine.project()).env_clear();
+    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell
 }
 
 /// Processes under leased ids that are not held.

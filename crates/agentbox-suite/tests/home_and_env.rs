@@ -77,6 +77,99 @@ fn at_l1_the_home_is_read_and_not_written() -> Result<()> {
     Ok(())
 }
 
+/// Every path below, with what it is.
+fn tree(directory: &std::path::Path) -> Result<std::collections::BTreeSet<String>> {
+    use std::os::unix::fs::MetadataExt;
+    let (mut found, mut open) = (std::collections::BTreeSet::new(), vec![directory.to_owned()]);
+    while let Some(path) = open.pop() {
+        let metadata = fs::symlink_metadata(&path)?;
+        let (mode, size) = (metadata.mode(), if metadata.is_dir() { 0 } else { metadata.len() });
+        found.insert(format!("{} {mode:o} {}:{} {size}", path.display(), metadata.uid(), metadata.gid()));
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                open.push(entry?.path());
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_session_leaves_no_file_that_nobody_wrote() -> Result<()> {
+    let machine = Machine::new()?;
+    // Files that a sandbox would have to make to mount over them are missing, and one is a link that leads nowhere.
+    std::os::unix::fs::symlink("nowhere", machine.person.home.join(".gitconfig"))?;
+    machine.configure("[profile.work]\nread = [\"~/.cargo\"]\nagent = \"claude\"\n")?;
+    let before = tree(&machine.person.home)?;
+    for posture in ["L0", "L1", "L2"] {
+        machine.inside(posture, &["true"])?.success()?;
+        let arguments = machine.start_arguments(posture, &["--profile", "work"], &["true"]);
+        let said = machine.ctl(&arguments)?;
+        // L1 does not make the agent's directory in the person's home either: it says what is missing.
+        ensure!(said.status == 0 || posture == "L1" && said.status == 125, "{posture}: {said:?}");
+        let after = tree(&machine.person.home)?;
+        let changed: Vec<_> = before.symmetric_difference(&after).collect();
+        ensure!(changed.is_empty(), "{posture}: {changed:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn projects_whose_paths_look_alike_keep_their_state_apart() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure(
+        "[posture.kept]\nextends = \"L2\"\nstate = \"project\"\n[profile.work]\nagent = \"claude\"\n",
+    )?;
+    // Agents encode a path as a name by putting `-` for `/`: both of these would be `-a-b-c`.
+    for (at, name) in ["a/b-c", "a-b/c", "a-b-c", "a/b/c", "a%2Db/c"].iter().enumerate() {
+        let project = machine.person.home.join(name);
+        machine.person.make_directory(&project)?;
+        let script =
+            format!("mkdir -p ~/.claude/projects; ls ~/.claude/projects; touch ~/.claude/projects/{at}");
+        let path = project.to_string_lossy();
+        let said = machine.ctl(&[
+            "start",
+            &path,
+            "--posture",
+            "kept",
+            "--profile",
+            "work",
+            "--",
+            "sh",
+            "-ec",
+            &script,
+        ])?;
+        ensure!(said.success()?.stdout.is_empty(), "{name} sees another project's conversations");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_link_that_is_left_in_a_state_volume_leads_nowhere() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure(
+        "[posture.kept]\nextends = \"L2\"\nstate = \"project\"\n[profile.work]\nagent = \"claude\"\n",
+    )?;
+    let inside = |script: &str| {
+        machine.ctl(&machine.start_arguments("kept", &["--profile", "work"], &["sh", "-c", script]))
+    };
+    let key = machine.person.home.join(".ssh/id_ed25519");
+    let plant = format!(
+        "cd ~/.claude && ln -s {} key; ln -s / root; ln -s /etc/shadow settings.json; ln -s ../../../.. up; rm -rf projects; \
+         ln -s /etc projects",
+        key.display()
+    );
+    inside(&plant)?.success()?;
+    let hashes = fs::read("/etc/shadow")?;
+    let said = inside("cd ~/.claude; cat key settings.json root/etc/shadow up/etc/shadow; ls -la; echo end")?;
+    ensure!(said.text().ends_with("end\n"), "the next session does not start: {said:?}");
+    ensure!(!machine.planted.canary_in(&said.stdout), "{said:?}");
+    let root = hashes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    ensure!(!said.stdout.windows(root.len()).any(|window| window == root), "{said:?}");
+    ensure!(fs::read("/etc/shadow")? == hashes);
+    Ok(())
+}
+
 #[test]
 fn state_outlives_a_session_only_where_it_is_to() -> Result<()> {
     let machine = Machine::new()?;

@@ -7,42 +7,65 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Text of a system's file, and a word that the error has to hold.
-const BROKEN: &[(&str, &str)] = &[
-    ("postures = 1\n", "posture"),
-    ("default_postur = \"L2\"\n", "default_posture"),
-    ("default_posture = \"L9\"\n", "L9"),
-    ("default_posture = 2\n", "default_posture"),
-    ("default_posture = \"L2\"\ndefault_posture = \"L0\"\n", "duplicate"),
-    ("[profile.work]\nnetwork = \"everything\"\n", "everything"),
-    ("[profile.\"../x\"]\nnetwork = \"none\"\n", "../x"),
-    ("[profile.work]\nread = [\"relative/path\"]\n", "read"),
-    ("[profile.work]\nread = [\"/a/../b\"]\n", "read"),
-    ("[profile.work.env]\npass = [\"A=B\"]\n", "pass"),
-    ("[posture.a]\nextends = \"b\"\n[posture.b]\nextends = \"a\"\n", "extends"),
-    ("[posture.L2]\nnetwork = \"host\"\n", "L2"),
-    ("[posture.x]\nextends = \"no-such\"\n", "no-such"),
-    ("[posture.x]\nextends = \"L2\"\ntasks_max = -1\n", "tasks_max"),
-    ("[posture.x]\nextends = \"L2\"\nmemory_max = \"lots\"\n", "memory_max"),
-    ("[floor]\nisolation = \"paper\"\n", "paper"),
-    ("users = \"me\"\n", "users"),
-    ("uid_range = { first = 0, count = 10 }\n", "uid_range"),
-    ("a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", "a"),
-    ("not toml at all\n", ""),
-    ("\u{0}\n", ""),
+/// Text of a system's file, the line that is wrong, and a word that the error has to hold.
+const BROKEN: &[(&[u8], u32, &str)] = &[
+    (b"postures = 1\n", 1, "posture"),
+    (b"\ndefault_postur = \"L2\"\n", 2, "default_posture"),
+    (b"default_posture = \"L9\"\n", 1, "L9"),
+    (b"default_posture = 2\n", 1, "default_posture"),
+    (b"#\ndefault_posture = \"L2\"\ndefault_posture = \"L0\"\n", 3, "duplicate"),
+    (b"[profile.work]\n[profile.work]\n", 2, "duplicate"),
+    (b"\n[profile.work]\nnetwork = \"everything\"\n", 3, "everything"),
+    (b"\n[profile.\"../x\"]\nnetwork = \"none\"\n", 2, "../x"),
+    (b"[project.\"../x\"]\npath = \"/p\"\n", 1, "../x"),
+    (b"[project.p]\npath = \"/home/me/../other\"\n", 2, "path"),
+    (b"[project.p]\npath = \"/p\"\nprofile = \"../x\"\n", 3, "profile"),
+    (b"[profile.work]\nread = [\"relative/path\"]\n", 2, "read"),
+    (b"[profile.work]\nread = [\n\"/a\",\n\"/a/../b\"]\n", 4, "read[1]"),
+    (b"[profile.work.env]\npass = [\"A=B\"]\n", 2, "pass"),
+    (b"[posture.a]\nextends = \"b\"\n[posture.b]\nextends = \"a\"\n", 2, "extends itself"),
+    (b"[posture.a]\nextends = \"a\"\n", 2, "extends itself"),
+    (b"[posture.L2]\nnetwork = \"host\"\n", 1, "L2"),
+    (b"[posture.x]\nextends = \"no-such\"\n", 2, "no-such"),
+    (b"[posture.x]\nextends = \"L2\"\ntasks_max = -1\n", 3, "tasks_max"),
+    (b"[posture.x]\nextends = \"L2\"\nmemory_max = \"lots\"\n", 3, "memory_max"),
+    (b"[floor]\nisolation = \"paper\"\n", 2, "paper"),
+    (b"users = \"me\"\n", 1, "users"),
+    (b"\nuid_range = { first = 0, count = 10 }\n", 2, "uid_range"),
+    (
+        b"a = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+        1,
+        "levels deep",
+    ),
+    (b"\nnot toml at all\n", 2, ""),
+    (b"\n\0\n", 2, ""),
+    (b"\n\n# \xff\xfe\n", 3, "UTF-8"),
+];
+
+/// The same in JSON.
+const BROKEN_JSON: &[(&[u8], u32, &str)] = &[
+    (b"{\n\"default_posture\": \"L2\",\n\"default_posture\": \"L0\"}", 3, "duplicate"),
+    (b"{\n\"default_postur\": \"L2\"}", 2, "default_posture"),
+    (b"{\n\"profile\": {\"../x\": {}}}", 2, "../x"),
+    (b"{\"posture\": {\"a\": {\"extends\": \"b\"},\n\"b\": {\"extends\": \"a\"}}}", 1, "extends itself"),
+    (b"{\n\"a\": [[[[[[[[[[[[1]]]]]]]]]]]]}", 2, "levels deep"),
+    (b"{\n\n\"\xff\": 1}", 3, "UTF-8"),
+    (b"{\n\"users\": [\"me\"]} {", 2, "trailing"),
 ];
 
 #[test]
 fn check_refuses_each_broken_file_with_its_place() -> Result<()> {
     let machine = Machine::new()?;
-    let file = machine.state().join("agentbox.toml");
     let mut problems = Vec::new();
-    for (text, word) in BROKEN {
-        fs::write(&file, text)?;
-        let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
-        let error = said.error_text();
-        if said.status != 1 || !error.contains(word) || !error.contains("agentbox.toml") {
-            problems.push(format!("{text:?}, no {word:?}: {said:?}"));
+    for (name, broken) in [("agentbox.toml", BROKEN), ("agentbox.json", BROKEN_JSON)] {
+        let file = machine.state().join(name);
+        for (text, line, word) in broken {
+            fs::write(&file, text)?;
+            let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
+            let error = said.error_text();
+            if said.status != 1 || !error.contains(word) || !error.contains(&format!("{name}:{line}:")) {
+                problems.push(format!("{}, no {line} {word:?}: {said:?}", text.escape_ascii()));
+            }
         }
     }
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
@@ -79,24 +102,35 @@ fn check_accepts_what_is_right_and_runs_without_a_supervisor() -> Result<()> {
 #[test]
 fn a_file_beyond_the_limit_is_refused_and_not_read() -> Result<()> {
     let machine = Machine::new()?;
-    let file = machine.state().join("agentbox.toml");
-    fs::write(&file, vec![b'#'; (1 << 20) + 1])?;
-    let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
-    ensure!(said.status == 1 && said.error_text().len() < 2000, "{said:?}");
+    for name in ["agentbox.toml", "agentbox.json"] {
+        let file = machine.state().join(name);
+        // Fifty megabytes, and one byte more than is read. 2¹⁹ lines are what fits.
+        for (bytes, line) in [("#\n".repeat(25 << 20), (1 << 19) + 1), ("#".repeat((1 << 20) + 1), 1)] {
+            fs::write(&file, bytes)?;
+            let said = machine.ctl(&["check", "--system", &file.to_string_lossy()])?;
+            ensure!(said.status == 1 && said.error_text().len() < 2000, "{said:?}");
+            ensure!(said.error_text().contains(&format!("{name}:{line}: larger than 1 MiB")), "{said:?}");
+        }
+    }
     Ok(())
 }
 
 #[test]
 fn no_session_starts_with_a_broken_system_file() -> Result<()> {
     let machine = Machine::new()?;
-    for (text, _) in BROKEN {
+    let large = "#\n".repeat(25 << 20);
+    for text in BROKEN.iter().map(|(text, ..)| *text).chain([large.as_bytes()]) {
         // Behind the machine's own keys, so some of them are wrong for being there twice.
-        machine.configure(text)?;
+        machine.configure("")?;
+        let file = machine.config().join("agentbox.toml");
+        fs::write(&file, [&fs::read(&file)?, text].concat())?;
+        let text = text[..text.len().min(80)].escape_ascii();
         let said = machine.inside("L2", &["sh", "-c", "echo ran"])?;
-        ensure!(said.status == 125 && said.stdout.is_empty(), "{text:?}: {said:?}");
+        ensure!(said.status == 125 && said.stdout.is_empty(), "{text}: {said:?}");
+        ensure!(said.error_text().contains("agentbox.toml:"), "{text}: no place: {said:?}");
         machine.wait_until_supervisor_ended()?;
         let leases = machine.state().join("leases");
-        ensure!(!leases.exists(), "{text:?}: ids were counted: {:?}", fs::read_to_string(&leases));
+        ensure!(!leases.exists(), "{text}: ids were counted: {:?}", fs::read_to_string(&leases));
     }
     machine.configure("")?;
     machine.inside("L2", &["true"])?.success()?;

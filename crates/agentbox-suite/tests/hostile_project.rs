@@ -247,7 +247,18 @@ fn a_project_of_roots_needs_a_word() -> Result<()> {
     let roots = machine.state().join("project");
     fs::create_dir(&roots)?;
     let said = start_in(&machine, &roots, &["true"])?;
-    ensure!(said.status == 125 && said.error_text().contains("root"), "{said:?}");
+    ensure!(said.status == 125 && said.error_text().contains("--allow-root-project"), "{said:?}");
+    // With it the session is root's own, without any of root's rights.
+    let mut line = machine.command(&["start"]);
+    line.arg(&roots).args(["--allow-root-project", "--posture", "L2", "--", "sh", "-c"]);
+    line.arg("echo made > made; id -u; grep CapEff /proc/self/status; cat /etc/shadow");
+    let said = run(&mut line, b"", LIMIT)?;
+    let text = said.text();
+    let mut lines = text.lines();
+    let uid: u32 = lines.next().context("no uid")?.parse()?;
+    ensure!(machine.lease_range().contains(&uid), "{said:?}");
+    ensure!(lines.next() == Some("CapEff:\t0000000000000000") && lines.next().is_none(), "{said:?}");
+    ensure!(fs::metadata(roots.join("made"))?.uid() == 0, "what it made is not root's");
     Ok(())
 }
 

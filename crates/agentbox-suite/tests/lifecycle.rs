@@ -110,9 +110,79 @@ fn exec_runs_beside_the_agent_with_streams_and_status_of_its_own() -> Result<()>
     ensure!((said.status, said.stdout.as_slice()) == (42, b"input".as_slice()), "{said:?}");
     ensure!(said.error_text().trim() == machine.project().to_string_lossy(), "{said:?}");
     ensure!(session.exec(&["no-such-program-anywhere"])?.status == 127);
+    ensure!(session.exec(&["./README"])?.status == 126);
     ensure!(session.exec(&["sh", "-c", "kill -9 $$"])?.status == 137);
     ensure!(session.status()?["summary"]["state"] == "running", "the session ended with its second program");
     session.stop()
+}
+
+#[test]
+fn a_second_program_signals_and_traces_the_agent() -> Result<()> {
+    let machine = Machine::new()?;
+    // A process that entered from outside would have a Landlock domain beside the agent's, and could do neither.
+    for posture in ["L1", "L2"] {
+        let script = "trap 'echo heard > heard' USR1; echo $$ > agent; while :; do sleep 0.1; done";
+        let session = machine.detached(posture, &["sh", "-c", script])?;
+        let agent = machine.project().join("agent");
+        let pid = eventually("the agent has begun", LIMIT, || {
+            Ok(fs::read_to_string(&agent).ok().filter(|text| text.ends_with('\n')))
+        })?;
+        let pid = pid.trim();
+        let kill = format!(
+            "kill -USR1 {pid}; grep -c . /proc/{pid}/maps > /dev/null && ls -l /proc/{pid}/fd > /dev/null"
+        );
+        session.exec(&["sh", "-c", &kill])?.success()?;
+        eventually("the signal has arrived", LIMIT, || {
+            Ok(machine.project().join("heard").exists().then_some(()))
+        })?;
+        let parent = session.exec(&["sh", "-c", "echo $PPID"])?.success()?.text();
+        ensure!(parent == "1\n", "{posture}: forked by process {parent}");
+        session.stop()?;
+        fs::remove_file(&agent)?;
+        fs::remove_file(machine.project().join("heard"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn bombs_meet_their_limits_and_the_supervisor_answers() -> Result<()> {
+    let machine = Machine::new()?;
+    // Descriptors up to the limit; a shared-memory file, a file in /tmp and one in the home up to their file systems'
+    // sizes; 2 GiB of memory. Each is bounded by itself as well, should the limit not hold.
+    let bomb = "\
+import os, resource, time
+held = []
+try:
+    while len(held) < 600000:
+        held.append(os.open('/dev/null', os.O_RDONLY))
+except OSError as error:
+    said = 'descriptors %d %s' % (len(held), error.errno)
+for one in held: os.close(one)
+for place in ('/dev/shm', '/tmp', os.path.expanduser('~')):
+    size, piece, name = 0, b'x' * (1 << 20), place + '/bomb'
+    try:
+        with open(name, 'wb', 0) as file:
+            while size < 6 << 30:
+                size += file.write(piece)
+    except OSError as error:
+        said += '\\n%s %d %s' % (place, size >> 20, error.errno)
+    os.remove(name)
+memory = [bytearray(64 << 20) for _ in range(32)]
+open('said', 'w').write(said + '\\n')
+time.sleep(600)";
+    let session = machine.detached("L2", &["python3", "-c", bomb])?;
+    let said = eventually("all limits have been met", LIMIT, || {
+        let begun = std::time::Instant::now();
+        machine.ctl(&["list"])?.success()?;
+        ensure!(begun.elapsed() < Duration::from_secs(10), "list took {:?}", begun.elapsed());
+        Ok(fs::read_to_string(machine.project().join("said")).ok().filter(|text| text.ends_with('\n')))
+    })?;
+    // EMFILE, and ENOSPC three times.
+    let ends: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next_back()).collect();
+    ensure!(ends == ["24", "28", "28", "28"], "{said}");
+    session.stop()?;
+    ensure!(machine.leftovers().is_empty(), "{:#?}", machine.leftovers());
+    Ok(())
 }
 
 #[test]

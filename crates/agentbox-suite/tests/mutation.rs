@@ -2,16 +2,19 @@
 //! must notice. Needs the testing build.
 
 use agentbox_suite::battery::{Battery, Level};
-use agentbox_suite::held::{held_open, missing, own_state};
+use agentbox_suite::held::{console_holds, held_open, missing, own_state};
 use agentbox_suite::{Machine, Programs};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 /// Each step with those that hide its absence, which are switched off beside it: two walls, one behind the
 /// other, and the one in front would be all that the attacks meet. Last, what has to notice it, as the
 /// beginning of its name.
-const STEPS: &[(&str, &[&str], &str)] = &[
+type Step = (&'static str, &'static [&'static str], &'static str);
+
+const STEPS: &[Step] = &[
     ("namespace-pid", &[], "t8.process-exists"),
     ("namespace-ipc", &[], "t8.shared-memory"),
     ("namespace-uts", &[], "t8.host-name-seen"),
@@ -28,6 +31,11 @@ const STEPS: &[(&str, &[&str], &str)] = &[
     // Both of the walls refuse to stand without it, which ends the start.
     ("no-new-privs", &["seccomp", "landlock"], "t7.new-privileges"),
     ("environment", &[], "self: environment of the launcher"),
+    ("old-root", &[], "diff: "),
+    ("control-group", &[], "diff: control group"),
+    ("groups", &[], "diff: supplementary groups"),
+    ("console-seccomp", &[], "console: seccomp"),
+    ("terminal-filter", &[], "terminal: the clipboard"),
     ("seccomp", &[], "t7.no-filter"),
     ("landlock", &[], "t7.no-landlock"),
     ("rlimits", &[], "t7.core-dumps"),
@@ -40,15 +48,35 @@ const STEPS: &[(&str, &[&str], &str)] = &[
     ("uid", &["capabilities"], "t7.person-uid"),
 ];
 
+/// The same of L1, where the host's file system is seen and other steps keep it from the agent.
+const STEPS_L1: &[Step] = &[
+    ("mount-readonly", &["landlock"], "t1.write-own-file"),
+    ("proc-mask", &[], "t4.ssh-keys"),
+    ("unix-sockets", &[], "t8.path-sockets"),
+    ("namespace-net", &["unix-sockets", "landlock"], "t8.abstract-socket"),
+];
+
+const TERMINAL: Duration = Duration::from_secs(90);
+
 #[test]
 fn every_confinement_step_is_missed_when_it_is_off() -> Result<()> {
-    let clean = noticed("")?;
+    steps_are_missed(Level::L2, STEPS)
+}
+
+#[test]
+fn what_l1_is_held_by_is_missed_when_it_is_off() -> Result<()> {
+    steps_are_missed(Level::L1, STEPS_L1)
+}
+
+fn steps_are_missed(level: Level, steps: &[Step]) -> Result<()> {
+    let clean = noticed(level, "")?;
     ensure!(clean.is_empty(), "with every step in force: {clean:#?}");
     let mut unnoticed = Vec::new();
-    for (step, walls, by) in STEPS {
-        let without_walls = if walls.is_empty() { BTreeSet::new() } else { noticed(&walls.join(","))? };
+    for (step, walls, by) in steps {
+        let without_walls =
+            if walls.is_empty() { BTreeSet::new() } else { noticed(level, &walls.join(","))? };
         let off: Vec<&str> = walls.iter().chain([step]).copied().collect();
-        let seen: BTreeSet<_> = noticed(&off.join(","))?.difference(&without_walls).cloned().collect();
+        let seen: BTreeSet<_> = noticed(level, &off.join(","))?.difference(&without_walls).cloned().collect();
         let beside = if walls.is_empty() { String::new() } else { format!(" beside {}", walls.join(",")) };
         let found = seen.iter().any(|name| name.starts_with(by));
         println!(
@@ -67,12 +95,12 @@ fn every_confinement_step_is_missed_when_it_is_off() -> Result<()> {
 
 /// What turns red with these steps off: attacks that work, differences from the policy, what a process
 /// misses about itself, and files that do not belong to whom they should.
-fn noticed(skip: &str) -> Result<BTreeSet<String>> {
+fn noticed(level: Level, skip: &str) -> Result<BTreeSet<String>> {
     let environment: &[(&str, &str)] = if skip.is_empty() { &[] } else { &[("AGENTBOX_TEST_SKIP", skip)] };
     let machine = Machine::with(Programs::testing()?, environment)?;
     let mut seen = BTreeSet::new();
     let battery = Battery::list(&machine)?;
-    match battery.try_inside(&machine, Level::L2) {
+    match battery.try_inside(&machine, level) {
         Ok(verdict) => seen.extend(verdict.red.into_iter().map(|red| red.id)),
         Err(error) => {
             // A start that fails is noticed as well; it is not the same as an attack that works.
@@ -80,19 +108,33 @@ fn noticed(skip: &str) -> Result<BTreeSet<String>> {
             return Ok(seen);
         }
     }
-    let session = machine.detached("L2", &["sleep", "600"])?;
+    let session = machine.detached(level.name(), &["sleep", "600"])?;
     seen.extend(session.posture_diff()?.into_iter().map(|line| format!("diff: {}", first_line(&line))));
     let init = session.status()?["init_pid"].as_i64().context("no pid")?;
     seen.extend(held_open(init)?.into_iter().map(|line| format!("first process holds {line}")));
+    let console = console_holds(&machine, init)?;
+    seen.extend(console.into_iter().map(|line| format!("console: {}", first_line(&line))));
     session.stop()?;
-    let state = own_state(&machine, "L2")?;
+    let state = own_state(&machine, level.name())?;
     seen.extend(missing(&machine, &state)?.into_iter().map(|line| format!("self: {}", first_line(&line))));
-    let written = machine.inside("L2", &["sh", "-c", "echo made > made-inside"])?;
+    let written = machine.inside(level.name(), &["sh", "-c", "echo made > made-inside"])?;
     let owner = std::fs::metadata(machine.project().join("made-inside")).map(|metadata| metadata.uid());
     if written.status != 0 || owner.ok() != Some(machine.person.uid) {
         seen.insert("what is written does not belong to the person".to_owned());
     }
+    if clipboard_is_written(&machine, level)? {
+        seen.insert("terminal: the clipboard is written".to_owned());
+    }
     Ok(seen)
+}
+
+/// Whether a program inside can write the clipboard of the caller's terminal (OSC 52).
+fn clipboard_is_written(machine: &Machine, level: Level) -> Result<bool> {
+    let script = ["sh", "-c", "printf '\\033]52;c;Y2FuYXJ5\\007e''nd\\n'"];
+    let mut terminal = machine.terminal(&machine.start_arguments(level.name(), &[], &script), 24, 80)?;
+    terminal.wait_for("end", TERMINAL)?;
+    terminal.finish(TERMINAL)?;
+    Ok(terminal.seen_text().contains("]52;c;"))
 }
 
 fn first_line(text: &str) -> String {

@@ -2,7 +2,8 @@
 //! change. The network of a session works on them, and they go on working.
 
 use agentbox_suite::lab::addresses::{
-    HOST_SECOND_V4, HOST_SECOND_V6, RESOLVER_LAN, RESOLVER_STUB, RESOLVER_TAILNET, RESOLVER_V4, RESOLVER_V6,
+    HOST_SECOND_V4, HOST_SECOND_V6, LAN, RESOLVER_LAN, RESOLVER_STUB, RESOLVER_TAILNET, RESOLVER_V4,
+    RESOLVER_V6,
 };
 use agentbox_suite::lab::{Families, Guest, Lab};
 use agentbox_suite::{Session, eventually, run};
@@ -82,6 +83,127 @@ fn a_host_with_a_firewall_of_its_own_is_no_obstacle_and_keeps_it() -> Result<()>
     )?
     .success()?;
     works(&guest, &session, "-4")?;
+    session.stop()
+}
+
+#[test]
+fn a_host_whose_firewall_is_written_for_nftables_is_no_obstacle_and_keeps_it() -> Result<()> {
+    let lab = Lab::new()?;
+    // As NixOS has it with `networking.nftables`: what comes in is dropped, and so is what came a wrong way.
+    let rules = "table inet nixos-fw {
+          chain rpfilter { type filter hook prerouting priority mangle + 10; policy drop;
+            fib saddr . mark . iif oif exists accept
+          }
+          chain input { type filter hook input priority filter; policy drop;
+            iifname lo accept
+            ct state vmap { invalid : drop, established : accept, related : accept, new : jump allowed }
+          }
+          chain allowed { icmp type echo-request accept; meta l4proto ipv6-icmp accept; }
+        }";
+    lab.host().space().nft(rules)?;
+    let theirs = || lab.host().space().nft_list(&["table", "inet", "nixos-fw"]);
+    let guest = lab.machine()?;
+    let before = theirs()?;
+    let session = guest.waiting(OPTIONS)?;
+    works(&guest, &session, "-4")?;
+    works(&guest, &session, "-6")?;
+    ensure!(theirs()? == before, "their rules were changed");
+    // A switch of the configuration writes its table anew, and with `flushRuleset` everybody's away.
+    lab.host().space().nft(&format!("delete table inet nixos-fw\n{rules}"))?;
+    works(&guest, &session, "-4")?;
+    lab.host().space().nft(&format!("flush ruleset\n{rules}"))?;
+    eventually("it works again", LIMIT, || Ok(works(&guest, &session, "-4").ok()))?;
+    session.stop()
+}
+
+/// Everything that those who manage a host's network look at: links, addresses, routes, rules for routes,
+/// settings, and the tables of others.
+fn network_of_host(lab: &Lab) -> Result<Vec<(String, String)>> {
+    let mut seen = Vec::new();
+    for what in ["-d link", "address", "route show table all", "-6 route show table all", "rule", "-6 rule"] {
+        let script = format!("ip {what} | sed 's/ expires [0-9]*sec//'");
+        seen.push((what.to_owned(), lab.shell_outside(&script)?.success()?.text()));
+    }
+    let settings =
+        "cd /proc/sys/net && find . -type f -perm -u+r ! -name '*_count' -exec grep -H . {} + | sort";
+    for line in lab.shell_outside(&format!("{settings} 2>/dev/null || :"))?.text().lines() {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        seen.push((name.to_owned(), value.to_owned()));
+    }
+    let tables = lab.shell_outside("nft list tables | grep -v ' agentbox' || :")?.text();
+    seen.push(("tables".to_owned(), tables));
+    Ok(seen)
+}
+
+#[test]
+fn a_session_changes_nothing_that_whoever_manages_the_network_looks_at() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let before = network_of_host(&lab)?;
+    ensure!(before.len() > 300, "only {} things were seen", before.len());
+    for mode in ["allowlist", "public"] {
+        let session =
+            guest.waiting(&["--network", mode, "--allow", "work.example.com", "--publish", "3000"])?;
+        let said = guest.sh_in(&session, "curl -sS --max-time 10 https://work.example.com/version")?;
+        ensure!(said.text() == "2.0\n", "{said:?}");
+        let now = network_of_host(&lab)?;
+        let changed: Vec<_> = now.iter().filter(|one| !before.contains(one)).collect();
+        ensure!(changed.is_empty() && now.len() == before.len(), "{mode}: {changed:#?}");
+        session.stop()?;
+    }
+    // A check that cannot fail proves nothing: such managers see a link at once.
+    lab.host().space().ip("link add ab-seen type veth peer name ab-seen2")?;
+    ensure!(network_of_host(&lab)? != before, "a new link is not seen");
+    Ok(())
+}
+
+#[test]
+fn a_tunnel_that_takes_all_traffic_while_a_session_runs_is_followed() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    lab.dns().address("four.example.org", &["9.0.0.2"]);
+    let session = guest.waiting(OPTIONS)?;
+    let answered = || -> Result<bool> {
+        let said = guest.client_in(&session, &["attempt", "four.example.org", "80"])?.remove(0);
+        Ok(said["outcome"] == "200 OK")
+    };
+    ensure!(answered()?);
+    let through_tunnel =
+        || lab.wan().arrivals().into_iter().filter(|arrival| arrival.from == HOST_SECOND_V4).count();
+    ensure!(through_tunnel() == 0, "{:?}", lab.wan().arrivals());
+    // Two halves of the internet by a device without a gateway, as OpenVPN does it: no network next to us.
+    lab.router().set(&[("ipv4/conf/host1/proxy_arp", "1")])?;
+    lab.host()
+        .space()
+        .ip("route add 0.0.0.0/1 dev up1 src 10.78.0.2\nroute add 128.0.0.0/1 dev up1 src 10.78.0.2")?;
+    ensure!(answered()? && through_tunnel() == 1, "{:?}", lab.wan().arrivals());
+    lab.host().space().ip("route del 0.0.0.0/1 dev up1\nroute del 128.0.0.0/1 dev up1")?;
+    // A table of its own for all that has not its mark, as WireGuard does it.
+    lab.host()
+        .space()
+        .ip("route add default via 10.78.0.1 dev up1 table 51820\nrule add not fwmark 51820 table 51820\n\
+         rule add table main suppress_prefixlength 0")?;
+    ensure!(answered()? && through_tunnel() == 2, "{:?}", lab.wan().arrivals());
+    works(&guest, &session, "")?;
+    session.stop()
+}
+
+#[test]
+fn a_proxy_of_the_network_is_told_of_and_reached_by_its_rule() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let proxy = format!("http://{LAN}:8080");
+    let said = run(guest.command(&["doctor"]).env("HTTPS_PROXY", &proxy), b"", LIMIT)?.text();
+    let line = said.lines().find(|line| line.starts_with("proxy")).context("no word of it")?;
+    ensure!(line.contains("warning") && said.contains("192.168.77.10:8080"), "{said}");
+    // What it says helps.
+    let rule = format!("{LAN}:8080");
+    guest.configure_more(&format!("[profile.behind]\nenv.set = {{ http_proxy = {proxy:?} }}\n"))?;
+    let session = guest.waiting(&["--network", "allowlist", "--allow", &rule, "--profile", "behind"])?;
+    let said = guest.sh_in(&session, "curl -sS --max-time 10 http://behind.example.net/")?;
+    ensure!(said.text() == "lan\n", "{said:?}");
+    let heard = lab.lan().arrived(LAN);
+    ensure!(heard.iter().any(|one| one.said.iter().any(|said| said.contains("http://behind.example.net/"))));
     session.stop()
 }
 

@@ -343,3 +343,32 @@ fn no_label_of_a_name_that_is_not_allowed_reaches_a_resolver() -> Result<()> {
     }
     nothing_arrived(&lab)
 }
+
+#[test]
+fn when_and_how_often_a_name_is_asked_for_is_told_nobody() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    // Outside a resolver hears of every moment.
+    for _ in 0..3 {
+        lab.client_outside(&["ask", "work.example.com", "1"])?;
+    }
+    ensure!(lab.dns().asked_for("work.example.com").len() >= 3, "the resolver hears of nothing");
+    let (asked, arrived) = (lab.dns().questions().len(), lab.wan().arrivals().len());
+    let session = guest.waiting(OPTIONS)?;
+    // A letter by each type and number of questions, for an allowed name and for one that is not; and one by
+    // each moment of a connection that is refused.
+    for kinds in [&["1"][..], &["28", "28"], &["1", "65", "1", "28"], &["16", "99", "255"]] {
+        for name in ["work.example.com", "WORK.example.COM", "refused.example.com"] {
+            let said = guest.client_in(&session, &[&["ask", name][..], kinds].concat())?;
+            ensure!(said.len() >= kinds.len(), "{said:?}");
+        }
+        fails(&guest, &session, "refused.example.com", "443")?;
+        fails(&guest, &session, "work.example.com", "8080")?;
+    }
+    let questions = lab.dns().questions();
+    ensure!(questions.len() == asked, "{:?}", &questions[asked..]);
+    ensure!(lab.wan().arrivals().len() == arrived, "{:?}", lab.wan().arrivals());
+    still_works(&guest, &session)?;
+    ensure!(lab.dns().questions().len() > asked, "an honest connection asks for the name");
+    nothing_arrived(&lab)
+}

@@ -1,7 +1,7 @@
 //! What the kernel shows of a session is what its policy says, for every posture and every way to start one.
 
 use agentbox_probe::State;
-use agentbox_suite::held::{held_open, missing, own_state};
+use agentbox_suite::held::{console_holds, held_open, missing, own_state};
 use agentbox_suite::{Machine, accounts_unchanged};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
@@ -103,12 +103,14 @@ fn a_process_in_l0_is_the_person_on_the_host() -> Result<()> {
 }
 
 #[test]
-fn the_first_process_holds_nothing_of_the_host_open() -> Result<()> {
+fn the_first_process_and_the_console_hold_nothing_of_the_host() -> Result<()> {
     for posture in ["L1", "L2"] {
         let machine = Machine::new()?;
         let session = machine.detached(posture, &["sleep", "600"])?;
         let init = session.status()?["init_pid"].as_i64().context("no pid")?;
         ensure!(held_open(init)?.is_empty(), "{posture}: {:#?}", held_open(init)?);
+        let console = console_holds(&machine, init)?;
+        ensure!(console.is_empty(), "{posture}: {console:#?}");
         session.stop()?;
     }
     Ok(())

@@ -85,6 +85,7 @@ fn a_refused_start_ends_with_125_and_says_why() -> Result<()> {
         (vec!["start", ".", "--posture", "L3", "--", "true"], "L3"),
         (vec!["start", ".", "--posture", "no-such", "--", "true"], "no-such"),
         (vec!["start", ".", "--profile", "../other", "--", "true"], "profile"),
+        (vec!["start", ".", "--profile", "nosuchprofile", "--", "true"], "nosuchprofile"),
         (vec!["start", "./no-such-directory", "--", "true"], "no-such-directory"),
         (vec!["start", ".", "--posture", "L0", "--", "true"], "L0"),
     ] {

@@ -174,21 +174,87 @@ fn full_screen_programs_draw_and_leave() -> Result<()> {
         ("/usr/bin/less", &["less", "README"], "hello", "q"),
         ("/usr/bin/top", &["top"], "PID", "q"),
     ];
-    let mut tried = 0;
     for (path, command, shown, leave) in programs {
-        if !std::path::Path::new(path).exists() {
-            println!("{path} is not installed here");
-            continue;
-        }
-        tried += 1;
+        ensure!(std::path::Path::new(path).exists(), "no {path}: `cargo xtask setup test` installs it");
         let mut terminal = start(&machine, command)?;
         terminal.wait_for(shown, LIMIT)?;
         terminal.send(leave)?;
         ensure!(terminal.finish(LIMIT)? == 0, "{path}: {}", terminal.seen_text().escape_debug());
         ensure!(terminal.is_cooked()?, "{path}: the terminal was not put back");
     }
-    ensure!(tried > 0, "none of vim, less and top is installed");
     Ok(())
+}
+
+#[test]
+fn a_terminal_and_a_pipe_each_stay_what_they_are() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = "for n in 0 1 2; do test -t $n && echo $n yes >&2 || echo $n no >&2; done; echo to-output";
+    let inside = machine.start_arguments("L2", &["--quiet"], &["sh", "-c", script]);
+    // Output into a pipe, input and errors on the terminal.
+    let mut terminal = machine.shell_on_terminal("\"$@\" | tee copy | sed s/to-/from-/", &inside)?;
+    ensure!(terminal.finish(LIMIT)? == 0 && terminal.is_cooked()?, "{}", terminal.seen_text());
+    // Two streams: which comes first is open.
+    let seen = terminal.seen_text().replace('\r', "");
+    ensure!(seen.contains("0 yes\n1 no\n2 yes\n") && seen.contains("from-output\n"), "{seen:?}");
+    ensure!(std::fs::read(machine.project().join("copy"))? == b"to-output\n", "a pipe carries bytes");
+    // Input from a file, output on the terminal.
+    let cat = format!("{script}; cat");
+    let cat = machine.start_arguments("L2", &["--quiet"], &["sh", "-c", &cat]);
+    let mut terminal = machine.shell_on_terminal("\"$@\" < README", &cat)?;
+    ensure!(terminal.finish(LIMIT)? == 0 && terminal.is_cooked()?, "{}", terminal.seen_text());
+    // Nobody types into the session, so the terminal stays cooked, and adds its own returns to those from inside.
+    let seen = terminal.seen_text().replace('\r', "");
+    ensure!(seen.contains("0 no\n1 yes\n2 yes\nto-output\nhello\n"), "{seen:?}");
+    // Errors into a file.
+    let mut terminal = machine.shell_on_terminal("\"$@\" 2> errors; echo status=$?", &inside)?;
+    terminal.wait_for("to-output\r\n", LIMIT)?;
+    terminal.wait_for("status=0", LIMIT)?;
+    ensure!(terminal.finish(LIMIT)? == 0 && terminal.is_cooked()?, "{}", terminal.seen_text());
+    ensure!(std::fs::read(machine.project().join("errors"))? == b"0 yes\n1 yes\n2 no\n");
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_reaches_a_program_whose_output_is_a_pipe() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = "trap 'echo interrupted; exit 3' INT; echo rea''dy >&2; while :; do sleep 0.1; done";
+    let inside = machine.start_arguments("L2", &["--quiet"], &["sh", "-c", script]);
+    let mut terminal = machine.shell_on_terminal("\"$@\" | tee copy", &inside)?;
+    terminal.wait_for("ready", LIMIT)?;
+    terminal.send("\u{3}")?;
+    terminal.wait_for("interrupted", LIMIT)?;
+    terminal.finish(LIMIT)?;
+    ensure!(std::fs::read(machine.project().join("copy"))? == b"interrupted\n");
+    ensure!(terminal.is_cooked()?, "the caller's terminal was not put back");
+    Ok(())
+}
+
+#[test]
+fn l0_is_agreed_to_by_a_word_that_is_typed() -> Result<()> {
+    let machine = Machine::new()?;
+    for (answer, status) in [("yes\r", 125), ("\r", 125), ("unconfined\r", 0)] {
+        let mut terminal =
+            machine.terminal(&["start", ".", "--posture", "L0", "--", "echo", "r\u{fc}n"], 24, 80)?;
+        terminal.wait_for("to go on: ", LIMIT)?;
+        ensure!(machine.session_ids()?.is_empty(), "it was not waited for");
+        terminal.send(answer)?;
+        ensure!(terminal.finish(LIMIT)? == status, "{answer:?}: {}", terminal.seen_text());
+        ensure!(terminal.seen_text().contains("r\u{fc}n") == (status == 0), "{answer:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_goes_on_when_the_shell_it_was_started_from_is_killed() -> Result<()> {
+    let machine = Machine::new()?;
+    let inside = machine.start_arguments("L2", &["--quiet"], &["sh", "-c", "echo rea''dy; sleep 600"]);
+    // As tmux and terminal emulators do with a pane: the parent goes, then the terminal.
+    let mut terminal = machine.shell_on_terminal("\"$@\"; true", &inside)?;
+    terminal.wait_for("ready", LIMIT)?;
+    let session = machine.only_session()?;
+    drop(terminal);
+    ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
+    session.stop()
 }
 
 #[test]

@@ -28,6 +28,7 @@ const ATTACKS: &[&str] = &[
     "t8.ipc-listed",
     "t8.abstract-socket",
     "t8.path-sockets",
+    "t8.datagram-sockets",
     "t8.sockets-listed",
     "t8.shared-files",
 ];

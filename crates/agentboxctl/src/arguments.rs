@@ -49,6 +49,8 @@ pub enum Command {
     Deny(Deny),
     /// Show which rule decides about a host or a path, and what would change it
     Why(Why),
+    /// Show signatures that wait to be confirmed, and confirm them
+    Confirm(Confirm),
     /// Show the audit trail
     Log(Log),
     /// Show the policy and the plan that a start would use; starts nothing
@@ -243,6 +245,23 @@ pub struct Why {
     pub what: String,
     /// Print JSON
     #[arg(long)]
+    pub json: bool,
+}
+
+/// `confirm`
+#[derive(Debug, Args)]
+pub struct Confirm {
+    /// The session; without one, all of one's sessions
+    #[arg(required_if_eq("deny", "true"))]
+    pub id: Option<SessionId>,
+    /// Number of the signature to confirm; without one, they are shown
+    #[arg(required_if_eq("deny", "true"))]
+    pub number: Option<u64>,
+    /// Decline it
+    #[arg(long)]
+    pub deny: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["number", "deny"])]
     pub json: bool,
 }
 

@@ -23,8 +23,17 @@ pub(crate) const BECOME_SUPERVISOR: &str = "__become-supervisor";
 /// First descriptor that is handed on (sd_listen_fds(3)).
 const LISTEN_FDS_START: i32 = 3;
 
-/// Where the supervisor's log is.
-pub(crate) fn log_file() -> PathBuf {
+/// Where the supervisor's log is, for people.
+pub(crate) fn log_place() -> String {
+    if is_service(false) {
+        "the journal: journalctl --unit=agentboxd".to_owned()
+    } else {
+        log_file().display().to_string()
+    }
+}
+
+/// Where the log of an embedded supervisor is.
+fn log_file() -> PathBuf {
     directory("LOGS_DIRECTORY", "/var/log/agentbox").join("agentboxd.log")
 }
 
@@ -36,7 +45,13 @@ fn directory(variable: &str, default: &str) -> PathBuf {
     std::env::var_os(variable).filter(|value| !value.is_empty()).map_or_else(|| default.into(), Into::into)
 }
 
-/// A connection to the supervisor. `embedded`: start one also where systemd runs.
+/// Whether the supervisor is a service: where systemd runs, unless somebody said otherwise or has started one
+/// of their own there.
+pub(crate) fn is_service(embedded: bool) -> bool {
+    !embedded && Path::new("/run/systemd/system").is_dir() && !runtime_directory().join(SOCKET_NAME).exists()
+}
+
+/// A connection to the supervisor, which is started where none runs. `embedded`: somebody asked for that.
 pub(crate) fn connect(embedded: bool) -> Result<UnixStream, Failure> {
     let runtime = runtime_directory();
     let socket = runtime.join(SOCKET_NAME);
@@ -45,18 +60,11 @@ pub(crate) fn connect(embedded: bool) -> Result<UnixStream, Failure> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
         Err(error) => return Err(unreachable_supervisor(&socket, &error)),
     }
-    let systemd = Path::new("/run/systemd/system").is_dir();
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::new(format!(
             "no supervisor is running at {}\nonly root can start one: `sudo agentboxctl{} start PROJECT`",
             socket.display(),
-            if systemd { " --embedded" } else { "" },
-        )));
-    }
-    if systemd && !embedded {
-        return Err(Failure::new(format!(
-            "no supervisor is running at {}\nthis version does not start one under systemd by itself: add --embedded",
-            socket.display()
+            if embedded { " --embedded" } else { "" },
         )));
     }
     start(&runtime, &socket)

@@ -72,11 +72,11 @@ impl From<agentbox_ipc::Error> for Failure {
     fn from(error: agentbox_ipc::Error) -> Self {
         match error {
             agentbox_ipc::Error::Transport(source) => {
-                let log = crate::embedded::log_file();
+                let log = crate::embedded::log_place();
                 Self::new(format!(
                     "the supervisor did not answer: {}\nwhat it said last stands in {}",
                     without_number(&source.to_string()),
-                    log.display()
+                    log
                 ))
             }
             agentbox_ipc::Error::NotFound(text) => Self { text, kind: Kind::NotFound },

@@ -167,15 +167,9 @@ fn read(file: OwnedFd, name: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(format!("refused: {name} is no regular file\nreplace or remove it")));
     }
     let mut bytes = Vec::new();
-    // One byte more than allowed: the size of a file can change after it was asked for.
+    // One byte more than allowed shows the parser that it is too large: a size can change after it was asked for.
     let most = MAX_FILE_BYTES as u64 + 1;
     File::from(file).take(most).read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        let limit = MAX_FILE_BYTES >> 20;
-        return Err(Failure::new(format!(
-            "refused: {name} is larger than {limit} MiB\nmake it smaller or remove it"
-        )));
-    }
     Ok(bytes)
 }
 

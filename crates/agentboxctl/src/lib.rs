@@ -14,6 +14,7 @@
 //! | `edit` | changing the person's own file |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
+//! | `ssh` | keys of hosts that the owner knows |
 //! | `account` | who somebody is, and where their home is |
 //! | `child` | output of a child process, with bounds |
 //! | `supervisor`, `embedded` | the connection; starting a supervisor where none runs |
@@ -38,6 +39,7 @@ mod layers;
 mod output;
 mod own_files;
 mod project;
+mod ssh;
 mod supervisor;
 mod targets;
 mod terminal;

@@ -11,11 +11,12 @@ use crate::git::{Author, Question};
 use crate::inspect::{self, Depth, Names};
 use crate::layers;
 use crate::project::Project;
-use agentbox_policy::{Inspection, Layer};
+use crate::ssh::{self, Lookup};
+use agentbox_policy::{AgentHost, Inspection, KnownKeys, Layer};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -32,6 +33,9 @@ const TOP: &str = "top";
 const WHOLE: &str = "whole";
 /// This program, whatever its path has become.
 const OURSELVES: &str = "/proc/self/exe";
+/// Whether the reading child looks for hosts.
+const WITH_AGENT: &str = "agent";
+const WITHOUT_AGENT: &str = "no-agent";
 /// Two files of [`agentbox_policy::MAX_FILE_BYTES`] as JSON.
 const MOST_BYTES: usize = 8 << 20;
 /// Home directories can be on a network.
@@ -52,6 +56,8 @@ pub(crate) struct OwnFiles {
     /// What was found in the project.
     #[serde(default)]
     pub(crate) inspection: Inspection,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) known: Vec<KnownKeys>,
 }
 
 /// What the reading child says.
@@ -66,7 +72,7 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) enum Reading {
     /// In this process.
-    Here { files: Box<OwnFiles>, git: Option<Question>, directory: Option<OwnedFd> },
+    Here { files: Box<OwnFiles>, git: Option<Question>, known: Lookup, directory: Option<OwnedFd> },
     /// By a child that is the owner.
     ByOwner { child: Child, owner_uid: u32 },
 }
@@ -81,12 +87,16 @@ impl Reading {
         home: Option<&Path>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
+        // Who has no agent needs no hosts for it.
+        let has_agent = environment.contains_key(ssh::AGENT_VARIABLE);
+        let mut hosts = if has_agent { ssh::system_hosts() } else { BTreeSet::new() };
         if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
             let owner = owner(project)?;
-            if nothing_to_read(project, Path::new(&owner.home)) {
-                return Ok(Self::Here { files: Box::default(), git: None, directory: None });
+            if hosts.is_empty() && nothing_to_read(project, Path::new(&owner.home)) {
+                let known = Lookup::default();
+                return Ok(Self::Here { files: Box::default(), git: None, known, directory: None });
             }
-            let child = spawn_owner(project, &owner, Depth::Top, profile)?;
+            let child = spawn_owner(project, &owner, Depth::Top, profile, has_agent.then_some(&hosts))?;
             return Ok(Self::ByOwner { child, owner_uid: project.owner_uid });
         }
         let project_file = layers::project_layer(&project.directory, &project.path)?;
@@ -98,14 +108,23 @@ impl Reading {
             }
             _ => None,
         };
-        let files = Box::new(OwnFiles { person, project_file, ..OwnFiles::default() });
-        Ok(Self::Here { files, git, directory: Some(duplicate(project)?) })
+        let known = match home {
+            Some(home) if has_agent => {
+                hosts.extend(person.iter().flat_map(ssh::hosts));
+                Lookup::begin(&hosts, home, environment.get("PATH").map(String::as_str))
+            }
+            _ => Lookup::default(),
+        };
+        let files = OwnFiles { person, project_file, ..OwnFiles::default() };
+        let directory = Some(duplicate(project)?);
+        Ok(Self::Here { files: Box::new(files), git, known, directory })
     }
 
     /// Waits for the end of it.
     pub(crate) fn finish(self) -> Result<OwnFiles, Failure> {
         match self {
-            Self::Here { mut files, git, directory } => {
+            Self::Here { mut files, git, known, directory } => {
+                files.known = known.finish();
                 files.author = git.map(Question::answer).unwrap_or_default();
                 if let Some(directory) = directory {
                     let names = names(&files.author, files.person.as_ref());
@@ -138,7 +157,7 @@ pub(crate) fn inspect(
     environment: &BTreeMap<String, String>,
 ) -> Result<Inspection, Failure> {
     if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
-        let child = spawn_owner(project, &owner(project)?, Depth::Whole, None)?;
+        let child = spawn_owner(project, &owner(project)?, Depth::Whole, None, None)?;
         return Ok(answer(child, project.owner_uid)?.inspection);
     }
     let git = home.and_then(|home| Question::ask(home, environment));
@@ -217,12 +236,17 @@ fn owner(project: &Project) -> Result<Account, Failure> {
     })
 }
 
+/// `hosts` are those that the system's profiles name; none when there is no agent to log in anywhere.
 fn spawn_owner(
     project: &Project,
     owner: &Account,
     depth: Depth,
     profile: Option<&str>,
+    hosts: Option<&BTreeSet<AgentHost>>,
 ) -> Result<Child, Failure> {
+    // Their place says what they are.
+    let has_agent = if hosts.is_some() { WITH_AGENT } else { WITHOUT_AGENT };
+    let hosts = hosts.into_iter().flatten().map(ToString::to_string);
     let directory = duplicate(project)?;
     Command::new(OURSELVES)
         .arg(AS_OWNER)
@@ -230,7 +254,9 @@ fn spawn_owner(
         .arg(&owner.home)
         .arg(&project.path)
         .arg(if depth == Depth::Whole { WHOLE } else { TOP })
-        .args(profile)
+        .arg(profile.unwrap_or_default())
+        .arg(has_agent)
+        .args(hosts)
         .env_clear()
         .current_dir("/")
         .stdin(directory)
@@ -273,10 +299,17 @@ pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
     else {
         return ExitCode::FAILURE;
     };
-    let whole = arguments.get(2).is_some_and(|depth| depth == WHOLE);
-    let profile = arguments.get(3).and_then(|profile| profile.to_str());
+    let text = |at: usize| arguments.get(at).and_then(|argument| argument.to_str());
+    let profile = text(3).filter(|profile| !profile.is_empty());
+    let hosts = (text(4) == Some(WITH_AGENT)).then(|| {
+        let named = arguments[5..].iter().filter_map(|host| host.to_str()?.parse().ok());
+        named.collect::<BTreeSet<AgentHost>>()
+    });
     let home = PathBuf::from(home);
-    let read = if whole { inspect_as_ourselves(&home) } else { read_as_ourselves(&home, path, profile) };
+    let read = match text(2) {
+        Some(WHOLE) => inspect_as_ourselves(&home),
+        _ => read_as_ourselves(&home, path, profile, hosts),
+    };
     let answer = match read {
         Ok(files) => Answer::Read(Box::new(files)),
         Err(failure) => Answer::Failed(failure.text().to_owned()),
@@ -287,7 +320,12 @@ pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn read_as_ourselves(home: &Path, path: &str, profile: Option<&str>) -> Result<OwnFiles, Failure> {
+fn read_as_ourselves(
+    home: &Path,
+    path: &str,
+    profile: Option<&str>,
+    hosts: Option<BTreeSet<AgentHost>>,
+) -> Result<OwnFiles, Failure> {
     let directory = std::io::stdin();
     let person = layers::person_layer(home)?;
     let project_file = layers::project_layer(&directory, path)?;
@@ -296,8 +334,12 @@ fn read_as_ourselves(home: &Path, path: &str, profile: Option<&str>) -> Result<O
         let environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
         author = Question::ask(home, &environment).map(Question::answer).unwrap_or_default();
     }
+    let known = hosts.map(|mut hosts| {
+        hosts.extend(person.iter().flat_map(ssh::hosts));
+        Lookup::begin(&hosts, home, Some(PATH)).finish()
+    });
     let inspection = inspect::look(&directory, &names(&author, person.as_ref()), Depth::Top);
-    Ok(OwnFiles { person, project_file, author, inspection })
+    Ok(OwnFiles { person, project_file, author, known: known.unwrap_or_default(), inspection })
 }
 
 fn inspect_as_ourselves(home: &Path) -> Result<OwnFiles, Failure> {

@@ -37,6 +37,18 @@ impl Supervisor {
             .enable_all()
             .build()
             .map_err(|error| Failure::system("cannot make a runtime", error))?;
+        if embedded::is_service(embedded) {
+            let manager = runtime.block_on(async {
+                let connection = zbus::connection::Builder::system().build().await?;
+                ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
+            });
+            return match manager {
+                Ok(manager) => Ok(Self { manager, runtime }),
+                Err(error) => Err(Failure::new(format!(
+                    "cannot reach the system bus: {error}\nstart dbus, or use a supervisor of your own: --embedded"
+                ))),
+            };
+        }
         let mut tries = 0;
         loop {
             let stream = embedded::connect(embedded)?;

@@ -1,66 +1,15 @@
 //! Who calls, and what they may ask for.
 //!
-//! A caller is the process that connected, by the credentials that the kernel took at that moment
-//! (unix(7), SO_PEERCRED). What a client says about itself is not looked at.
+//! A caller is the process that connected, by the credentials that the kernel took at that moment: of a
+//! socket of ours (unix(7), SO_PEERCRED), or as the system bus tells them (GetConnectionCredentials). What a
+//! client says about itself is not looked at. On the bus polkit may allow what the rules do not.
 
 use crate::supervisor::Supervisor;
-use agentbox_ipc::{Error, GROUP};
+use crate::system::polkit::Subject;
+use agentbox_ipc::{Action, Error, GROUP, Method, Rule};
 use agentbox_kernel::person::{self, Person};
 use std::os::fd::AsFd;
-
-/// A method of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    Start,
-    Explain,
-    Trust,
-    KeptProfiles,
-    ResetProfile,
-    List,
-    Status,
-    Attach,
-    Exec,
-    Stop,
-    Allow,
-    Deny,
-    Why,
-    Log,
-    VerifyLog,
-    Diagnose,
-    Repair,
-}
-
-/// Who may call a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// Everybody who may use the supervisor. What is answered is about themselves.
-    User,
-    /// The same, and the session that is named must be theirs.
-    OwnSession,
-    /// Root alone.
-    Root,
-}
-
-/// Every method with its rule. A test holds it against the interface.
-pub(crate) const TABLE: [(Method, &str, Rule); 17] = [
-    (Method::Start, "Start", Rule::User),
-    (Method::Explain, "Explain", Rule::User),
-    (Method::Trust, "Trust", Rule::User),
-    (Method::KeptProfiles, "KeptProfiles", Rule::User),
-    (Method::ResetProfile, "ResetProfile", Rule::User),
-    (Method::List, "List", Rule::User),
-    (Method::Status, "Status", Rule::OwnSession),
-    (Method::Attach, "Attach", Rule::OwnSession),
-    (Method::Exec, "Exec", Rule::OwnSession),
-    (Method::Stop, "Stop", Rule::OwnSession),
-    (Method::Allow, "Allow", Rule::OwnSession),
-    (Method::Deny, "Deny", Rule::OwnSession),
-    (Method::Why, "Why", Rule::OwnSession),
-    (Method::Log, "Log", Rule::User),
-    (Method::VerifyLog, "VerifyLog", Rule::User),
-    (Method::Diagnose, "Diagnose", Rule::User),
-    (Method::Repair, "Repair", Rule::Root),
-];
+use zbus::message::{Flags, Header};
 
 /// Whether somebody may do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,13 +27,36 @@ pub(crate) struct Caller {
     /// Their user id.
     pub(crate) uid: u32,
     access: Decision,
+    /// On the bus: about whom polkit is asked.
+    subject: Option<Subject>,
 }
 
 impl Caller {
     /// The process at the other end of a socket.
     pub(crate) fn of(socket: impl AsFd, supervisor: &Supervisor) -> std::io::Result<Self> {
         let uid = rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw();
-        Ok(Self { uid, access: access(uid, supervisor) })
+        Ok(Self { uid, access: access(uid, supervisor), subject: None })
+    }
+
+    /// Who sent a message on the bus. The bus itself says so, and never gives the name of a connection to
+    /// another one.
+    pub(crate) async fn on_bus(
+        connection: &zbus::Connection,
+        header: &Header<'_>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, Error> {
+        let unknown = || Error::NotAuthorized("the bus does not say who calls".to_owned());
+        let sender = header.sender().ok_or_else(unknown)?.to_owned();
+        let bus = zbus::fdo::DBusProxy::new(connection).await?;
+        let credentials =
+            bus.get_connection_credentials(sender.clone().into()).await.map_err(|_error| unknown())?;
+        let uid = credentials.unix_user_id().ok_or_else(unknown)?;
+        let subject = Subject {
+            connection: connection.clone(),
+            name: sender.into(),
+            interactive: header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH),
+        };
+        Ok(Self { uid, access: access(uid, supervisor), subject: Some(subject) })
     }
 
     /// Whether this is root.
@@ -102,12 +74,32 @@ impl Caller {
         if let Decision::Refused(why) = &self.access {
             return Decision::Refused(why.clone());
         }
-        let (_, name, rule) = TABLE[method as usize];
-        match rule {
+        match method.rule() {
             Rule::User | Rule::OwnSession => Decision::Allowed,
             Rule::Root if self.is_root() => Decision::Allowed,
-            Rule::Root => Decision::Refused(format!("refused: {name}\nrule: for root only\nrun it as root")),
+            Rule::Root => {
+                Decision::Refused(format!("refused: {}\nrule: for root only\nrun it as root", method.name()))
+            }
         }
+    }
+
+    /// Whether an action stands in for a rule that refuses them. Root needs none; without a bus nobody can be
+    /// asked, and the rule stands.
+    pub(crate) async fn is_authorized(&self, action: Action, session: &str) -> bool {
+        if matches!(self.access, Decision::Refused(_)) {
+            return false;
+        }
+        match &self.subject {
+            _ if self.is_root() => true,
+            Some(subject) => subject.is_authorized(action, session).await,
+            None => false,
+        }
+    }
+
+    /// Whether the caller came over the bus, where some things are asked for that embedded mode leaves to
+    /// root.
+    pub(crate) fn is_on_bus(&self) -> bool {
+        self.subject.is_some()
     }
 
     /// Whether a session is theirs to see and touch.
@@ -145,8 +137,9 @@ fn access(uid: u32, supervisor: &Supervisor) -> Decision {
     };
     // With a configuration that cannot be read nobody is named by it; the group still counts, so that its
     // members can see and stop what runs.
-    let named = supervisor
-        .configuration
+    let configuration = supervisor.configuration();
+    let named = configuration
+        .as_ref()
         .as_ref()
         .is_ok_and(|configuration| configuration.system.users().any(|user| user == person.name));
     if named || in_group(&person) { Decision::Allowed } else { stranger(&person.name) }
@@ -169,23 +162,17 @@ fn stranger(name: &str) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentbox_ipc::METHODS;
 
     fn caller(uid: u32, access: Decision) -> Caller {
-        Caller { uid, access }
-    }
-
-    #[test]
-    fn the_table_is_in_the_order_of_the_methods() {
-        for (at, (method, _, _)) in TABLE.iter().enumerate() {
-            assert_eq!(*method as usize, at, "{method:?}");
-        }
+        Caller { uid, access, subject: None }
     }
 
     #[test]
     fn who_may_not_use_the_supervisor_may_call_nothing() {
         for uid in [0, 1000] {
             let caller = caller(uid, Decision::Refused("no".into()));
-            for (method, name, _) in TABLE {
+            for (method, name, _, _) in METHODS {
                 assert_eq!(caller.may(method), Decision::Refused("no".into()), "{name}");
             }
         }

@@ -6,17 +6,15 @@
 //! SIGTERM and SIGINT end the supervisor; sessions live on, their launchers need nobody, and the next
 //! supervisor takes them over.
 
-use crate::audit::Audit;
 use crate::caller::{Caller, Decision};
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::{configuration, reconcile};
+use crate::{process, reconcile};
 use agentbox_ipc::{PATH, SOCKET_NAME};
-use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
+use agentbox_kernel::directory::{Directories, DirectoryError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, Resource, Rlimit};
-use serde_json::json;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use std::collections::HashMap;
 use std::fs::Permissions;
 use std::io;
@@ -65,8 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
 }
 
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
-    raise_descriptor_limit();
-    let directories = Directories::open(Paths::from_variables(|name| std::env::var_os(name))?, true)?;
+    process::raise_descriptor_limit();
+    let directories = process::directories()?;
     let bus = directories.paths.runtime.join(SOCKET_NAME);
     let listener = match inherited()? {
         Some(listener) => listener,
@@ -74,11 +72,8 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     };
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    let configuration = configuration::read(&options.configuration()).map_err(|error| error.to_string());
-    let audit = Audit::open(directories.logs.try_clone()?);
-    let supervisor = Arc::new(Supervisor::new(directories, configuration, audit));
-    note(&supervisor, "daemon-started");
-    reconcile::reconcile(&supervisor);
+    let supervisor = process::supervisor(options, directories, None)?;
+    reconcile::reconcile(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };
@@ -90,32 +85,11 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     if lock.is_none() {
         tracing::info!("told to end; sessions live on");
     }
-    // It holds sessions, and none is left.
-    if server.supervisor.sessions().is_empty() {
-        crate::network::host::close(server.supervisor.lease_range());
-    }
-    note(&server.supervisor, "daemon-ended");
+    process::end(&server.supervisor);
     // The next supervisor may start; the disk is not its business.
     drop(lock);
     server.supervisor.audit().sync();
     Ok(())
-}
-
-/// Each source of a session is a descriptor while it starts. The soft limit of 1024 exists for select(2),
-/// which nothing here uses; the launcher sets the limits of sessions.
-fn raise_descriptor_limit() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
-        tracing::warn!("RLIMIT_NOFILE: {error}");
-    }
-}
-
-fn note(supervisor: &Supervisor, event: &str) {
-    let event = json!({ "event": event, "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") });
-    if let Err(error) = supervisor.audit().record(event) {
-        tracing::error!("{error}");
-    }
 }
 
 /// The socket that `agentboxctl` or a service manager made (sd_listen_fds(3)).
@@ -225,7 +199,7 @@ impl Server {
         });
         match admitted {
             Ok(Some((stream, caller, guard))) => {
-                let manager = Manager::new(Arc::clone(&self.supervisor), caller);
+                let manager = Manager::for_peer(Arc::clone(&self.supervisor), caller);
                 tokio::spawn(converse(stream, manager, self.guid.clone(), guard));
             }
             // Closed at once: it has too many already.

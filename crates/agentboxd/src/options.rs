@@ -9,13 +9,13 @@ use tracing::level_filters::LevelFilter;
 ///
 /// RUNTIME_DIRECTORY, STATE_DIRECTORY, LOGS_DIRECTORY and CONFIGURATION_DIRECTORY say where its files are;
 /// without them they are in /run/agentbox, /var/lib/agentbox, /var/log/agentbox and /etc/agentbox. SIGTERM
-/// ends the supervisor and not its sessions: the next one takes them over.
+/// ends the supervisor and not its sessions: the next one takes them over. SIGHUP has it read its configuration
+/// again.
 #[derive(Debug, clap::Parser)]
 #[command(name = "agentboxd", version)]
 pub(crate) struct Options {
-    /// Serve on RUNTIME_DIRECTORY/bus, and end with the last session and connection
-    #[cfg_attr(not(feature = "testing"), arg(long, required = true))]
-    #[cfg_attr(feature = "testing", arg(long, required_unless_present = "list_kill_points"))]
+    /// Serve on RUNTIME_DIRECTORY/bus instead of the system bus, and end with the last session and connection
+    #[arg(long)]
     pub(crate) embedded: bool,
 
     /// Directory of the system's configuration
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();
-        assert!(Options::try_parse_from(["agentboxd"]).is_err());
+        assert!(!Options::try_parse_from(["agentboxd"]).unwrap().embedded);
         let options = Options::try_parse_from(["agentboxd", "--embedded", "--config", "/x"]).unwrap();
         assert_eq!(options.configuration(), PathBuf::from("/x"));
     }

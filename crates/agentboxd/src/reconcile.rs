@@ -19,7 +19,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Takes over what lives and undoes what does not.
-pub(crate) fn reconcile(supervisor: &Arc<Supervisor>) {
+pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
     let names = match supervisor.directories.list_sessions() {
         Ok(names) => names,
         Err(error) => return supervisor.report(format!("the sessions of an earlier supervisor: {error}")),
@@ -35,13 +35,13 @@ pub(crate) fn reconcile(supervisor: &Arc<Supervisor>) {
             }
         }
     }
-    for line in clean(supervisor, &kept) {
+    for line in clean(supervisor, &kept).await {
         tracing::info!("{line}");
     }
 }
 
 /// Undoes what is left of sessions that nobody drives; says what was done.
-pub(crate) fn repair(supervisor: &Supervisor) -> Vec<String> {
+pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
     let mut kept: Vec<_> = supervisor.sessions().iter().map(|session| session.id().clone()).collect();
     if let Ok(names) = supervisor.directories.list_sessions() {
         // What cannot be understood is not undone by this either.
@@ -52,10 +52,10 @@ pub(crate) fn repair(supervisor: &Supervisor) -> Vec<String> {
         };
         kept.extend(names.ids.into_iter().filter(unreadable));
     }
-    clean(supervisor, &kept)
+    clean(supervisor, &kept).await
 }
 
-fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
+async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
     let Ok(hierarchy) = supervisor.hierarchy() else { return Vec::new() };
     let found = match leftovers::find(&supervisor.directories, hierarchy, kept) {
         Ok(found) => found,
@@ -76,6 +76,12 @@ fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
         supervisor.report(failed.clone());
     }
     for session in &found.sessions {
+        // The service manager would see by itself, some time later, that nobody is in its scope.
+        if let Some(scopes) = supervisor.scopes()
+            && let Err(error) = scopes.stop(&session.id).await
+        {
+            supervisor.report(format!("session {}: {error}", session.id));
+        }
         let repaired = json!({ "event": "repaired", "session": session.id.as_str() });
         if let Err(error) = supervisor.audit().record(repaired) {
             tracing::error!("{error}");

@@ -8,7 +8,9 @@ use crate::configuration::Configuration;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
 use crate::{accepted, neighbours, profiles};
-use agentbox_ipc::{Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow};
+use agentbox_ipc::{
+    Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
+};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
@@ -45,15 +47,22 @@ pub(crate) async fn start(
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
     let allow_trifecta = request.options.allow_trifecta;
-    let judged = resolve(supervisor, caller, project, request).and_then(|mut resolved| {
+    let resolved = match resolve(supervisor, caller, project, request) {
+        Ok(resolved) => match consent(caller, &resolved.order.policy).await {
+            Ok(confirmed_by) => Ok((resolved, confirmed_by)),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    // Between this and the registration of the session nothing waits, so no other start comes between.
+    let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
         let record = &resolved.record;
         profiles::one_at_a_time(supervisor, record.owner_uid, &record.project, &record.profile)?;
         let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta)?;
         remember(supervisor, &resolved)?;
-        Ok((resolved, trifecta))
+        Ok((resolved, confirmed_by, trifecta))
     });
-    // Between this and the registration of the session nothing waits, so no other start comes between.
-    let (resolved, trifecta) = match judged {
+    let (resolved, confirmed_by, trifecta) = match judged {
         Ok(judged) => judged,
         Err(error) => {
             let refused = json!({ "event": "refused", "owner_uid": caller.uid, "what": error.message() });
@@ -63,18 +72,9 @@ pub(crate) async fn start(
     };
     let Resolved { record, order, mut warnings, command, .. } = resolved;
     warnings.extend(trifecta);
-    // L0 cannot be asked for by a file alone: the policy saw both of these in the request itself.
     let legs = order.policy.shared_legs().clone();
-    let confirmed_by = match order.policy.isolation() {
-        Isolation::None => Some("the request: posture and allow_unconfined"),
-        _ if allow_trifecta
-            && legs.count() == Leg::ALL.len()
-            && order.policy.trifecta() == Trifecta::Confirm =>
-        {
-            Some("the request: allow_trifecta")
-        }
-        _ => None,
-    };
+    let asked = legs.count() == Leg::ALL.len() && order.policy.trifecta() == Trifecta::Confirm;
+    let confirmed_by = confirmed_by.or((allow_trifecta && asked).then_some("the request: allow_trifecta"));
     // Before anything is done: what cannot be recorded is not started.
     let started = json!({
         "event": "start", "session": record.id.as_str(), "owner_uid": record.owner_uid,
@@ -110,6 +110,7 @@ pub(crate) async fn start(
     let (session, result) = driver::start(supervisor, record, order);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
     answer.banner = session.live().notes;
+    answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
 }
 
@@ -160,7 +161,8 @@ fn resolve(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<Resolved, Error> {
-    let configuration = configuration(supervisor)?;
+    let configuration = supervisor.configuration();
+    let configuration = usable(&configuration)?;
     let environment = request.environment.iter().map(|(name, value)| name.len() + value.len() + 2);
     if environment.sum::<usize>() > MAX_ENVIRONMENT_BYTES {
         return Err(Error::Invalid(format!(
@@ -200,6 +202,7 @@ fn resolve(
         environment: &request.environment,
         inspection: request.inspection.as_ref(),
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
+        ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
     let record = Record {
@@ -278,10 +281,30 @@ pub(crate) fn trust(
     Ok(TrustAnswer { project: project.path, changed })
 }
 
-fn configuration(supervisor: &Supervisor) -> Result<&Configuration, Error> {
-    supervisor.configuration.as_ref().map_err(|error| {
+fn usable(configuration: &Result<Configuration, String>) -> Result<&Configuration, Error> {
+    configuration.as_ref().map_err(|error| {
         Error::Invalid(format!("no session is started with a configuration that cannot be used\n{error}"))
     })
+}
+
+/// On the bus a session without confinement is asked for a second time, from the person: a program of theirs
+/// can set any option.
+async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str>, Error> {
+    if policy.isolation() != Isolation::None {
+        return Ok(None);
+    }
+    if !caller.is_on_bus() {
+        // L0 cannot be asked for by a file alone: the policy saw both of these in the request itself.
+        return Ok(Some("the request: posture and allow_unconfined"));
+    }
+    if caller.is_authorized(Action::Unconfined, "").await {
+        return Ok(Some("polkit: org.agentbox1.start-unconfined"));
+    }
+    Err(Error::NotAuthorized(
+        "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
+         confirm it when you are asked, at a terminal of yours, or choose another posture"
+            .to_owned(),
+    ))
 }
 
 /// Whose the session will be: the caller's, or for root the project's owner's.

@@ -94,10 +94,11 @@ fn group(supervisor: &Supervisor, session: &Session) -> Option<SessionGroup> {
 /// The supervisor.
 pub(crate) fn supervisor(supervisor: &Supervisor) -> SupervisorStatus {
     let paths = &supervisor.directories.paths;
-    let files = supervisor.configuration.as_ref().map(|configuration| configuration.files.clone());
+    let configuration = supervisor.configuration();
+    let files = configuration.as_ref().as_ref().map(|configuration| configuration.files.clone());
     SupervisorStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        mode: Mode::Embedded,
+        mode: if supervisor.scopes().is_some() { Mode::System } else { Mode::Embedded },
         pid: std::process::id(),
         sessions: supervisor.sessions().len() as u64,
         runtime_dir: paths.runtime.to_string_lossy().into_owned(),
@@ -121,7 +122,7 @@ pub(crate) fn checks(supervisor: &Supervisor) -> Vec<Check> {
         remedy: finding.remedy,
     });
     let mut checks: Vec<_> = host.collect();
-    checks.push(match &supervisor.configuration {
+    checks.push(match supervisor.configuration().as_ref() {
         Ok(configuration) if configuration.files.is_empty() => {
             check("configuration", CheckState::Ok, "built in", "")
         }

@@ -5,11 +5,13 @@ use crate::audit::Audit;
 use crate::configuration::Configuration;
 use crate::network::HostNetwork;
 use crate::session::Session;
-use agentbox_kernel::cgroup::Hierarchy;
+use crate::system::scopes::Scopes;
+use agentbox_kernel::cgroup::{Hierarchy, Layout};
 use agentbox_kernel::directory::Directories;
 use agentbox_kernel::lease::{Lease, Leases, Range};
 use agentbox_kernel::person;
 use agentbox_plan::SessionId;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +22,10 @@ use tokio::sync::Notify;
 pub(crate) struct Supervisor {
     /// Its directories.
     pub(crate) directories: Directories,
-    /// The system's configuration, or why there is none that can be used.
-    pub(crate) configuration: Result<Configuration, String>,
+    /// The system's configuration, or why there is none that can be used. Replaced by a reload.
+    configuration: Mutex<Arc<Result<Configuration, String>>>,
+    /// Units of the service manager; none in embedded mode.
+    scopes: Option<Scopes>,
     hierarchy: Result<Hierarchy, String>,
     /// Opened with the first lease.
     leases: Mutex<Option<Leases>>,
@@ -43,14 +47,17 @@ impl Supervisor {
         directories: Directories,
         configuration: Result<Configuration, String>,
         audit: Audit,
+        scopes: Option<Scopes>,
     ) -> Self {
         if let Err(error) = &configuration {
             tracing::error!("{error}");
         }
         Self {
             directories,
-            configuration,
-            hierarchy: Hierarchy::find().map_err(|error| error.to_string()),
+            configuration: Mutex::new(Arc::new(configuration)),
+            hierarchy: Hierarchy::find_for(if scopes.is_some() { Layout::Scopes } else { Layout::Own })
+                .map_err(|error| error.to_string()),
+            scopes,
             leases: Mutex::default(),
             audit: Mutex::new(audit),
             sessions: Mutex::default(),
@@ -58,11 +65,48 @@ impl Supervisor {
             strangers: Mutex::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
-            for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL"]
+            for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL", "AGENTBOX_TEST_KILL_OF"]
                 .iter()
                 .filter_map(|name| CString::new(format!("{name}={}", std::env::var(name).ok()?)).ok())
                 .collect(),
         }
+    }
+
+    /// The system's configuration as it is now, or why there is none that can be used.
+    pub(crate) fn configuration(&self) -> Arc<Result<Configuration, String>> {
+        Arc::clone(&lock(&self.configuration))
+    }
+
+    /// Reads the configuration again. Sessions that run keep what they were started with. The range of leased
+    /// ids stays: the host's table and the leases were made for it.
+    pub(crate) fn reload(&self, directory: &std::path::Path) {
+        let read = crate::configuration::read(directory).map_err(|error| error.to_string());
+        let range = |configuration: &Result<Configuration, String>| {
+            configuration.as_ref().ok().map(|configuration| configuration.system.uid_range())
+        };
+        let event = match (&read, range(&read) == range(&self.configuration())) {
+            (Err(error), _) => json!({ "event": "configuration-refused", "what": error }),
+            (Ok(_), false) => json!({
+                "event": "configuration-refused",
+                "what": "uid_range: it is changed by a restart of agentboxd only",
+            }),
+            (Ok(_), true) => json!({ "event": "configuration-read" }),
+        };
+        let is_refused = event["event"] == "configuration-refused";
+        if let Some(what) = event["what"].as_str() {
+            tracing::error!("the configuration stays as it was: {what}");
+        }
+        if let Err(error) = self.audit().record(event) {
+            tracing::error!("{error}");
+        }
+        if !is_refused {
+            *lock(&self.configuration) = Arc::new(read);
+        }
+    }
+
+    /// Units of the service manager; none in embedded mode.
+    pub(crate) fn scopes(&self) -> Option<&Scopes> {
+        self.scopes.as_ref()
     }
 
     /// The control groups.
@@ -79,7 +123,7 @@ impl Supervisor {
 
     /// Ids for leases.
     pub(crate) fn lease_range(&self) -> Range {
-        self.configuration.as_ref().map_or(Range::DEFAULT, |configuration| {
+        self.configuration().as_ref().as_ref().map_or(Range::DEFAULT, |configuration| {
             let (first, count) = configuration.system.uid_range();
             Range { first, count }
         })
@@ -129,6 +173,7 @@ impl Supervisor {
     /// Adds a session.
     pub(crate) fn register(&self, session: Arc<Session>) {
         lock(&self.sessions).insert(session.id().clone(), session);
+        self.changed.notify_one();
     }
 
     /// Removes a session that is gone.
@@ -150,7 +195,9 @@ impl Supervisor {
 
     /// What keeps it from starting sessions, or needs a person.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let configuration = self.configuration.as_ref().err().map(|error| format!("configuration: {error}"));
+        let configuration = self.configuration();
+        let configuration =
+            configuration.as_ref().as_ref().err().map(|error| format!("configuration: {error}"));
         let hierarchy = self.hierarchy().err();
         let audit = self.audit().problem().map(str::to_owned);
         configuration.into_iter().chain(hierarchy).chain(audit).chain(self.reported()).collect()
@@ -168,7 +215,7 @@ impl Supervisor {
         let directories = Directories::open(paths, true).unwrap();
         let audit = Audit::open(directories.logs.try_clone().unwrap());
         let configuration = crate::configuration::read(&below("configuration"));
-        Self::new(directories, configuration.map_err(|error| error.to_string()), audit)
+        Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None)
     }
 
     /// Environment of launchers: empty, but for what a test switches off or kills.

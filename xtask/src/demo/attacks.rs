@@ -206,6 +206,7 @@ fn write_facts(place: &Place, person: &Person, victim: &Victim, tag: &str, proje
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             namespaces: namespaces.collect(),
             groups: Vec::new(),
+            supervisor_files: Vec::new(),
         },
         secret_names: vec!["AWS_SECRET_ACCESS_KEY".to_owned(), "GITHUB_TOKEN".to_owned()],
         oom_score_adj: None,

@@ -98,9 +98,45 @@ fn put_off(file: &Source) -> Vec<String> {
         .collect()
 }
 
+/// Each step of the launcher that a testing build can leave out is in the list of the test that does.
+pub(super) fn every_step_is_left_out_once(repository: &Repository) -> Vec<String> {
+    const TEST: &str = "crates/agentbox-suite/tests/mutation.rs";
+    let test = repository.sources.get(TEST).map_or("", |file| &file.text);
+    // The steps of a gate are those of the network's tests.
+    let launcher = repository.sources.rust().filter(|file| {
+        file.path.starts_with("crates/agentbox-launch/src/") && !file.path.ends_with("/gate.rs")
+    });
+    let steps: Vec<(&Source, &str)> =
+        launcher.flat_map(|file| steps_of(&file.text).into_iter().map(move |step| (file, step))).collect();
+    let unnamed = steps.iter().filter(|(_, step)| !test.contains(&format!("(\"{step}\",")));
+    let mut problems: Vec<String> =
+        unnamed.map(|(file, step)| format!("{}: {step} is not left out in {TEST}", file.path)).collect();
+    if steps.is_empty() {
+        problems.push("no step was found".to_owned());
+    }
+    problems
+}
+
+/// Names of steps in a file: what `in_force` and `flag` are asked, and namespaces, which come as pairs with their flag.
+fn steps_of(text: &str) -> Vec<&str> {
+    ["in_force(\"", "flag(\"", "(\"namespace-"]
+        .iter()
+        .flat_map(|before| {
+            let skip = if before.ends_with('-') { 2 } else { before.len() };
+            text.match_indices(before).filter_map(move |(at, _)| text[at + skip..].split('"').next())
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_found_however_they_are_asked_for() {
+        let text = "if in_force(\"uid\") {} flag(\"mount-nodev\", 1); for x in [(\"namespace-ipc\", 2)] {}";
+        assert_eq!(steps_of(text), ["uid", "mount-nodev", "namespace-ipc"]);
+    }
 
     fn file(path: &str, text: &str) -> Source {
         Source::new(path.to_owned(), text.to_owned())

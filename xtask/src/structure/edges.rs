@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const BANNED: &[(&str, &[&str])] = &[
     ("agentbox-plan", &["serde", "libc", "rustix"]),
     ("agentbox-launch", &["tokio", "zbus", "toml", "serde", "serde_json", "tracing", "clap", "anyhow"]),
-    ("agentbox-gate", &["tokio", "zbus", "toml", "serde_json", "tracing", "clap", "anyhow", "ring"]),
+    ("agentbox-gate", &["tokio", "zbus", "toml", "serde_json", "tracing", "clap", "anyhow", "rustls"]),
     ("agentbox-kernel", &["tokio", "zbus", "toml"]),
 ];
 
@@ -17,7 +17,10 @@ const BANNED: &[(&str, &[&str])] = &[
 const LISTED: &[(&str, &[&str])] = &[
     ("agentbox-plan", &["thiserror"]),
     ("agentbox-launch", &["agentbox-plan", "landlock", "libc", "rustix", "thiserror"]),
-    ("agentbox-gate", &["agentbox-launch", "agentbox-plan", "domain", "httparse", "rustix", "thiserror"]),
+    (
+        "agentbox-gate",
+        &["agentbox-launch", "agentbox-plan", "domain", "httparse", "ring", "rustix", "thiserror"],
+    ),
 ];
 
 /// What a crate that does no IO and knows no clock is not linked with.

@@ -40,6 +40,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("only_kernel_starts_processes", code::only_kernel_starts_processes),
     ("files_are_short", code::files_are_short),
     ("nothing_is_left_for_later", code::nothing_is_left_for_later),
+    ("every_step_is_left_out_once", code::every_step_is_left_out_once),
     ("licences_are_allowed", licence::licences_are_allowed),
     ("every_invariant_names_its_check", document::every_invariant_names_its_check),
     ("links_resolve", document::links_resolve),

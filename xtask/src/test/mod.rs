@@ -10,7 +10,7 @@ use crate::demo::{Place, remove_abandoned};
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
-use crate::{fuzz, host, program, structure, workspace};
+use crate::{fuzz, host, program, rig, structure, workspace};
 use anyhow::{Context as _, Result, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
@@ -71,6 +71,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "build", quick: false, filtered: true, run: programs },
     Part { name: "suite", quick: false, filtered: true, run: suite },
+    Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
 ];
 
@@ -194,6 +195,13 @@ fn suite(run: &mut Run) -> Result<()> {
     command.env("AGENTBOX_BIN_DIR", debug).env("AGENTBOX_TESTING_BIN_DIR", testing);
     command.args(["--", "--test-threads=2"]).args(&run.filter);
     run.tally.count(&mut command, u64::from(run.filter.is_none()))
+}
+
+fn nspawn(run: &mut Run) -> Result<()> {
+    let Some(Copies { debug, testing, .. }) = &run.programs else {
+        bail!("not run: the programs were not built")
+    };
+    rig::run_suite(debug, testing, run.filter.as_deref(), &mut run.tally)
 }
 
 fn leftovers(run: &mut Run) -> Result<()> {

@@ -33,7 +33,7 @@ impl Tally {
 
     /// Runs `cargo test`, shows what it prints, and adds up its result lines. Fewer tests than `least`
     /// are an error: then what should have run did not.
-    pub(super) fn count(&mut self, command: &mut Command, least: u64) -> Result<()> {
+    pub(crate) fn count(&mut self, command: &mut Command, least: u64) -> Result<()> {
         self.count_into(&mut bounded(command), least, &mut std::io::stdout())
     }
 

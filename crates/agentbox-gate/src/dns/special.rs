@@ -10,10 +10,10 @@ pub(super) enum Special {
     Loopback,
     /// The machine that the session runs on.
     Host,
-    /// Names of somebody's own network: `.local` (RFC 6762), `.internal`, `.arpa` with `home.arpa` (RFC 8375),
-    /// and those of one label. Nothing outside knows them, so only a rule makes them names.
+    /// Names of somebody's own network: `.local` (RFC 6762), `.internal`, `.test` (RFC 6761), `.arpa` with
+    /// `home.arpa` (RFC 8375), and those of one label. Nothing outside knows them, so only a rule makes them names.
     OwnNetwork,
-    /// `.onion`: never a name of DNS (RFC 7686).
+    /// `.onion`, `.alt` and `.invalid`: never names of DNS (RFC 7686, RFC 9476, RFC 6761 section 6.4).
     Never,
     /// None of these.
     Ordinary,
@@ -30,8 +30,8 @@ pub(super) fn of(name: &HostName) -> Special {
     };
     match last {
         "localhost" => Special::Loopback,
-        "onion" => Special::Never,
-        "local" | "internal" | "arpa" => Special::OwnNetwork,
+        "onion" | "alt" | "invalid" => Special::Never,
+        "local" | "internal" | "test" | "arpa" => Special::OwnNetwork,
         _ if !has_dot => Special::OwnNetwork,
         _ => Special::Ordinary,
     }
@@ -57,6 +57,9 @@ mod tests {
             ("1.2.0.192.in-addr.arpa", Special::OwnNetwork),
             ("a.onion", Special::Never),
             ("onion", Special::Never),
+            ("a.alt", Special::Never),
+            ("a.invalid", Special::Never),
+            ("db.test", Special::OwnNetwork),
             ("a.org", Special::Ordinary),
         ] {
             assert_eq!(of(&name.parse().unwrap()), special, "{name}");

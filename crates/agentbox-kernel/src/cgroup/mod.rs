@@ -1,4 +1,6 @@
-//! Control groups of sessions: `agentbox/ID/{supervise,payload}` in the version 2 hierarchy.
+//! Control groups of sessions: `agentbox/ID/{supervise,payload}` in the version 2 hierarchy, or
+//! `agentbox.slice/agentbox-ID.scope/{supervise,payload}` where a service manager makes the outer group and
+//! delegates it ([`Layout`]).
 //!
 //! `supervise` holds the launcher's outer half, `payload` everything of the agent. Killing, freezing and
 //! counting act on whole groups, so no process id is ever guessed at. The hierarchy is looked up in the
@@ -23,8 +25,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Group below the root of the hierarchy that holds all sessions.
-const ROOT: &CStr = c"agentbox";
+/// Prefix of the names of scopes, and what they end with.
+const SCOPE: (&str, &str) = ("agentbox-", ".scope");
 const SUPERVISE: &CStr = c"supervise";
 const PAYLOAD: &CStr = c"payload";
 /// Why something about control groups did not work.
@@ -69,9 +71,53 @@ pub enum CgroupError {
     },
 }
 
+/// Who makes the group of a session, and what it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Made here: `agentbox/ID`.
+    Own,
+    /// Made and removed by the service manager, and delegated: `agentbox.slice/agentbox-ID.scope`. What lies
+    /// above it and its own limits are the service manager's (systemd's CGROUP_DELEGATION document).
+    Scopes,
+}
+
+impl Layout {
+    /// Group below the root of the hierarchy that holds all sessions.
+    fn root(self) -> &'static CStr {
+        match self {
+            Self::Own => c"agentbox",
+            Self::Scopes => c"agentbox.slice",
+        }
+    }
+
+    fn name_of(self, id: &SessionId) -> CString {
+        let name = match self {
+            Self::Own => id.to_string(),
+            Self::Scopes => scope_name(id),
+        };
+        // A session id holds no NUL: `[a-z0-9]` only.
+        CString::new(name).unwrap_or_default()
+    }
+
+    fn id_of(self, name: &CStr) -> Option<SessionId> {
+        let name = name.to_str().ok()?;
+        match self {
+            Self::Own => name.parse().ok(),
+            Self::Scopes => name.strip_prefix(SCOPE.0)?.strip_suffix(SCOPE.1)?.parse().ok(),
+        }
+    }
+}
+
+/// Name of the scope of a session.
+#[must_use]
+pub fn scope_name(id: &SessionId) -> String {
+    format!("{}{id}{}", SCOPE.0, SCOPE.1)
+}
+
 /// The version 2 hierarchy.
 #[derive(Debug)]
 pub struct Hierarchy {
+    layout: Layout,
     mount: OwnedFd,
     mount_point: PathBuf,
     /// Path of the mounted group in the hierarchy; empty for its root.
@@ -88,6 +134,7 @@ pub struct SessionGroup {
     /// Where the agent runs.
     pub payload: OwnedFd,
     id: SessionId,
+    layout: Layout,
     /// The group that holds all sessions.
     above: OwnedFd,
     mount: OwnedFd,
@@ -113,11 +160,19 @@ pub struct Enforced {
 }
 
 impl Hierarchy {
-    /// Finds where the hierarchy is mounted. Changes nothing.
+    /// Finds where the hierarchy is mounted, for groups of our own. Changes nothing.
     ///
     /// # Errors
     /// [`CgroupError::NotMounted`] when it is not; others when the mount cannot be opened.
     pub fn find() -> Result<Self, CgroupError> {
+        Self::find_for(Layout::Own)
+    }
+
+    /// The same for groups as a layout says.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_for(layout: Layout) -> Result<Self, CgroupError> {
         let table = "/proc/self/mountinfo";
         let bytes = std::fs::read(table).map_err(|cause| failed("find", table, cause))?;
         let mounts = mountinfo::parse(&bytes).ok_or_else(|| CgroupError::Form {
@@ -132,7 +187,7 @@ impl Hierarchy {
         let fd = fs::open(&mount_point, flags, Mode::empty())
             .map_err(|errno| failed("open", mount_point.display().to_string(), errno))?;
         let prefix = String::from_utf8_lossy(&mount.root).trim_end_matches('/').to_owned();
-        Ok(Self { mount: fd, mount_point, prefix })
+        Ok(Self { layout, mount: fd, mount_point, prefix })
     }
 
     /// Where it is mounted.
@@ -155,12 +210,17 @@ impl Hierarchy {
     /// [`CgroupError::Exists`] when they are there already, others when they cannot be made; nothing of
     /// them is left then.
     pub fn create(&self, id: &SessionId) -> Result<SessionGroup, CgroupError> {
-        match fs::mkdirat(&self.mount, ROOT, Mode::from_raw_mode(0o755)) {
+        if self.layout == Layout::Scopes {
+            // The service manager would not know of it.
+            return Err(failed("make", scope_name(id), Errno::PERM));
+        }
+        let root = self.layout.root();
+        match fs::mkdirat(&self.mount, root, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed("make", walk::shown_in(&self.mount, ROOT.to_bytes()), errno)),
+            Err(errno) => return Err(failed("make", walk::shown_in(&self.mount, root.to_bytes()), errno)),
         }
         let above = self.all_sessions()?.ok_or_else(|| failed("open", "agentbox", Errno::NOENT))?;
-        let name = name_of(id);
+        let name = self.layout.name_of(id);
         make(&above, &name)?;
         let made = open_group(&above, &name)
             .map_err(|errno| failed("open", walk::shown_in(&above, name.to_bytes()), errno))
@@ -186,7 +246,7 @@ impl Hierarchy {
     /// [`CgroupError`] when they cannot be opened.
     pub fn open_existing(&self, id: &SessionId) -> Result<Option<SessionGroup>, CgroupError> {
         let Some(above) = self.all_sessions()? else { return Ok(None) };
-        let name = name_of(id);
+        let name = self.layout.name_of(id);
         let dir = match open_group(&above, &name) {
             Ok(dir) => dir,
             Err(Errno::NOENT) => return Ok(None),
@@ -202,8 +262,10 @@ impl Hierarchy {
         };
         let (supervise, payload) = (part(SUPERVISE)?, part(PAYLOAD)?);
         let mount = self.mount.try_clone().map_err(|cause| failed("hold", "root", cause))?;
-        let path = format!("{}/{}/{id}", self.prefix, ROOT.to_string_lossy());
-        Ok(Some(SessionGroup { dir, supervise, payload, id: id.clone(), above, mount, path }))
+        let path =
+            format!("{}/{}/{}", self.prefix, self.layout.root().to_string_lossy(), name.to_string_lossy());
+        let layout = self.layout;
+        Ok(Some(SessionGroup { dir, supervise, payload, id: id.clone(), layout, above, mount, path }))
     }
 
     /// Ids of all sessions that have groups, in order.
@@ -213,7 +275,7 @@ impl Hierarchy {
     pub fn list(&self) -> Result<Vec<SessionId>, CgroupError> {
         let Some(above) = self.all_sessions()? else { return Ok(Vec::new()) };
         let mut ids: Vec<SessionId> =
-            children(above.as_fd())?.iter().filter_map(|name| name.to_str().ok()?.parse().ok()).collect();
+            children(above.as_fd())?.iter().filter_map(|name| self.layout.id_of(name)).collect();
         ids.sort();
         Ok(ids)
     }
@@ -221,7 +283,7 @@ impl Hierarchy {
     /// Processes of a session, without touching its groups.
     pub(crate) fn pids_of(&self, id: &SessionId) -> Result<Vec<u32>, CgroupError> {
         let Some(above) = self.all_sessions()? else { return Ok(Vec::new()) };
-        let name = name_of(id);
+        let name = self.layout.name_of(id);
         match open_group(&above, &name) {
             Ok(group) => pids(group.as_fd()),
             Err(Errno::NOENT) => Ok(Vec::new()),
@@ -230,11 +292,27 @@ impl Hierarchy {
     }
 
     fn all_sessions(&self) -> Result<Option<OwnedFd>, CgroupError> {
-        match open_group(&self.mount, ROOT) {
+        let root = self.layout.root();
+        match open_group(&self.mount, root) {
             Ok(group) => Ok(Some(group)),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed("open", walk::shown_in(&self.mount, ROOT.to_bytes()), errno)),
+            Err(errno) => Err(failed("open", walk::shown_in(&self.mount, root.to_bytes()), errno)),
         }
+    }
+
+    /// The group that this process runs in.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be found or opened.
+    pub fn own_group(&self) -> Result<OwnedFd, CgroupError> {
+        let table = "/proc/self/cgroup";
+        let text = std::fs::read_to_string(table).map_err(|cause| failed("find", table, cause))?;
+        let form = || CgroupError::Form { path: table.to_owned(), content: text.clone() };
+        // cgroups(7): the line of the version 2 hierarchy has the number 0 and no controllers.
+        let path = text.lines().find_map(|line| line.strip_prefix("0::")).ok_or_else(form)?;
+        let below = path.strip_prefix(&self.prefix).ok_or_else(form)?.trim_start_matches('/');
+        let below = CString::new(if below.is_empty() { "." } else { below }).map_err(|_nul| form())?;
+        open_group(&self.mount, &below).map_err(|errno| failed("open", path, errno))
     }
 }
 
@@ -255,6 +333,20 @@ impl SessionGroup {
     #[must_use]
     pub fn payload_path(&self) -> String {
         format!("{}/{}", self.path, PAYLOAD.to_string_lossy())
+    }
+
+    /// Moves a process of ours, which was started into the scope, to where the launcher's outer half will be:
+    /// a group with controllers for those below it has no processes of its own (cgroups(7)). False when the
+    /// process is not in the scope.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when it cannot be moved.
+    pub fn take_in(&self, pid: u32) -> Result<bool, CgroupError> {
+        if !read(&self.dir, c"cgroup.procs")?.lines().any(|line| line == pid.to_string()) {
+            return Ok(false);
+        }
+        write(&self.supervise, c"cgroup.procs", pid.to_string().as_bytes())?;
+        Ok(true)
     }
 
     /// Kills every process of the session, the launcher's outer half too. They are gone when
@@ -371,7 +463,11 @@ impl SessionGroup {
         let set = |controller: &str, file: &CStr, limit: Option<u64>| {
             let Some(limit) = limit else { return Ok(false) };
             let line = format!("+{controller}");
-            for group in [&self.mount, &self.above, &self.dir] {
+            let ours: &[&OwnedFd] = match self.layout {
+                Layout::Own => &[&self.mount, &self.above, &self.dir],
+                Layout::Scopes => &[&self.dir],
+            };
+            for group in ours {
                 // EBUSY where the mounted group itself has processes, ENOENT without the controller:
                 // either way the file below is missing.
                 let _ = write(group, c"cgroup.subtree_control", line.as_bytes());
@@ -388,16 +484,48 @@ impl SessionGroup {
         })
     }
 
-    /// Removes the groups, deepest first. Nothing there is fine.
+    /// Removes the groups, deepest first. Nothing there is fine. A scope itself stays for the service manager,
+    /// who removes it when it sees that nobody is in it.
     ///
     /// # Errors
     /// [`CgroupError::Busy`] when a process is left in one, others when one cannot be removed.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        remove_below(self.above.as_fd(), &name_of(&self.id), 0)
+        match self.layout {
+            Layout::Own => remove_below(self.above.as_fd(), &self.layout.name_of(&self.id), 0),
+            Layout::Scopes => {
+                let payload = remove_below(self.dir.as_fd(), PAYLOAD, 0);
+                payload.and(remove_below(self.dir.as_fd(), SUPERVISE, 0))
+            }
+        }
     }
 }
 
-fn name_of(id: &SessionId) -> CString {
-    // A session id holds no NUL: `[a-z0-9]` only.
-    CString::new(id.as_str()).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_layouts_find_their_own_names_and_no_others() {
+        let id: SessionId = "abc123".parse().unwrap();
+        for layout in [Layout::Own, Layout::Scopes] {
+            assert_eq!(layout.id_of(&layout.name_of(&id)), Some(id.clone()));
+        }
+        for name in [c"agentbox-.scope", c"abc123", c"agentbox-abc123.service", c"agentbox-a-b.scope"] {
+            assert_eq!(Layout::Scopes.id_of(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_never_made_here() {
+        let id: SessionId = "abc123".parse().unwrap();
+        let hierarchy = Hierarchy::find_for(Layout::Scopes).unwrap();
+        assert!(hierarchy.create(&id).is_err());
+        assert!(!hierarchy.list().unwrap().contains(&id));
+    }
+
+    #[test]
+    fn the_group_of_this_process_is_found() {
+        let own = Hierarchy::find().unwrap().own_group().unwrap();
+        assert!(pids(own.as_fd()).unwrap().contains(&std::process::id()));
+    }
 }

@@ -2,16 +2,17 @@
 
 use super::{Difference, Expected, Observed, mounts};
 use std::fmt::Debug;
-use std::ops::RangeInclusive;
 
 /// Namespaces that every sandbox has for itself. `user` is not among them: the agent has the host's, in
 /// which its ids own nothing.
 const OWN_NAMESPACES: [&str; 6] = ["cgroup", "ipc", "mnt", "net", "pid", "uts"];
 /// Namespaces that a session shares with the host.
 const SHARED_NAMESPACES: [&str; 2] = ["time", "user"];
-/// Seccomp filters of a launcher's own. More come from a supervisor that was started under filters of
-/// its unit, and break programs inside.
-const FILTERS: RangeInclusive<u32> = 1..=4;
+/// Seccomp filters that a launcher loads for a session; those of the supervisor come on top.
+const FILTERS: u32 = 1;
+/// Most that a supervisor may have itself, of a container around it. More come from its unit, and break
+/// programs inside.
+const AROUND_MAX: u32 = 3;
 
 /// Deviations in what a process cannot loosen by itself: ids, capabilities, seccomp, namespaces, mounts,
 /// hard limits, out-of-memory preference, control group. Empty when the kernel shows what the plan says.
@@ -20,7 +21,7 @@ pub fn diff(expected: &Expected, observed: &Observed) -> Vec<Difference> {
     let mut found = Found(Vec::new());
     ids(expected, observed, &mut found);
     if expected.sandboxed {
-        privileges(observed, &mut found);
+        privileges(expected, observed, &mut found);
         found.0.extend(mounts::diff(&expected.steps, observed));
     } else {
         found.compare("seccomp mode", &0, &observed.seccomp);
@@ -80,7 +81,7 @@ fn ids(expected: &Expected, observed: &Observed, found: &mut Found) {
     found.compare("supplementary groups", &rest(&expected.groups), &rest(&observed.groups));
 }
 
-fn privileges(observed: &Observed, found: &mut Found) {
+fn privileges(expected: &Expected, observed: &Observed, found: &mut Found) {
     let sets = &observed.capabilities;
     for (name, set) in [
         ("inheritable", sets.inheritable),
@@ -95,9 +96,9 @@ fn privileges(observed: &Observed, found: &mut Found) {
     }
     found.compare("no_new_privs", &true, &observed.no_new_privs);
     found.compare("seccomp mode", &2, &observed.seccomp);
-    if let Some(count) = observed.seccomp_filters.filter(|count| !FILTERS.contains(count)) {
-        let expected = format!("{} to {}", FILTERS.start(), FILTERS.end());
-        found.add("seccomp filters", expected, count);
+    let wanted = FILTERS + expected.own_filters.min(AROUND_MAX);
+    if let Some(count) = observed.seccomp_filters.filter(|count| *count != wanted) {
+        found.add("seccomp filters", wanted, count);
     }
 }
 

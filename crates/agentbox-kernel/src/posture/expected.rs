@@ -20,6 +20,8 @@ pub struct Expected {
     pub limits: BTreeMap<&'static str, ResourceLimit>,
     /// Hard limits of this process: a launcher that may not raise its own takes them as they are.
     pub own_limits: BTreeMap<String, ResourceLimit>,
+    /// Seccomp filters of this process, which what it starts has as well.
+    pub own_filters: u32,
     /// Preference of the out-of-memory killer.
     pub oom_score_adj: i32,
     /// File mode creation mask.
@@ -38,7 +40,7 @@ pub struct Expected {
 /// [`payload`](crate::cgroup::SessionGroup::payload_path).
 ///
 /// # Errors
-/// [`PostureError`] when the limits of this process cannot be read.
+/// [`PostureError`] when the limits or filters of this process cannot be read.
 pub fn expected(plan: &Plan, payload_path: &str) -> Result<Expected, PostureError> {
     let agent = &plan.identity.agent;
     let mut groups = agent.groups.clone();
@@ -65,6 +67,7 @@ pub fn expected(plan: &Plan, payload_path: &str) -> Result<Expected, PostureErro
         sandboxed,
         limits: limits.collect(),
         own_limits: super::observed::own_limits()?,
+        own_filters: super::observed::own_filters()?,
         oom_score_adj: plan.oom_score_adj,
         umask: plan.umask,
         environment,

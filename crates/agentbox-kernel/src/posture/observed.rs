@@ -179,6 +179,13 @@ pub(crate) fn own_limits() -> Result<BTreeMap<String, ResourceLimit>, PostureErr
     Proc::open(std::process::id())?.limits()
 }
 
+/// Seccomp filters of this process; before Linux 5.9, which does not count them, none.
+pub(crate) fn own_filters() -> Result<u32, PostureError> {
+    let status = Proc::open(std::process::id())?.text("status")?;
+    let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+}
+
 /// `/proc/PID`.
 struct Proc {
     pid: u32,

@@ -3,6 +3,7 @@
 use super::filter::Filter;
 use super::modes::Modes;
 use super::ring::{Recorded, Ring};
+use crate::step::in_force;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::fcntl_getpipe_size;
@@ -103,6 +104,7 @@ impl Source {
         let bytes = &scratch[..count];
         let mut live = Vec::new();
         match self.kind {
+            _ if !in_force("terminal-filter") => live.extend_from_slice(bytes),
             Kind::Terminal => {
                 self.filter.push(bytes, &mut Recorded { live: &mut live, ring: &mut self.ring })
             }

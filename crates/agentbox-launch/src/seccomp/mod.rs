@@ -6,6 +6,7 @@
 
 mod assemble;
 mod gate;
+mod keys;
 mod rules;
 
 use crate::step::{InStep, StepError};
@@ -37,4 +38,13 @@ pub(crate) fn confine_console() -> Result<(), StepError> {
 pub(crate) fn confine_gate() -> Result<(), StepError> {
     let filter = assemble::program(&gate::rules(), Verdict::Errno(libc::EPERM));
     sys::load_filter(&filter).step("system call filter of the gate")
+}
+
+/// Loads the filter of a gate of keys, which is a shorter list.
+///
+/// # Errors
+/// As [`confine_session`].
+pub(crate) fn confine_keys() -> Result<(), StepError> {
+    let filter = assemble::program(&keys::rules(), Verdict::Errno(libc::EPERM));
+    sys::load_filter(&filter).step("system call filter of the gate of keys")
 }

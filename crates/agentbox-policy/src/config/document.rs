@@ -61,16 +61,13 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Node, ConfigError> {
         what,
         remedy: None,
     };
+    let behind = |before: &[u8]| u32::try_from(before.iter().filter(|byte| **byte == b'\n').count() + 1).ok();
     if bytes.len() > super::MAX_FILE_BYTES {
-        let what =
-            format!("{} bytes; a configuration file has at most {}", bytes.len(), super::MAX_FILE_BYTES);
-        return Err(refuse(None, what));
+        let what = format!("larger than {} MiB, which end in this line", super::MAX_FILE_BYTES >> 20);
+        return Err(refuse(behind(&bytes[..super::MAX_FILE_BYTES]), what));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        refuse(u32::try_from(line).ok(), "not UTF-8".to_owned())
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| refuse(behind(&bytes[..error.valid_up_to()]), "not UTF-8".to_owned()))?;
     let lines = Lines::of(text);
     let json = file.rsplit_once('.').is_some_and(|(_, extension)| extension == "json");
     let tree = if json { from_json(text, &lines) } else { from_toml(text, &lines) };

@@ -48,6 +48,7 @@ fn join_configs(one: &Config, other: &Config) -> Config {
         uid_range: _,
         users: _,
         resolvers: _,
+        said_as: _,
         floor: _,
         ceiling: _,
         profile: _,
@@ -68,6 +69,7 @@ fn join_configs(one: &Config, other: &Config) -> Config {
         name_upload_max: _,
         on_gate_loss: _,
         trifecta: _,
+        guard: _,
         private,
         read,
         write,
@@ -109,6 +111,7 @@ fn with_settings(settings: Settings) -> Config {
         name_upload_max,
         on_gate_loss,
         trifecta,
+        guard,
     } = settings;
     Config {
         isolation,
@@ -126,6 +129,7 @@ fn with_settings(settings: Settings) -> Config {
         name_upload_max,
         on_gate_loss,
         trifecta,
+        guard,
         ..Config::default()
     }
 }

@@ -3,6 +3,7 @@
 //! One schema for three kinds of file; [`LayerKind`] says which keys may stand in which. What the keys
 //! mean together is for [`merge_system`](crate::merge_system) and [`resolve`](crate::resolve).
 
+mod agent;
 pub(crate) mod check;
 mod document;
 mod error;
@@ -15,6 +16,7 @@ mod tables;
 mod tests;
 mod value;
 
+pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentTable};
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
 pub(crate) use join::{differences, join};
@@ -23,7 +25,7 @@ pub use tables::{PostureTable, ProfileTable, ProjectTable};
 pub use value::{Count, HostPath, Line, Name, PassName, Size, UserName, VariableName};
 
 use crate::lattice::{
-    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Trifecta, Upload, Workspace,
 };
 use schemars::JsonSchema;
@@ -74,6 +76,10 @@ pub struct Config {
     /// Which resolvers the names of sessions are asked of, in place of the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolvers: Option<Vec<Resolver>>,
+    /// What this file's keys are called where people write them, by the first name of a key: a file that
+    /// another program made has origins of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub said_as: BTreeMap<Name, Line>,
     /// The loosest that any session may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Settings>,
@@ -137,6 +143,9 @@ pub struct Config {
     /// A project's own file: whether what a session sees is private. Saying no changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
+    /// A project's own file: at least this of the kernel's guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// A project's own file: of the paths that are granted for reading, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Vec<HostPath>>,
@@ -215,10 +224,25 @@ pub struct Git {
     pub email: Option<Line>,
 }
 
-/// The schema of every configuration file (JSON Schema 2020-12).
+/// The schema of every configuration file (JSON Schema 2020-12). `x-files` of a property says in whose files
+/// it may stand.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Config).to_value()
+    let mut schema = schemars::schema_for!(Config).to_value();
+    if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+        for (key, property) in properties {
+            let may = |kind| crate::lattice::TABLE.iter().any(|row| row.first() == key && row.may(kind));
+            let files = [
+                (LayerKind::System, "system"),
+                (LayerKind::Person, "person"),
+                (LayerKind::Project, "project"),
+            ];
+            let words: Vec<_> =
+                files.into_iter().filter(|(kind, _)| may(*kind)).map(|(_, word)| word).collect();
+            property["x-files"] = words.into();
+        }
+    }
+    schema
 }
 
 impl Config {

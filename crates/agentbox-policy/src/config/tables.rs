@@ -1,8 +1,8 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish};
+use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable};
 use crate::lattice::{
-    Filesystem, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
+    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Trifecta, Upload, Workspace,
 };
 use schemars::JsonSchema;
@@ -60,9 +60,15 @@ pub struct ProfileTable {
     /// Whether what a session sees is private, whatever else says so or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Keys of the person's ssh-agent, and what they are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_agent: Option<SshAgentTable>,
 }
 
 /// A directory with a name, bound to a profile and a posture.
@@ -129,6 +135,9 @@ pub struct ProjectTable {
     /// Whether what a session sees is private, whatever else says so or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// How strongly a session is held.
@@ -183,6 +192,9 @@ pub struct PostureTable {
     /// What happens when all three legs of the trifecta stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trifecta: Option<Trifecta>,
+    /// Whether the kernel refuses trigger files in the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 macro_rules! settings_of {
@@ -196,7 +208,16 @@ macro_rules! settings_of {
         }
     };
 }
-settings_of!(ProfileTable: network, workspace, state, upload_max, name_upload_max, on_gate_loss, trifecta);
+settings_of!(
+    ProfileTable: network,
+    workspace,
+    state,
+    upload_max,
+    name_upload_max,
+    on_gate_loss,
+    trifecta,
+    guard
+);
 settings_of!(
     ProjectTable: network,
     workspace,
@@ -206,7 +227,8 @@ settings_of!(
     upload_max,
     name_upload_max,
     on_gate_loss,
-    trifecta
+    trifecta,
+    guard
 );
 
 macro_rules! all_settings_of {
@@ -231,6 +253,7 @@ macro_rules! all_settings_of {
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
                     trifecta: self.trifecta,
+                    guard: self.guard,
                 }
             }
         }

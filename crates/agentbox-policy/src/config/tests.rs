@@ -39,8 +39,8 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         ),
         (
             "a.toml",
-            "\"a\\u001b[2Jb\" = 1",
-            "a.toml:1: a\\u{1b}[2Jb: unknown key (known: `default_posture`, `uid_range`, `users`, `resolvers`, `floor`, `ceiling`, `profile`, `project`, `posture`, `isolation`, `filesystem`, `identity`, `network`, `workspace`, `state`, `memory_max`, `tasks_max`, `open_files`, `tmp_size`, `home_size`, `upload_max`, `name_upload_max`, `on_gate_loss`, `trifecta`, `private`, `read`, `write`, `allow`, `deny`, `env`)",
+            "[uid_range]\n\"a\\u001b[2Jb\" = 1",
+            "a.toml:2: uid_range.a\\u{1b}[2Jb: unknown key (known: `first`, `count`)",
         ),
         // Duplicate keys.
         ("a.toml", "default_posture = \"L1\"\n\ndefault_posture = \"L2\"", "a.toml:3: duplicate key"),
@@ -208,7 +208,11 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
 fn files_that_are_too_large_or_no_text_are_refused() {
     assert_eq!(
         refusal("a.toml", vec![b' '; MAX_FILE_BYTES + 1], LayerKind::System),
-        "a.toml: 1048577 bytes; a configuration file has at most 1048576"
+        "a.toml:1: larger than 1 MiB, which end in this line"
+    );
+    assert!(
+        refusal("a.json", b"#\n".repeat(25 << 20), LayerKind::System).starts_with("a.json:524289: larger"),
+        "fifty megabytes"
     );
     assert!(Layer::parse("a.toml", &vec![b'\n'; MAX_FILE_BYTES], LayerKind::System).is_ok());
     assert_eq!(refusal("a.toml", b"\n\n\xff", LayerKind::System), "a.toml:3: not UTF-8");
@@ -374,6 +378,7 @@ fn the_table_states_the_orders_of_the_types() {
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
             "trifecta" => order(Trifecta::ALL),
+            "guard" => order(Guard::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);

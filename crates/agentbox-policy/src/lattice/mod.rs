@@ -108,6 +108,18 @@ ordered! {
 }
 
 ordered! {
+    /// Whether the kernel refuses trigger files in a project that is changed in place.
+    Guard {
+        /// It is not asked.
+        Off = "off",
+        /// It does where it can; where it cannot, what is done instead is said.
+        Auto = "auto",
+        /// It does, or the session does not start.
+        Require = "require",
+    }
+}
+
+ordered! {
     /// How the project can be changed.
     Workspace {
         /// In place.
@@ -203,6 +215,9 @@ pub struct Settings {
     /// What happens when all three legs of the trifecta stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trifecta: Option<Trifecta>,
+    /// Whether the kernel refuses trigger files in a project that is changed in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 macro_rules! settings {
@@ -279,6 +294,7 @@ settings! {
     NameUploadMax(Upload) = name_upload_max most,
     OnGateLoss(OnGateLoss) = on_gate_loss order,
     Trifecta(Trifecta) = trifecta order,
+    Guard(Guard) = guard order,
 }
 
 impl Settings {

@@ -31,6 +31,11 @@ impl Row {
         key.split('.').all(|part| row.next().is_some_and(|mine| mine == "NAME" || mine == part))
     }
 
+    /// Its first name.
+    pub(crate) fn first(&self) -> &'static str {
+        self.key.split_once('.').map_or(self.key, |(first, _)| first)
+    }
+
     /// Whether it may stand in such a file.
     #[must_use]
     pub fn may(&self, kind: LayerKind) -> bool {
@@ -46,6 +51,8 @@ const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
 const TRIFECTA: &str = "warn < confirm < refuse";
 const PRIVATE: &str = "false < true";
+const GUARD: &str = "off < auto < require";
+const CONFIRM: &str = "false < true";
 const STATE: &str = "profile < project < ephemeral";
 const LESS: &str = "smaller is tighter";
 const FEWER: &str = "fewer is tighter";
@@ -75,6 +82,7 @@ pub const TABLE: &[Row] = &[
     row("uid_range.count", "number", "100000000", NO_ORDER, SYSTEM),
     row("users", "list of user names", "none", NO_ORDER, SYSTEM),
     row("resolvers", "list of addresses", "the host's", NO_ORDER, SYSTEM),
+    row("said_as.NAME", "text", "the file and the key", NO_ORDER, SYSTEM),
     row("floor.isolation", "value", UNBOUND, ISOLATION, SYSTEM),
     row("floor.filesystem", "value", UNBOUND, FILESYSTEM, SYSTEM),
     row("floor.identity", "value", UNBOUND, IDENTITY, SYSTEM),
@@ -90,6 +98,7 @@ pub const TABLE: &[Row] = &[
     row("floor.name_upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.on_gate_loss", "value", UNBOUND, GATE, SYSTEM),
     row("floor.trifecta", "value", UNBOUND, TRIFECTA, SYSTEM),
+    row("floor.guard", "value", UNBOUND, GUARD, SYSTEM),
     row("ceiling.read", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.write", "list of paths", UNBOUND, FEWER, SYSTEM),
     row("ceiling.env", "list of variables", UNBOUND, FEWER, SYSTEM),
@@ -113,8 +122,13 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
     row("profile.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
     row("profile.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
+    row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),
+    row("profile.NAME.ssh_agent.confirm", "`true` or `false`", "`false`", CONFIRM, BOTH),
     row("project.NAME.path", "path", "required", NO_ORDER, BOTH),
     row("project.NAME.profile", "name of a profile", "none", NO_ORDER, BOTH),
     row("project.NAME.posture", "name of a posture", "`default_posture`", NO_ORDER, BOTH),
@@ -135,6 +149,7 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
     row("project.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
     row("project.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
+    row("project.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("posture.NAME.extends", "name of a posture", "`L2`", NO_ORDER, BOTH),
     row("posture.NAME.isolation", "value", SAME, ISOLATION, BOTH),
     row("posture.NAME.filesystem", "value", SAME, FILESYSTEM, BOTH),
@@ -151,6 +166,7 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.name_upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.on_gate_loss", "value", SAME, GATE, BOTH),
     row("posture.NAME.trifecta", "value", SAME, TRIFECTA, BOTH),
+    row("posture.NAME.guard", "value", SAME, GUARD, BOTH),
     row("isolation", "value", UNBOUND, ISOLATION, PROJECT),
     row("filesystem", "value", UNBOUND, FILESYSTEM, PROJECT),
     row("identity", "value", UNBOUND, IDENTITY, PROJECT),
@@ -167,6 +183,7 @@ pub const TABLE: &[Row] = &[
     row("on_gate_loss", "value", UNBOUND, GATE, PROJECT),
     row("trifecta", "value", UNBOUND, TRIFECTA, PROJECT),
     row("private", "true or false", "by what it has", PRIVATE, PROJECT),
+    row("guard", "value", UNBOUND, GUARD, PROJECT),
     row("read", "list of paths", UNBOUND, FEWER, PROJECT),
     row("write", "list of paths", UNBOUND, FEWER, PROJECT),
     row("allow", "list of hosts", UNBOUND, FEWER, PROJECT),

@@ -1,6 +1,6 @@
 //! What has to be opened for a session, and what each of it is for.
 
-use super::{Opener, Wanted, WantedKind, names, told};
+use super::{Opener, Wanted, WantedKind, agent, names, told};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
 use crate::{Filesystem, Isolation, Policy, PolicyError, State};
@@ -26,10 +26,12 @@ pub(super) enum Role {
     Covered,
     /// What covers the file of this path.
     Cover(&'static str),
-    /// What the gate refused.
+    /// What the gates refused.
     Denials,
     /// What the session is.
     Told,
+    /// The ssh-agent's socket.
+    AgentSocket,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +100,10 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     if policy.has_gate() {
         names::items(shared, &mut add);
     }
+    if policy.has_gate() || policy.ssh_agent.is_some() {
+        names::denials_item(&mut add);
+    }
+    agent::items(policy, &mut add);
     told::items(&mut add);
     Ok(items)
 }

@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{inner, made, names, process, told};
+use super::{agent, inner, made, names, process, told};
 use crate::PolicyError;
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Mount, Owner};
@@ -33,5 +33,6 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     }
     names::denials(scene, &mut tree)?;
     told::file(scene, &mut tree)?;
+    agent::tree(scene, &mut tree)?;
     Ok(tree)
 }

@@ -9,8 +9,10 @@
 //! | `made` | the content of files that agentbox makes |
 //! | `names` | how programs inside find the gate: resolv.conf, nsswitch.conf; what it refused |
 //! | `told` | what a session is told about itself: its title's prefix, session.json |
+//! | `agent` | where the ssh-agent is |
 //! | `process` | command, environment, directory |
 
+mod agent;
 mod items;
 mod listed;
 mod made;
@@ -62,6 +64,9 @@ pub enum WantedKind {
     /// The file of the session in which the supervisor tells the session what it is: made by the supervisor,
     /// owned by root, mode 0444. The path is its name in the session's directory.
     Told,
+    /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
+    /// its name in the session's directory. It is found as [`Found::File`].
+    AgentSocket,
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
@@ -74,7 +79,7 @@ pub enum WantedKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
-    /// [`WantedKind::Told`] and [`WantedKind::Made`].
+    /// [`WantedKind::Told`], [`WantedKind::AgentSocket`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -93,7 +98,8 @@ pub enum Found {
     Missing,
     /// A directory.
     Directory,
-    /// A regular file. Never a socket, a pipe or a block device: those are [`Found::Missing`].
+    /// A regular file, or the session's own socket. Never a socket of others, a pipe or a block device: those
+    /// are [`Found::Missing`].
     File,
     /// A symbolic link and what it says.
     Symlink(String),

@@ -54,6 +54,10 @@ pub(super) fn items(shared: bool, add: &mut impl FnMut(&str, Opener, bool, Wante
             add(name, Opener::System, false, WantedKind::Made { content }, ORIGIN, Role::Cover(path));
         }
     }
+}
+
+/// What has to be opened so that a session sees what was refused.
+pub(super) fn denials_item(add: &mut impl FnMut(&str, Opener, bool, WantedKind, &str, Role)) {
     let origin = "built-in: a session sees what was refused";
     add("denials.jsonl", Opener::System, false, WantedKind::Denials, origin, Role::Denials);
 }

@@ -6,6 +6,7 @@ use crate::environment::MAX_VARIABLE_BYTES;
 use crate::paths::is_normal;
 use crate::{Policy, PolicyError};
 use agentbox_plan::Process;
+use agentbox_plan::keys::SOCKET;
 use std::collections::BTreeMap;
 
 /// Where programs are on a host, the usual first.
@@ -38,6 +39,9 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     variables.insert("LOGNAME", user.to_owned());
     variables.insert("SHELL", shell.clone());
     variables.insert("PATH", search_path(policy, tree));
+    if policy.ssh_agent.is_some() {
+        variables.insert("SSH_AUTH_SOCK", SOCKET.to_owned());
+    }
     let environment = variables.into_iter().map(|(name, value)| c_string(format!("{name}={value}")));
     let arguments = match policy.command.value.as_slice() {
         [] => vec![c_string(shell)?],

@@ -5,7 +5,7 @@ use super::{COMMAND_LINE, Sources, refused};
 use crate::lattice::{Key, Setting};
 use crate::policy::{BUILT_IN, Held};
 use crate::{
-    Filesystem, Identity, Inputs, Isolation, Network, PolicyError, Request, Settings, State, Workspace,
+    Filesystem, Guard, Identity, Inputs, Isolation, Network, PolicyError, Request, Settings, State, Workspace,
 };
 use std::collections::BTreeMap;
 
@@ -216,6 +216,7 @@ fn fit_together(held: Held, settled: &Settled) -> Result<(), PolicyError> {
             (Key::UploadMax, settled.0.upload_max.is_some()),
             (Key::NameUploadMax, settled.0.name_upload_max.is_some()),
             (Key::OnGateLoss, settled.0.on_gate_loss.is_some()),
+            (Key::Guard, settled.0.guard == Some(Guard::Require)),
         ];
         return match tight.into_iter().find(|(_, tight)| *tight) {
             Some((key, _)) => cannot(key, holder, remedy),

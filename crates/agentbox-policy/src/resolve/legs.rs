@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::{Sources, refused};
+use crate::agent::SshAgent;
 use crate::config::HostRule;
 use crate::cover::denied_by;
 use crate::environment::Rules as Variables;
@@ -27,6 +28,7 @@ pub(super) struct Context<'a, 'b> {
     pub(super) grants: &'b [Grant],
     pub(super) environment: &'b BTreeMap<String, Variable>,
     pub(super) reach: &'b Reach,
+    pub(super) ssh_agent: Option<&'b SshAgent>,
 }
 
 pub(super) fn collect(context: &Context<'_, '_>) -> Result<Legs, PolicyError> {
@@ -104,6 +106,10 @@ fn private(context: &Context<'_, '_>, legs: &mut Legs) -> Result<(), PolicyError
             let what = format!("the variable `{name}`, which by its name is a secret");
             add(what, &variable.origin, format!("take it out of {}", variable.origin));
         }
+    }
+    if context.ssh_agent.is_some() {
+        let rule = context.choice.profile_rule("ssh_agent");
+        add("keys that it signs with".to_owned(), &rule, format!("take `ssh_agent` out of {rule}"));
     }
     if no.is_some() {
         return Ok(());

@@ -5,7 +5,8 @@
 //! 3. [`grants`]: which paths, held against the ceiling and the project's file.
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
-//! 6. [`legs`]: which legs of the trifecta stand.
+//! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
+//! 7. [`legs`]: which legs of the trifecta stand.
 //! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
@@ -16,6 +17,7 @@ mod legs;
 mod place;
 #[cfg(test)]
 mod properties;
+mod ssh_agent;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -96,6 +98,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
+    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
     let legs = legs::collect(&legs::Context {
         inputs,
         sources: &sources,
@@ -106,6 +109,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants: &grants,
         environment: &environment,
         reach: &reach,
+        ssh_agent: ssh_agent.as_ref(),
     })?;
     let command = if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
@@ -131,6 +135,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         shared_legs: legs.clone(),
         legs,
         project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
+        ssh_agent,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

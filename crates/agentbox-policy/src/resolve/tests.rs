@@ -1,7 +1,7 @@
 //! What is resolved, and what is refused in whole messages.
 
 use crate::fixture::{World, layer};
-use crate::{Layer, LayerKind, Network, Policy, State, Workspace, merge_system};
+use crate::{Guard, Layer, LayerKind, Network, Policy, State, Workspace, merge_system};
 
 const SYSTEM: &str = r#"
 users = ["me"]
@@ -108,6 +108,18 @@ fn a_project_file_tightens() {
     is(&policy, "memory_max", "1G", ".agentbox.toml: memory_max");
     assert_eq!(policy.state(), State::Ephemeral);
     assert!(policy.grants.is_empty());
+}
+
+#[test]
+fn the_guard_is_asked_for_where_a_project_is_changed_in_place() {
+    assert_eq!(World::new().resolve().unwrap().guard(), Guard::Auto);
+    let policy = World::new().file("guard = \"require\"").resolve().unwrap();
+    assert_eq!(policy.guard(), Guard::Require);
+    is(&policy, "guard", "require", ".agentbox.toml: guard");
+    let readonly = World::new().file("guard = \"require\"\nworkspace = \"readonly\"");
+    assert_eq!(readonly.resolve().unwrap().guard(), Guard::Off);
+    // No project can switch off what the posture gives.
+    assert_eq!(World::new().file("guard = \"off\"").resolve().unwrap().guard(), Guard::Auto);
 }
 
 #[test]
@@ -668,4 +680,35 @@ fn a_file_that_was_accepted_holds_after_it_was_loosened_or_removed() {
     assert_eq!((loosened.network(), loosened.workspace()), (Network::None, Workspace::Readonly));
     let same = world.file("network = \"none\"").resolve().unwrap();
     assert!(same.warnings().iter().all(|warning| !warning.contains("trust")), "{:?}", same.warnings());
+}
+
+#[test]
+fn values_of_a_file_that_another_program_wrote_are_called_as_it_says() {
+    let file = crate::fixture::layer(
+        "/etc/agentbox/agentbox.json",
+        r#"{"said_as": {"profile": "services.agentbox.profiles"}, "profile": {"work": {"network": "none"}}, "project":
+            {"web": {"path": "/home/ada/web", "profile": "work", "tasks_max": 64}}}"#,
+        LayerKind::System,
+    );
+    let drop_in = crate::fixture::layer(
+        "/etc/agentbox/conf.d/a.toml",
+        "profile.work.workspace = \"readonly\"",
+        LayerKind::System,
+    );
+    let system = crate::merge_system(vec![file, drop_in]).unwrap();
+    assert_eq!(system.source.rule("profile.work.network"), "services.agentbox.profiles.work.network");
+    assert_eq!(
+        system.source.rule("project.web.tasks_max"),
+        "/etc/agentbox/agentbox.json: project.web.tasks_max"
+    );
+    assert_eq!(
+        system.source.rule("profile.work.workspace"),
+        "/etc/agentbox/conf.d/a.toml: profile.work.workspace"
+    );
+
+    let wrong = crate::fixture::layer("a.toml", "said_as.profil = \"x\"", LayerKind::System);
+    assert_eq!(
+        crate::merge_system(vec![wrong]).unwrap_err().to_string(),
+        "a.toml:1: said_as.profil: there is no key `profil` (did you mean `profile`?)"
+    );
 }

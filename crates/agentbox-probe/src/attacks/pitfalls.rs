@@ -1,9 +1,9 @@
 //! What an attack on the design itself found: settings that a session inherits from whoever started it,
 //! and things of the host that only a look shows.
 
-use crate::attack::{Answer, Attack, any_of, lacking, refused, succeeded};
+use crate::attack::{Answer, Attack, any_of, judge, lacking, refused, succeeded};
 use crate::own_state;
-use agentbox_probe::Facts;
+use agentbox_probe::{Facts, Outcome};
 use std::fs;
 
 pub(super) const TABLE: &[Attack] = &[
@@ -40,6 +40,7 @@ pub(super) const TABLE: &[Attack] = &[
     Attack::new("t7.container-sockets", "find the socket of a program that starts containers", |_| {
         containers()
     })
+    .root()
     .kernel("docker, podman, incus, libvirt or nix"),
     Attack::new("t8.mounts-tell-paths", "learn host paths from the list of mounts", mount_paths)
         .needs(&["person.home"])
@@ -96,8 +97,17 @@ fn network_devices() -> Answer {
 
 fn reach(paths: Vec<String>) -> Answer {
     any_of(paths.into_iter().map(|path| {
-        let answer = match std::os::unix::net::UnixStream::connect(&path) {
-            Ok(_) => succeeded("connected"),
+        let datagram = || std::os::unix::net::UnixDatagram::unbound()?.connect(&path);
+        let answer = match std::os::unix::net::UnixStream::connect(&path).map(drop) {
+            Ok(()) => succeeded("connected"),
+            // The journal's and the notification socket take datagrams only.
+            Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
+                judge(datagram().map_err(crate::errno::Errno::from))
+            }
+            // A socket that nobody listens on any more is nothing to try it on.
+            Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {
+                Answer { outcome: Outcome::NotApplicable, ..refused("nobody listens") }
+            }
             Err(error) => refused(crate::errno::Errno::from(error)),
         };
         (path, answer)
@@ -112,6 +122,13 @@ fn buses(facts: &Facts) -> Answer {
         format!("/run/user/{}/systemd/private", facts.person.uid),
         "/run/systemd/private".to_owned(),
         "/run/systemd/journal/socket".to_owned(),
+        "/run/systemd/journal/stdout".to_owned(),
+        "/run/systemd/notify".to_owned(),
+        "/dev/log".to_owned(),
+        format!("/run/user/{}/gnupg/S.gpg-agent", facts.person.uid),
+        format!("/run/user/{}/keyring/control", facts.person.uid),
+        format!("/run/user/{}/pipewire-0", facts.person.uid),
+        format!("/run/user/{}/gvfsd/socket", facts.person.uid),
     ])
 }
 

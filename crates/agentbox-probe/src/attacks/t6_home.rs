@@ -28,6 +28,15 @@ pub(super) const TABLE: &[Attack] = &[
     home("t6.own-configuration", "write the person's configuration of the sandbox", |f| {
         write(f, ".config/agentbox/agentbox.toml")
     }),
+    home("t6.shell-files", "write what shells and sessions run besides", |f| write_each(f, SHELL)),
+    home("t6.editor-files", "write what editors and terminals run", |f| write_each(f, EDITORS)),
+    home("t6.package-files", "write what package managers and debuggers run", |f| write_each(f, PACKAGES)),
+    home("t6.agent-files", "write the settings of other agents and editors on the host", |f| {
+        write_each(f, AGENTS)
+    }),
+    home("t6.desktop-files", "write what the desktop or its bus starts", |f| write_each(f, DESKTOP)),
+    home("t6.git-files", "write what git reads besides its first file", |f| write_each(f, GIT)),
+    Attack::new("t6.scheduled", "leave something for cron or the system to run", |_| scheduled()).root(),
     Attack::new("t6.temporary-file", "leave a file in the host's /tmp", |f| {
         leave(f, Path::new("/tmp"), "probe")
     })
@@ -49,6 +58,61 @@ pub(super) const TABLE: &[Attack] = &[
     }),
 ];
 
+const SHELL: &[&str] = &[
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".bash_aliases",
+    ".zshrc",
+    ".zprofile",
+    ".zlogin",
+    ".config/fish/config.fish",
+    ".xprofile",
+    ".xsessionrc",
+    ".pam_environment",
+    ".config/environment.d/probe.conf",
+    ".config/nushell/config.nu",
+];
+const EDITORS: &[&str] = &[
+    ".vimrc",
+    ".config/nvim/init.lua",
+    ".emacs",
+    ".config/Code/User/settings.json",
+    ".vscode/argv.json",
+    ".inputrc",
+    ".tmux.conf",
+    ".screenrc",
+    ".direnvrc",
+    ".config/direnv/direnvrc",
+];
+const PACKAGES: &[&str] = &[
+    ".npmrc",
+    ".yarnrc.yml",
+    ".config/pip/pip.conf",
+    ".pypirc",
+    ".cargo/config.toml",
+    ".gradle/init.gradle",
+    ".m2/settings.xml",
+    ".gdbinit",
+    ".config/nix/nix.conf",
+];
+const AGENTS: &[&str] = &[
+    ".claude.json",
+    ".claude/CLAUDE.md",
+    ".claude/hooks/probe.sh",
+    ".codex/config.toml",
+    ".gemini/settings.json",
+    ".config/opencode/opencode.json",
+    ".cursor/mcp.json",
+];
+const DESKTOP: &[&str] = &[
+    ".local/share/applications/probe.desktop",
+    ".local/share/dbus-1/services/probe.service",
+    ".local/share/systemd/user/probe.service",
+    ".config/plasma-workspace/env/probe.sh",
+];
+const GIT: &[&str] = &[".config/git/config", ".config/git/attributes", ".config/git/hooks/post-checkout"];
+
 const fn home(id: &'static str, title: &'static str, run: fn(&Facts) -> Answer) -> Attack {
     Attack::new(id, title, run).needs(&["tag", "person.home"]).on_host()
 }
@@ -58,6 +122,28 @@ fn write(facts: &Facts, name: &str) -> Answer {
         return lacking("home");
     }
     leave(facts, Path::new(&facts.person.home), name)
+}
+
+/// All of them have to work outside; one that works inside is enough.
+fn write_each(facts: &Facts, names: &[&str]) -> Answer {
+    // Every one is written before they are judged: the first that works is not the end.
+    let written: Vec<_> = names.iter().map(|name| ((*name).to_owned(), write(facts, name))).collect();
+    let mut all = any_of(written);
+    all.left = names.iter().map(|name| format!("{}/{name}", facts.person.home)).collect();
+    all
+}
+
+/// Opening for writing or making a file is where the kernel refuses; what was made is removed again.
+fn scheduled() -> Answer {
+    const DIRECTORIES: &[&str] = &["/etc/cron.d", "/etc/profile.d", "/etc/systemd/system", "/etc/init.d"];
+    any_of(DIRECTORIES.iter().map(|directory| {
+        let path = Path::new(directory).join(format!("agentbox-probe-{}", std::process::id()));
+        let made = File::create_new(&path).map_err(Errno::from);
+        if made.is_ok() {
+            let _ = fs::remove_file(&path);
+        }
+        ((*directory).to_owned(), judge(made))
+    }))
 }
 
 /// Appends the tag and leaves it there: whether the host has it is what counts.

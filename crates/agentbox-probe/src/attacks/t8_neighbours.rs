@@ -9,7 +9,7 @@ use agentbox_probe::{Facts, Victim};
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::Path;
 
 pub(super) const TABLE: &[Attack] = &[
@@ -85,6 +85,11 @@ pub(super) const TABLE: &[Attack] = &[
             any_of(v.path_sockets.iter().map(|path| (path.clone(), listen_to(f, UnixStream::connect(path)))))
         })
     }),
+    with_victim("t8.datagram-sockets", "send to a neighbour's datagram socket by its path", |f| {
+        victim(f, |_, v| {
+            any_of(v.datagram_sockets.iter().map(|path| (path.clone(), judge(send_nothing(path)))))
+        })
+    }),
     with_victim("t8.sockets-listed", "find a neighbour's socket in /proc/net/unix", |f| {
         victim(f, |_, v| match fs::read_to_string("/proc/net/unix") {
             _ if v.abstract_socket.is_empty() => lacking("abstract socket"),
@@ -93,6 +98,18 @@ pub(super) const TABLE: &[Attack] = &[
             Err(error) => refused(Errno::from(error)),
         })
     }),
+    Attack::new("t8.supervisor-files", "read or change the supervisor's trail, leases or sockets", |f| {
+        if f.host.supervisor_files.is_empty() {
+            return lacking("supervisor's files");
+        }
+        any_of(f.host.supervisor_files.iter().flat_map(|path| {
+            // Opening for writing is where the kernel refuses; nothing is written or cut off.
+            [libc::O_RDONLY, libc::O_WRONLY | libc::O_APPEND]
+                .map(|flags| (path.clone(), judge(super::open_with(path, flags))))
+        }))
+    })
+    .root()
+    .needs(&["host.supervisor_files"]),
     with_victim("t8.shared-files", "read a neighbour's file in a directory that all share", |f| {
         victim(f, |f, v| {
             any_of(v.files.iter().map(|path| {
@@ -116,6 +133,11 @@ fn victim(facts: &Facts, attempt: fn(&Facts, &Victim) -> Answer) -> Answer {
         Some(victim) if victim.pid > 1 => attempt(facts, victim),
         _ => lacking("victim"),
     }
+}
+
+/// An empty datagram, without connecting first: that it could be sent is what counts.
+fn send_nothing(path: &str) -> Result<usize, Errno> {
+    Ok(UnixDatagram::unbound()?.send_to(&[], path)?)
 }
 
 fn exists(_: &Facts, victim: &Victim) -> Answer {

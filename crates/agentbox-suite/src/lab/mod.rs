@@ -17,6 +17,7 @@
 pub mod addresses;
 mod authority;
 pub mod dns;
+mod field;
 mod guest;
 mod links;
 mod place;
@@ -25,6 +26,7 @@ mod space;
 mod ssh;
 mod web;
 
+pub use field::{Field, Marks, Side};
 pub use guest::Guest;
 pub use place::{Arrival, PORTS, Place};
 pub use space::Space;
@@ -323,8 +325,23 @@ impl Lab {
     /// When sshd(8) does not start.
     pub fn start_ssh(&mut self) -> Result<&Ssh> {
         let repository = self.directory.path().join("files/github.com/lab/tiny.git");
-        let ssh = Ssh::start(&self.wan, self.directory.path(), &repository, CDN_V4)?;
+        let ssh = Ssh::start(&self.wan, self.directory.path().join("ssh"), &repository, CDN_V4, 22)?;
         Ok(self.ssh.insert(ssh))
+    }
+
+    /// Starts another one at every public address on port 2222: with keys of its own, another host.
+    ///
+    /// # Errors
+    /// When sshd(8) does not start.
+    pub fn other_ssh(&self) -> Result<Ssh> {
+        let repository = self.directory.path().join("files/github.com/lab/tiny.git");
+        Ssh::start(&self.wan, self.directory.path().join("other-ssh"), &repository, CDN_V4, 2222)
+    }
+
+    /// The one that was started.
+    #[must_use]
+    pub fn ssh(&self) -> Option<&Ssh> {
+        self.ssh.as_ref()
     }
 
     /// A machine whose host is the lab's.

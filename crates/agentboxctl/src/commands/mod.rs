@@ -4,6 +4,7 @@ mod allow;
 mod attach;
 mod check;
 mod completions;
+mod confirm;
 mod doctor;
 mod exec;
 mod explain;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
+        Command::Confirm(confirm) => confirm::run(&confirm, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Inspect(inspect) => inspect::run(&inspect),

@@ -10,10 +10,12 @@ use crate::output::network::{published, reach};
 use crate::output::{escape, legs, note, print, print_json};
 use crate::own_files::Reading;
 use crate::project::Project;
+use crate::ssh;
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal;
 use agentbox_ipc::{Dict, StartAnswer, StartRequest, to_dict};
 use agentbox_plan::Streams;
+use agentbox_policy::Ssh;
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -119,6 +121,9 @@ impl Gathered {
         name: Option<String>,
     ) -> Result<(Project, StartRequest), Failure> {
         let files = self.reading.finish()?;
+        // Of the caller, as everything of the environment: the supervisor has its own, and never asks it.
+        let socket = self.environment.get(ssh::AGENT_VARIABLE).filter(|path| !path.is_empty()).cloned();
+        let ssh = socket.map(|socket| Ssh { socket: Some(socket), known: files.known });
         let wanted = StartRequest {
             person: files.person,
             project_file: files.project_file,
@@ -127,6 +132,7 @@ impl Gathered {
             environment: self.environment,
             git_name: files.author.name,
             git_email: files.author.email,
+            ssh,
             ..StartRequest::default()
         };
         Ok((self.project, wanted))

@@ -28,6 +28,7 @@ fn of_supervisor(status: &SupervisorStatus) -> String {
     let mut columns = Columns::new(&["SUPERVISOR", ""]);
     let mode = match status.mode {
         Mode::Embedded => "embedded",
+        Mode::System => "service",
     };
     columns.plain(["version", &status.version]);
     columns.plain(["mode", mode]);

@@ -1,5 +1,5 @@
-//! Decisions of gates as the trail has them: one event for each destination, port and verdict and ten
-//! seconds, with a count, so that no flood fills the disk.
+//! Decisions of gates as the trail has them: one event for equal ones (destination, port, verdict; key, purpose,
+//! verdict) and ten seconds, with a count, so that no flood fills the disk.
 
 use agentbox_plan::net::{Destination, HostName, Reason};
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ pub(crate) const WINDOW: Duration = Duration::from_secs(10);
 /// Different decisions that are counted at once. What comes on top is counted as one.
 const MOST: usize = 512;
 
-/// What is counted together.
+/// A decision about the network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Decided {
     /// About what.
@@ -27,24 +27,30 @@ pub(crate) struct Decided {
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<T = Decided> {
     /// The decision; `None` for those that were too many to tell apart.
-    pub(crate) decided: Option<Decided>,
+    pub(crate) decided: Option<T>,
     /// How often since it was written last.
     pub(crate) count: u64,
 }
 
 /// Decisions that are counted.
-#[derive(Debug, Default)]
-pub(crate) struct Decisions {
+#[derive(Debug)]
+pub(crate) struct Decisions<T = Decided> {
     /// When a window began, and how many came after its first.
-    open: BTreeMap<Decided, (Instant, u64)>,
+    open: BTreeMap<T, (Instant, u64)>,
     others: u64,
 }
 
-impl Decisions {
+impl<T> Default for Decisions<T> {
+    fn default() -> Self {
+        Self { open: BTreeMap::new(), others: 0 }
+    }
+}
+
+impl<T: Ord + Clone> Decisions<T> {
     /// Counts one. The first of its kind is to be written at once.
-    pub(crate) fn note(&mut self, now: Instant, decided: Decided) -> Option<Entry> {
+    pub(crate) fn note(&mut self, now: Instant, decided: T) -> Option<Entry<T>> {
         if let Some((_, more)) = self.open.get_mut(&decided) {
             *more += 1;
             return None;
@@ -58,7 +64,7 @@ impl Decisions {
     }
 
     /// What was counted in windows that have ended.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<Entry> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Entry<T>> {
         let mut due = Vec::new();
         self.open.retain(|decided, (begun, more)| {
             if now.duration_since(*begun) < WINDOW {
@@ -74,7 +80,7 @@ impl Decisions {
     }
 
     /// All that was counted, at the end of a session.
-    pub(crate) fn rest(&mut self) -> Vec<Entry> {
+    pub(crate) fn rest(&mut self) -> Vec<Entry<T>> {
         let open = std::mem::take(&mut self.open);
         let counted = open.into_iter().filter(|(_, (_, more))| *more > 0);
         let mut rest: Vec<_> =
@@ -83,7 +89,7 @@ impl Decisions {
         rest
     }
 
-    fn flush_others(&mut self, into: &mut Vec<Entry>) {
+    fn flush_others(&mut self, into: &mut Vec<Entry<T>>) {
         if self.others > 0 {
             into.push(Entry { decided: None, count: std::mem::take(&mut self.others) });
         }
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_first_is_written_at_once_and_the_rest_with_its_window() {
-        let (mut decisions, now) = (Decisions::default(), Instant::now());
+        let (mut decisions, now) = (Decisions::<Decided>::default(), Instant::now());
         assert_eq!(decisions.note(now, decided(1)).map(|entry| entry.count), Some(1));
         for _ in 0..5 {
             assert_eq!(decisions.note(now, decided(1)), None);
@@ -116,7 +122,7 @@ mod tests {
         /// Whatever comes in whatever order: the counts add up, and few are held.
         #[test]
         fn no_decision_is_lost(ports in proptest::collection::vec(0u16..2000, 0..3000)) {
-            let (mut decisions, begun) = (Decisions::default(), Instant::now());
+            let (mut decisions, begun) = (Decisions::<Decided>::default(), Instant::now());
             let mut written = 0;
             for (at, port) in ports.iter().enumerate() {
                 let now = begun + Duration::from_millis(at as u64 * 7);

@@ -1,4 +1,4 @@
-//! What was refused, told to the session itself: `/run/agentbox/denials.jsonl` inside, read-only there.
+//! What gates refused, told to the session itself: `/run/agentbox/denials.jsonl` inside, read-only there.
 
 use super::decisions::Decided;
 use super::live::is_live;
@@ -7,7 +7,7 @@ use agentbox_kernel::directory::DirectoryError;
 use agentbox_plan::net::{Destination, Reason, Rule};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,11 +50,7 @@ impl Denials {
         if decided.port == 0 {
             return;
         }
-        if self.file.metadata().is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
-            return;
-        }
-        let line = json!({
-            "time": SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        self.write(json!({
             "destination": shown(&decided.destination),
             "port": decided.port,
             "reason": reason.as_str(),
@@ -62,7 +58,18 @@ impl Denials {
             "other": decided.other.as_ref().map(ToString::to_string),
             "rule": rule.map(|rule| rule.target.to_string()),
             "remedy": remedy,
-        });
+        }));
+    }
+
+    /// Appends a line with the time.
+    pub(crate) fn write(&mut self, mut line: Value) {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() > MAX_BYTES) {
+            return;
+        }
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Value::Object(members) = &mut line {
+            members.insert("time".into(), time.into());
+        }
         if let Err(error) = self.file.write_all(format!("{line}\n").as_bytes()) {
             tracing::warn!("{FILE}: {error}");
         }

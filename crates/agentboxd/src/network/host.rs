@@ -53,7 +53,7 @@ impl HostNetwork {
         let grants = Grants::open(range).map_err(|error| text("grants of nftables", &error))?;
         let rules = firewall::rules(range).map_err(|error| text("the host's table of nftables", &error))?;
         let reach = Reach::open().map_err(|error| text("addresses of this machine", &error))?;
-        let resolvers = match &supervisor.configuration {
+        let resolvers = match supervisor.configuration().as_ref() {
             Ok(configuration) => configuration.system.resolvers().collect(),
             Err(_) => Vec::new(),
         };

@@ -8,7 +8,7 @@ use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{Decision, Destination, Reason, Rule, Rules, Verdict, internal_range};
-use agentbox_policy::{HostRule, LIVE_ALLOW, LIVE_DENY, System, ceiling_allow, live_deny, with_live};
+use agentbox_policy::{HostRule, LIVE_ALLOW, LIVE_DENY, System, live_allow, live_deny, with_live};
 use serde_json::json;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -27,12 +27,16 @@ pub(super) fn is_live(rule: &Rule) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// More may be reached.
-    Allow,
+    Allow {
+        /// Whether somebody who may has consented to more than the ceiling of the configuration. What is
+        /// denied stays so.
+        above_ceiling: bool,
+    },
     /// Less may be reached.
     Deny,
 }
 
-/// Changes the rules of a session. Root is not bound by the ceiling that root wrote for others.
+/// Changes the rules of a session.
 pub(crate) fn change(
     supervisor: &Supervisor,
     system: &System,
@@ -48,13 +52,12 @@ pub(crate) fn change(
     let rules = network.rules();
     let more = match change {
         Change::Deny => live_deny(&asked),
-        Change::Allow => {
-            ceiling_allow(system, &rules, &asked).map_err(|error| crate::start::policy_error(&error))?
-        }
+        Change::Allow { above_ceiling } => live_allow(system, &rules, &asked, above_ceiling)
+            .map_err(|error| crate::start::policy_error(&error))?,
     };
     let changed = with_live(&rules, &more).map_err(|error| crate::start::policy_error(&error))?;
     let warning = match change {
-        Change::Allow => judge_legs(supervisor, session, &changed)?,
+        Change::Allow { .. } => judge_legs(supervisor, session, &changed)?,
         Change::Deny => None,
     };
     let time = Duration::from_millis(for_ms);
@@ -69,10 +72,11 @@ pub(crate) fn change(
         supervisor,
         json!({
             "event": "rule-added",
-            "verdict": if change == Change::Allow { "allow" } else { "deny" },
+            "verdict": if change == Change::Deny { "deny" } else { "allow" },
             "target": asked.to_string(),
             "for_ms": (for_ms > 0).then_some(for_ms),
             "caller_uid": caller_uid,
+            "above_ceiling": matches!(change, Change::Allow { above_ceiling: true }).then_some(true),
             "cut": cut,
         }),
     );

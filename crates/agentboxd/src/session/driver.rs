@@ -76,6 +76,7 @@ fn spawn(
         record: record.clone(),
         live: live_receiver,
         network: std::sync::OnceLock::new(),
+        keys: std::sync::OnceLock::new(),
         stop: stop_sender,
     });
     supervisor.register(Arc::clone(&session));
@@ -228,6 +229,10 @@ impl Driver {
                 if let Err(error) = self.steps.adopt_network(init_pid) {
                     // Its gate goes on without us, and refuses what is new.
                     self.supervisor.report(format!("session {}: network: {error}", self.record.id));
+                }
+                if let Err(error) = self.steps.adopt_keys() {
+                    // As for the network: nothing is signed from now on.
+                    self.supervisor.report(format!("session {}: ssh-agent: {error}", self.record.id));
                 }
                 None
             }

@@ -37,7 +37,7 @@ pub(crate) enum Step {
     Directory,
     /// Its control groups.
     Group,
-    /// Its network namespace, and its gate; nothing for one without.
+    /// Its network namespace and its gates, of the network and of keys; nothing for one without.
     Network,
     /// Everything it will see is opened, and the plan made.
     Sources,

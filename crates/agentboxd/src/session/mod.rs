@@ -8,9 +8,11 @@
 //! | `sources` | what a session will see, opened, and its plan |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
+//! | `keys` | the steps of a session's ssh-agent |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
 pub(crate) mod driver;
+mod keys;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod order;
@@ -58,6 +60,7 @@ pub(crate) struct Session {
     pub(crate) record: Record,
     live: watch::Receiver<Live>,
     network: std::sync::OnceLock<crate::network::session::Shared>,
+    keys: std::sync::OnceLock<crate::keys::session::Shared>,
     stop: mpsc::UnboundedSender<Duration>,
 }
 
@@ -76,6 +79,17 @@ impl Session {
     pub(crate) fn set_network(&self, network: crate::network::session::Shared) {
         // A session gets one network and keeps it.
         let _ = self.network.set(network);
+    }
+
+    /// Its ssh-agent, when it has one.
+    pub(crate) fn keys(&self) -> Option<&crate::keys::session::Shared> {
+        self.keys.get()
+    }
+
+    /// It has an ssh-agent.
+    pub(crate) fn set_keys(&self, keys: crate::keys::session::Shared) {
+        // As its network.
+        let _ = self.keys.set(keys);
     }
 
     /// What changes.

@@ -128,7 +128,7 @@ impl Network {
         };
         // Nobody there: the conversation begins with a gate that is lost.
         let connection = gate::connect(directory).ok();
-        let running = gate::adopt(group).map_err(|error| text(&error))?;
+        let running = gate::adopt(group, shared.fixed.gate_uid).map_err(|error| text(&error))?;
         let pidfd = running.as_ref().map(|gate| copy(&gate.pidfd)).transpose()?;
         shared.gate_started(running.as_ref().map_or(0, |gate| gate.pid), pidfd, false);
         let conversation = Conversation {

@@ -1,5 +1,6 @@
 //! What was asked for, resolved: all that the steps of a session need to know.
 
+use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
@@ -87,6 +88,17 @@ pub(crate) struct Order {
     pub(crate) size: TerminalSize,
     /// Whether there is no client.
     pub(crate) detach: bool,
+}
+
+impl Order {
+    /// What the service manager is told about limits.
+    pub(crate) fn scope_limits(&self) -> ScopeLimits {
+        ScopeLimits {
+            memory_max: self.policy.memory_max().map(|limit| limit.value),
+            tasks_max: self.policy.tasks_max().map(|limit| limit.value),
+            ..ScopeLimits::default()
+        }
+    }
 }
 
 mod id_text {

@@ -6,7 +6,7 @@ use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
-use agentbox_kernel::{directory, person};
+use agentbox_kernel::{directory, keys, person};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, Leg, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
@@ -35,6 +35,7 @@ pub(super) fn open(
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
             WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
+            WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
             _ => {}
         }
@@ -96,7 +97,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials | WantedKind::Told | WantedKind::Made { .. } => {
+            WantedKind::Denials | WantedKind::Told | WantedKind::AgentSocket | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -126,7 +127,11 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Any => source::Kind::Any,
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
-        WantedKind::Volume | WantedKind::Denials | WantedKind::Told | WantedKind::Made { .. } => return None,
+        WantedKind::Volume
+        | WantedKind::Denials
+        | WantedKind::Told
+        | WantedKind::AgentSocket
+        | WantedKind::Made { .. } => return None,
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,

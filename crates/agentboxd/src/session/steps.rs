@@ -3,6 +3,7 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::keys::Keys;
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
@@ -11,11 +12,12 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
+use crate::system::scopes::{ScopeError, Scopes};
 use agentbox_ipc::Error;
-use agentbox_kernel::cgroup::{CgroupError, GroupLimits, SessionGroup};
+use agentbox_kernel::cgroup::{CgroupError, GroupLimits, Hierarchy, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
-use agentbox_kernel::launcher::{self, Launcher, LauncherError};
+use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::PolicyError;
@@ -41,6 +43,8 @@ pub(crate) enum StepError {
     Ledger(#[from] LedgerError),
     #[error("control group: {0}")]
     Group(#[from] CgroupError),
+    #[error("{0}")]
+    Scope(#[from] ScopeError),
     #[error("console: {0}")]
     Console(#[from] console::ConsoleError),
     #[error("launcher: {0}")]
@@ -77,8 +81,11 @@ pub(crate) struct Steps {
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
+    /// Holds the scope until the launcher is in it.
+    holder: Option<Holder>,
     group: Option<SessionGroup>,
     network: Option<Network>,
+    keys: Option<Keys>,
     sources: Vec<OwnedFd>,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
@@ -141,8 +148,10 @@ impl Steps {
             directory: None,
             ledger: None,
             listener: None,
+            holder: None,
             group: None,
             network: None,
+            keys: None,
             sources: Vec::new(),
             plan: None,
             release: None,
@@ -174,6 +183,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Takes over the ssh-agent of a re-adopted session.
+    pub(crate) fn adopt_keys(&mut self) -> Result<(), String> {
+        let (Some(directory), Some(group)) = (&self.directory, &self.group) else { return Ok(()) };
+        if self.keys.is_none() && self.order.is_none() {
+            self.keys = Keys::adopt(&self.supervisor, &self.record, directory, group)?;
+        }
+        Ok(())
+    }
+
     /// Goes on with the ledger of a re-adopted session.
     pub(crate) fn reopen_ledger(&mut self) {
         self.ledger = self.directory.as_ref().and_then(|directory| Ledger::reopen(directory).ok());
@@ -188,10 +206,10 @@ impl Steps {
         match step {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
-            Step::Group => self.make_group(live),
-            Step::Network => self.make_network(),
+            Step::Group => self.make_group(live).await,
+            Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
-            Step::Spawn => self.spawn(),
+            Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
             Step::Release => self.release().await,
         }?;
@@ -216,6 +234,9 @@ impl Steps {
             Step::Spawn => self.end_launcher().await?,
             Step::Sources => self.sources.clear(),
             Step::Network => {
+                if let Some(keys) = self.keys.take() {
+                    keys.revert(&self.supervisor).await?;
+                }
                 if let Some(network) = self.network.take() {
                     network.revert(&self.supervisor).await?;
                 }
@@ -254,9 +275,14 @@ impl Steps {
         Ok(())
     }
 
-    fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-        let group = self.group.insert(hierarchy.create(&self.record.id)?);
+    async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let supervisor = Arc::clone(&self.supervisor);
+        let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
+        let group = match supervisor.scopes() {
+            None => hierarchy.create(&self.record.id)?,
+            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
+        };
+        let group = self.group.insert(group);
         let Some(order) = &self.order else { return Err(missing("an order")) };
         let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
         let limits = GroupLimits {
@@ -287,6 +313,36 @@ impl Steps {
         Ok(())
     }
 
+    /// A scope of the service manager with a process of ours that holds it.
+    async fn make_scope(
+        &mut self,
+        hierarchy: &Hierarchy,
+        scopes: &Scopes,
+    ) -> Result<SessionGroup, StepError> {
+        let id = &self.record.id;
+        let limits = self.order()?.scope_limits();
+        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
+        let holder = self.holder.insert(holder);
+        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
+        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
+        // The manager has said so; the kernel says it too.
+        if !made.take_in(holder.launcher.pid)? {
+            return Err(missing("a process in the scope"));
+        }
+        Ok(made)
+    }
+
+    /// The holder of the scope ends; the session's own processes are in it.
+    async fn let_go(&mut self) -> Result<(), StepError> {
+        let Some(holder) = self.holder.take() else { return Ok(()) };
+        let holder = Watched::new(holder.let_go())?;
+        tokio::time::timeout(GONE_LIMIT, holder.ended())
+            .await
+            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
+        holder.launcher.try_wait()?;
+        Ok(())
+    }
+
     fn make_network(&mut self) -> Result<(), StepError> {
         if !self.order()?.policy.has_gate() {
             return Ok(());
@@ -306,6 +362,14 @@ impl Steps {
         Ok(())
     }
 
+    fn make_keys(&mut self) -> Result<(), StepError> {
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let (order, lease) = (self.order()?, self.lease_first);
+        self.keys = Keys::make(&self.supervisor, &self.record, order, lease, directory, &group.supervise)?;
+        Ok(())
+    }
+
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
         let (sources, plan) =
             super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
@@ -317,7 +381,7 @@ impl Steps {
         Ok(())
     }
 
-    fn spawn(&mut self) -> Result<(), StepError> {
+    async fn spawn(&mut self) -> Result<(), StepError> {
         let program = launcher::find_program()?;
         let (their_release, release) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
@@ -340,7 +404,7 @@ impl Steps {
         self.launcher = Some(Watched::new(launcher)?);
         self.release = Some(release);
         self.reports = Some(Reports::new(report)?);
-        Ok(())
+        self.let_go().await
     }
 
     /// Both connections wait in the backlog of the console until the launcher is released.
@@ -362,9 +426,12 @@ impl Steps {
     }
 
     async fn release(&mut self) -> Result<(), StepError> {
-        // Nothing runs before everything is in force, and the gate confines itself meanwhile.
+        // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
@@ -410,12 +477,13 @@ impl Steps {
     }
 
     async fn remove_group(&mut self) -> Result<(), StepError> {
+        self.let_go().await?;
         if self.group.is_none() {
             // `create` may have made half of it.
             let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
             self.group = hierarchy.open_existing(&self.record.id)?;
         }
-        let Some(group) = &self.group else { return Ok(()) };
+        let Some(group) = &self.group else { return self.end_scope().await };
         if group.is_populated()? {
             group.kill()?;
             tokio::time::timeout(GONE_LIMIT, until_empty(group))
@@ -424,7 +492,16 @@ impl Steps {
         }
         group.remove()?;
         self.group = None;
-        Ok(())
+        self.end_scope().await
+    }
+
+    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
+    /// waits for that.
+    async fn end_scope(&self) -> Result<(), StepError> {
+        match self.supervisor.scopes() {
+            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod http;
 mod limits;
+mod properties;
 mod streams;
 mod tls;
 

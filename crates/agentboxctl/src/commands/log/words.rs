@@ -1,10 +1,11 @@
-//! Events of a session's network in words.
+//! Events of a session's network and of its ssh-agent in words.
 //!
 //! An event that has not the form it should have is left to the list of its members, so nothing of the
 //! trail is hidden because it is odd.
 
 use crate::output::network::{counted, endpoint};
 use crate::output::units;
+use agentbox_plan::keys::KeyReason;
 use agentbox_plan::net::Reason;
 use serde_json::{Map, Value};
 
@@ -48,6 +49,19 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
         "firewall-restored" => {
             ("the firewall's table was gone and is in force again".to_owned(), &["owner_uid"])
         }
+        "sign-allowed" => (
+            format!("{}{}", event.signature()?, event.times()?),
+            &["owner_uid", "key", "purpose", "host", "count"],
+        ),
+        "sign-refused" => (
+            format!("{}: {}{}", event.signature()?, event.key_reason()?, event.times()?),
+            &["owner_uid", "key", "purpose", "host", "reason", "count"],
+        ),
+        "sign-confirmed" | "sign-declined" => (
+            format!("{}{}", event.signature()?, event.caller()?),
+            &["owner_uid", "key", "purpose", "host", "caller_uid"],
+        ),
+        "keys-lost" => ("its ssh-agent ended; nothing is signed any more".to_owned(), &["owner_uid"]),
         _ => return None,
     };
     Some(Told { text, used })
@@ -87,6 +101,23 @@ impl Event<'_> {
             words.push_str(&format!(" ({other})"));
         }
         Some(words)
+    }
+
+    /// What was signed, or was to be.
+    fn signature(&self) -> Option<String> {
+        let what = match (self.text("purpose")?, self.text("host")?) {
+            (Some("login"), Some(host)) => format!("a login at {host}"),
+            (Some("git"), None) => "a signature of git".to_owned(),
+            (None, None) => "a request to the ssh-agent".to_owned(),
+            _ => return None,
+        };
+        Some(self.text("key")?.map_or_else(|| what.clone(), |key| format!("{what} with {key}")))
+    }
+
+    fn key_reason(&self) -> Option<String> {
+        let said = self.text("reason")??;
+        let known = KeyReason::ALL.iter().find(|reason| reason.as_str() == said);
+        Some(known.map_or_else(|| said.to_owned(), ToString::to_string))
     }
 
     fn rule(&self) -> Option<String> {
@@ -195,6 +226,24 @@ mod tests {
                 "it has sent 1.0 KiB to a.org, as much as it may",
             ),
             (json!({"event": "firewall-restored"}), "the firewall's table was gone and is in force again"),
+            (
+                json!({"event": "sign-allowed", "key": "SHA256:x", "purpose": "login", "host": "github.com", "count": 2}),
+                "a login at github.com with SHA256:x; 2 times",
+            ),
+            (
+                json!({"event": "sign-refused", "key": "SHA256:x", "purpose": "git", "host": null,
+                    "reason": "not-permitted", "count": 1}),
+                "a signature of git with SHA256:x: only logins are signed here, and what `sign` of the profile names",
+            ),
+            (
+                json!({"event": "sign-refused", "key": null, "purpose": null, "host": null, "reason": "of-tomorrow"}),
+                "a request to the ssh-agent: of-tomorrow",
+            ),
+            (
+                json!({"event": "sign-confirmed", "key": "SHA256:x", "purpose": "git", "host": null, "caller_uid": 7}),
+                "a signature of git with SHA256:x; by user id 7",
+            ),
+            (json!({"event": "keys-lost"}), "its ssh-agent ended; nothing is signed any more"),
         ] {
             assert_eq!(told(event).as_deref(), Some(words));
         }
@@ -208,6 +257,8 @@ mod tests {
             json!({"event": "net-denied", "destination": "a", "port": 1, "reason": "denied", "rule": {}}),
             json!({"event": "rule-added", "verdict": "allow"}),
             json!({"event": "gate-lost"}),
+            json!({"event": "sign-allowed", "purpose": "login"}),
+            json!({"event": "sign-refused", "purpose": "git"}),
             json!({"event": "of-tomorrow"}),
             json!({}),
         ] {

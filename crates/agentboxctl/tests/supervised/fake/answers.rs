@@ -76,3 +76,14 @@ pub(super) fn why(id: &str, what: &str) -> WhyAnswer {
         access: path.then_some(Access::ReadOnly),
     }
 }
+
+pub(crate) fn confirmation() -> agentbox_ipc::Confirmation {
+    agentbox_ipc::Confirmation {
+        session: "abc".into(),
+        number: 3,
+        key: "SHA256:x".into(),
+        purpose: "login".into(),
+        host: Some("git\x1b[2J\u{202e}".into()),
+        left_s: 42,
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) enum Said {
     Allow(String, String, u64),
     Deny(String, String),
     Why(String, String),
+    Confirm(String, u64, bool),
 }
 
 type Play = Arc<dyn Fn(Console) + Send + Sync>;
@@ -230,6 +231,19 @@ impl Manager {
     async fn why(&self, id: &str, what: &str) -> Result<Dict, Error> {
         self.say(Said::Why(id.to_owned(), what.to_owned()));
         Ok(to_dict(&answers::why(id, what))?)
+    }
+
+    #[zbus(out_args("confirmations"))]
+    async fn confirmations(&self, id: &str) -> Result<Vec<Dict>, Error> {
+        if id == "none" {
+            return Ok(Vec::new());
+        }
+        Ok(vec![to_dict(&answers::confirmation())?])
+    }
+
+    async fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error> {
+        self.say(Said::Confirm(id.to_owned(), number, accept));
+        Ok(())
     }
 
     #[zbus(out_args("lines"))]

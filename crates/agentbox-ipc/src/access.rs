@@ -1,0 +1,284 @@
+//! Every method of the interface with who may call it: one table, from which the supervisor judges, and the
+//! policy of the system bus and the actions of polkit in `dist/` are generated.
+
+use crate::{BUS_NAME, INTERFACE, PATH};
+use std::fmt::Write;
+
+/// A method of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `Start`
+    Start,
+    /// `Explain`
+    Explain,
+    /// `Trust`
+    Trust,
+    /// `KeptProfiles`
+    KeptProfiles,
+    /// `ResetProfile`
+    ResetProfile,
+    /// `List`
+    List,
+    /// `Status`
+    Status,
+    /// `Attach`
+    Attach,
+    /// `Exec`
+    Exec,
+    /// `Stop`
+    Stop,
+    /// `Allow`
+    Allow,
+    /// `Deny`
+    Deny,
+    /// `Why`
+    Why,
+    /// `Confirmations`
+    Confirmations,
+    /// `Confirm`
+    Confirm,
+    /// `Log`
+    Log,
+    /// `VerifyLog`
+    VerifyLog,
+    /// `Diagnose`
+    Diagnose,
+    /// `Repair`
+    Repair,
+}
+
+/// Who may call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Everybody who may use the supervisor. What is answered is about themselves.
+    User,
+    /// The same, and the session that is named must be theirs.
+    OwnSession,
+    /// Root alone.
+    Root,
+}
+
+/// What polkit is asked for where a rule alone refuses. Nobody is asked in embedded mode: there the rule
+/// decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// See somebody else's session.
+    Inspect,
+    /// Use or end somebody else's session.
+    Control,
+    /// Let a session reach what the ceiling of the configuration closes.
+    Widen,
+    /// Start a session that is not confined.
+    Unconfined,
+    /// Remove what ended sessions left.
+    Repair,
+}
+
+/// Every method with its name, its rule and the action that may stand in for it.
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 19] = [
+    (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
+    (Method::Explain, "Explain", Rule::User, None),
+    // Of whom these are, each says itself.
+    (Method::Trust, "Trust", Rule::User, None),
+    (Method::KeptProfiles, "KeptProfiles", Rule::User, None),
+    (Method::ResetProfile, "ResetProfile", Rule::User, None),
+    (Method::List, "List", Rule::User, None),
+    (Method::Status, "Status", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Attach, "Attach", Rule::OwnSession, Some(Action::Control)),
+    (Method::Exec, "Exec", Rule::OwnSession, Some(Action::Control)),
+    (Method::Stop, "Stop", Rule::OwnSession, Some(Action::Control)),
+    (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
+    (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
+    (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    // Nobody agrees to a signature with another person's key.
+    (Method::Confirmations, "Confirmations", Rule::OwnSession, None),
+    (Method::Confirm, "Confirm", Rule::OwnSession, None),
+    (Method::Log, "Log", Rule::User, None),
+    (Method::VerifyLog, "VerifyLog", Rule::User, None),
+    (Method::Diagnose, "Diagnose", Rule::User, None),
+    (Method::Repair, "Repair", Rule::Root, Some(Action::Repair)),
+];
+
+impl Method {
+    /// Its name on the bus.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        METHODS[self as usize].1
+    }
+
+    /// Who may call it.
+    #[must_use]
+    pub fn rule(self) -> Rule {
+        METHODS[self as usize].2
+    }
+
+    /// What polkit is asked for where the rule refuses.
+    #[must_use]
+    pub fn action(self) -> Option<Action> {
+        METHODS[self as usize].3
+    }
+}
+
+/// An action with what a person reads about it.
+struct Described {
+    action: Action,
+    id: &'static str,
+    description: &'static str,
+    message: &'static str,
+    /// What a person at the machine has to show; everybody else shows that they are an administrator.
+    active: &'static str,
+}
+
+/// Widening and control are asked for each time: an answer that is kept would be there for the next program
+/// of the same person too.
+const ACTIONS: [Described; 5] = [
+    Described {
+        action: Action::Inspect,
+        id: "org.agentbox1.inspect",
+        description: "See somebody else's session of an agent",
+        message: "Authentication is required to see a session of another user",
+        active: "auth_admin_keep",
+    },
+    Described {
+        action: Action::Control,
+        id: "org.agentbox1.control",
+        description: "Use or end somebody else's session of an agent",
+        message: "Authentication is required to use or end a session of another user",
+        active: "auth_admin",
+    },
+    Described {
+        action: Action::Widen,
+        id: "org.agentbox1.widen",
+        description: "Let a session of an agent reach more than the configuration allows",
+        message: "Authentication is required to let a session reach more than the configuration allows",
+        active: "auth_admin",
+    },
+    Described {
+        action: Action::Unconfined,
+        id: "org.agentbox1.start-unconfined",
+        description: "Start an agent without confinement",
+        message: "Authentication is required to start an agent that is not confined",
+        active: "auth_self",
+    },
+    Described {
+        action: Action::Repair,
+        id: "org.agentbox1.repair",
+        description: "Remove what ended sessions of agents left behind",
+        message: "Authentication is required to remove what ended sessions left behind",
+        active: "auth_admin",
+    },
+];
+
+impl Action {
+    /// Its id for polkit.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        ACTIONS.iter().find(|described| described.action == self).map_or("", |described| described.id)
+    }
+}
+
+const HEADER: &str = "  Written by `cargo xtask dist` from crates/agentbox-ipc/src/access.rs.";
+
+/// The policy of the system bus: everything is refused but these methods. Who may call which of them is
+/// judged by the supervisor, which knows the configuration.
+#[must_use]
+pub fn bus_policy() -> String {
+    let mut text = format!(
+        "<?xml version=\"1.0\"?>\n<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\"\n  \
+         \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<!--\n{HEADER}\n-->\n<busconfig>\n  \
+         <policy user=\"root\">\n    <allow own=\"{BUS_NAME}\"/>\n    <allow send_destination=\"{BUS_NAME}\"/>\n    \
+         <allow receive_sender=\"{BUS_NAME}\"/>\n  </policy>\n  <policy context=\"default\">\n    \
+         <deny send_destination=\"{BUS_NAME}\"/>\n"
+    );
+    let mut allow = |interface: &str, member: &str| {
+        let _ = writeln!(
+            text,
+            "    <allow send_destination=\"{BUS_NAME}\" send_path=\"{PATH}\" send_interface=\"{interface}\"\n      \
+             send_member=\"{member}\" send_type=\"method_call\"/>"
+        );
+    };
+    for (interface, member) in [
+        ("org.freedesktop.DBus.Introspectable", "Introspect"),
+        ("org.freedesktop.DBus.Peer", "Ping"),
+        ("org.freedesktop.DBus.Properties", "Get"),
+        ("org.freedesktop.DBus.Properties", "GetAll"),
+    ] {
+        allow(interface, member);
+    }
+    for (_, name, _, _) in METHODS {
+        allow(INTERFACE, name);
+    }
+    let _ = write!(text, "    <allow receive_sender=\"{BUS_NAME}\"/>\n  </policy>\n</busconfig>\n");
+    text
+}
+
+/// The actions of polkit.
+#[must_use]
+pub fn polkit_actions() -> String {
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE policyconfig PUBLIC \"-//freedesktop//DTD PolicyKit Policy \
+         Configuration 1.0//EN\"\n  \"http://www.freedesktop.org/standards/PolicyKit/1/policyconfig.dtd\">\n<!--\n{HEADER}\n-->\n\
+         <policyconfig>\n  <vendor>agentbox</vendor>\n"
+    );
+    for Described { id, description, message, active, .. } in ACTIONS {
+        let _ = write!(
+            text,
+            "  <action id=\"{id}\">\n    <description>{description}</description>\n    <message>{message}</message>\n    \
+             <defaults>\n      <allow_any>auth_admin</allow_any>\n      <allow_inactive>auth_admin</allow_inactive>\n      \
+             <allow_active>{active}</allow_active>\n    </defaults>\n  </action>\n"
+        );
+    }
+    text.push_str("</policyconfig>\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_methods() {
+        for (at, (method, _, _, _)) in METHODS.iter().enumerate() {
+            assert_eq!(*method as usize, at, "{method:?}");
+        }
+    }
+
+    #[test]
+    fn every_method_is_in_the_policy_of_the_bus_and_behind_an_action_of_polkit() {
+        let (bus, polkit) = (bus_policy(), polkit_actions());
+        for (method, name, rule, action) in METHODS {
+            assert!(bus.contains(&format!("send_member=\"{name}\"")), "{name}");
+            match (rule, action) {
+                (Rule::User, None) => {}
+                (_, Some(action)) => {
+                    assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
+                }
+                _ => panic!("{method:?} has a rule that nobody can be asked about"),
+            }
+        }
+        for described in ACTIONS {
+            let used = METHODS.iter().any(|(_, _, _, action)| *action == Some(described.action));
+            assert!(used, "{}", described.id);
+        }
+    }
+
+    #[test]
+    fn what_widens_is_asked_for_each_time() {
+        for described in ACTIONS {
+            if described.action != Action::Inspect {
+                assert!(!described.active.ends_with("_keep"), "{}", described.id);
+            }
+        }
+    }
+
+    #[test]
+    fn the_files_that_are_installed_are_made_of_this_table() {
+        let file = |name: &str| {
+            let path = format!("{}/../../dist/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+        };
+        let hint = "`cargo xtask dist` writes it anew";
+        assert_eq!(file("usr/share/dbus-1/system.d/org.agentbox1.conf"), bus_policy(), "{hint}");
+        assert_eq!(file("usr/share/polkit-1/actions/org.agentbox1.policy"), polkit_actions(), "{hint}");
+    }
+}

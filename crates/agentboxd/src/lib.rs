@@ -1,0 +1,68 @@
+//! The supervisor: owns sessions, their ledgers and the audit trail.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `options`, `process` | the command line; what both ways to run have in common |
+//! | `embedded` | a socket of its own, its connections, the end of the process |
+//! | `system` | a service on the system bus, with scopes of the service manager |
+//! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
+//! | `configuration`, `start` | the system's files; from a request to a session |
+//! | `session` | the life of a session: state machine, driver, steps |
+//! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `accepted`, `neighbours`, `profiles` | what a project's own file held; who shares a project; what is kept for profiles |
+//! | `keys` | the gate of a session's ssh-agent |
+//! | `status`, `describe` | what is said about sessions, the host and a plan |
+//! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
+//! | `supervisor` | what all of these share |
+#![forbid(unsafe_code)]
+
+mod accepted;
+mod audit;
+mod caller;
+mod configuration;
+mod describe;
+mod descriptor;
+mod embedded;
+mod keys;
+mod kill_point;
+mod ledger;
+mod manager;
+mod neighbours;
+mod network;
+mod options;
+mod process;
+mod profiles;
+mod reconcile;
+mod session;
+mod start;
+mod status;
+mod supervisor;
+mod system;
+
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// The command line, for its manual page.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    options::Options::command()
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = options::Options::parse();
+    #[cfg(feature = "testing")]
+    if options.list_kill_points {
+        kill_point::all().iter().for_each(|point| println!("{point}"));
+        return ExitCode::SUCCESS;
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(options.log).init();
+    let failed = |error: &dyn std::error::Error| options::failed(error);
+    let result = if options.embedded {
+        embedded::run(&options).map_err(|error| failed(&error))
+    } else {
+        system::run(&options).map_err(|error| failed(&error))
+    };
+    result.err().unwrap_or(ExitCode::SUCCESS)
+}

@@ -1,0 +1,114 @@
+//! What a gate is granted, whatever it asks for and however the rules change meanwhile.
+
+use super::*;
+use agentbox_plan::net::{Mode, Rule, Verdict, canonical, internal_range};
+use proptest::prelude::*;
+
+/// The one internal place that a rule may name.
+const GRANTED: &str = "10.0.0.5:22";
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// The rules are others from now on.
+    Rules(Rules),
+    /// A gate says that it wants to connect to an address on behalf of something.
+    Asked(Destination, IpAddr, u16),
+}
+
+fn rule(verdict: Verdict, target: &str) -> Rule {
+    Rule { verdict, target: target.parse().unwrap(), internal: false, origin: "test".into() }
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    const TARGETS: &[&str] = &["a.org", "a.org:22", "**.a.org", "8.8.8.0/24", "0.0.0.0/0", "::/0", GRANTED];
+    let rule = (proptest::sample::select(TARGETS), any::<bool>())
+        .prop_map(|(target, allow)| rule(if allow { Verdict::Allow } else { Verdict::Deny }, target));
+    (any::<bool>(), proptest::collection::vec(rule, 0..6)).prop_map(|(public, rules)| Rules {
+        mode: if public { Mode::Public } else { Mode::Allowlist },
+        rules,
+    })
+}
+
+/// Internal and public ones, in every way to write them, and any.
+fn any_address() -> impl Strategy<Value = IpAddr> {
+    const KNOWN: &[&str] = &[
+        "10.0.0.5",
+        "::ffff:10.0.0.5",
+        "10.255.255.255",
+        "127.0.0.1",
+        "::1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "192.168.1.1",
+        "::ffff:192.168.1.1",
+        "64:ff9b::a00:5",
+        "2002:a00:5::1",
+        "fd00::1",
+        "fe80::1",
+        "8.8.8.8",
+        "9.9.9.9",
+        "2a00::1",
+        "2a00::2",
+    ];
+    let known = proptest::sample::select(KNOWN).prop_map(|text| text.parse().unwrap());
+    prop_oneof![4 => known, 1 => any::<IpAddr>()]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let name = proptest::sample::select(&["a.org", "b.org", "c.net"][..])
+        .prop_map(|name| Destination::Name { name: name.parse().unwrap() });
+    let destination = prop_oneof![
+        3 => name,
+        1 => any_address().prop_map(|address| Destination::Address { address }),
+        1 => Just(Destination::HostLoopback),
+    ];
+    let port = proptest::sample::select(&[22_u16, 80, 443][..]);
+    prop_oneof![
+        1 => any_rules().prop_map(Event::Rules),
+        4 => (destination, any_address(), port).prop_map(|(to, address, port)| Event::Asked(to, address, port)),
+    ]
+}
+
+/// 2a00::1 is this machine's own, 9.9.9.9 lies next to it.
+fn what_is(address: IpAddr) -> Option<Reason> {
+    match canonical(address).to_string().as_str() {
+        "2a00::1" => Some(Reason::OwnAddress),
+        "9.9.9.9" => Some(Reason::OnLink),
+        _ => None,
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_requests_is_granted_an_internal_address(
+        events in proptest::collection::vec(any_event(), 1..60),
+    ) {
+        let mut rules = Rules { mode: Mode::Public, rules: Vec::new() };
+        for event in events {
+            match event {
+                Event::Rules(others) => rules = others,
+                Event::Asked(destination, address, port) => {
+                    let made = judge(&rules, what_is, &destination, address, port);
+                    let granted: IpAddr = [10, 0, 0, 5].into();
+                    let is_named = canonical(address) == granted
+                        && port == 22
+                        && rules.rules.contains(&rule(Verdict::Allow, GRANTED));
+                    if internal_range(address).is_some() || what_is(address).is_some() {
+                        prop_assert!(made.is_err() || is_named, "{:?} at {} {}", destination, address, port);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_public_and_what_a_rule_names_is_granted() {
+    let to = |name: &str| Destination::Name { name: name.parse().unwrap() };
+    let mut rules = Rules { mode: Mode::Public, rules: Vec::new() };
+    assert_eq!(judge(&rules, what_is, &to("a.org"), [8, 8, 8, 8].into(), 443), Ok(()));
+    assert_eq!(judge(&rules, what_is, &to("a.org"), [9, 9, 9, 9].into(), 443), Err(Reason::OnLink));
+    assert_eq!(judge(&rules, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22), Err(Reason::Internal));
+    rules.rules.push(rule(Verdict::Allow, GRANTED));
+    assert_eq!(judge(&rules, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22), Ok(()));
+}

@@ -1,0 +1,55 @@
+//! What both ways to run have in common: limits of this process, directories, first and last words.
+
+use crate::audit::Audit;
+use crate::configuration;
+use crate::options::Options;
+use crate::supervisor::Supervisor;
+use crate::system::scopes::Scopes;
+use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
+use rustix::process::{Resource, Rlimit};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Its directories, as systemd.exec(5) names them in the environment.
+pub(crate) fn directories() -> Result<Directories, DirectoryError> {
+    Directories::open(Paths::from_variables(|name| std::env::var_os(name))?, true)
+}
+
+/// A supervisor that knows its configuration and trail, and no session yet.
+pub(crate) fn supervisor(
+    options: &Options,
+    directories: Directories,
+    scopes: Option<Scopes>,
+) -> std::io::Result<Arc<Supervisor>> {
+    let configuration = configuration::read(&options.configuration()).map_err(|error| error.to_string());
+    let audit = Audit::open(directories.logs.try_clone()?);
+    let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes));
+    note(&supervisor, "daemon-started");
+    Ok(supervisor)
+}
+
+/// Each source of a session is a descriptor while it starts. The soft limit of 1024 exists for select(2),
+/// which nothing here uses; the launcher sets the limits of sessions.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("RLIMIT_NOFILE: {error}");
+    }
+}
+
+/// Puts away what only sessions need, and says the last words.
+pub(crate) fn end(supervisor: &Supervisor) {
+    // It holds sessions, and none is left.
+    if supervisor.sessions().is_empty() {
+        crate::network::host::close(supervisor.lease_range());
+    }
+    note(supervisor, "daemon-ended");
+}
+
+fn note(supervisor: &Supervisor, event: &str) {
+    let event = json!({ "event": event, "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") });
+    if let Err(error) = supervisor.audit().record(event) {
+        tracing::error!("{error}");
+    }
+}

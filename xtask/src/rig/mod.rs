@@ -1,0 +1,56 @@
+//! `rig`: places with a real service manager, booted for tests and gone afterwards.
+//!
+//! One suite for every rig: a rig only boots a place, installs what `install` would install, and runs
+//! programs there. Their root file systems are made from packages by name and kept below `target/rigs`.
+//!
+//! | file | responsible for |
+//! |---|---|
+//! | `root` | a root file system made of packages, made again when the list of them changes |
+//! | `place` | a copy of it for one run, with the programs and tests; removed afterwards |
+//! | `nspawn` | a container with systemd as PID 1 |
+//! | `suite` | tests of the suite, built here and run there |
+
+mod nspawn;
+mod place;
+mod root;
+mod suite;
+
+use crate::build::{Kind, build};
+use crate::setup::{self, Verb};
+use crate::{program, terminal::Paint};
+use anyhow::Result;
+use nspawn::Nspawn;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+pub(crate) use suite::run as run_suite;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    rig: Rig,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Rig {
+    /// A container with systemd, a system bus, polkit and a journal
+    Nspawn {
+        /// Runs there as root, after agentbox was installed and started; default: a shell
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Rig::Nspawn { command } = &arguments.rig;
+    program::need_root("rig")?;
+    setup::ensure(&[Verb::Build, Verb::Rig])?;
+    let programs = build(Kind::Debug)?;
+    let rig = Nspawn::boot(&programs, None)?;
+    let paint = Paint::for_stdout();
+    println!("{}", paint.quiet("the container is up"));
+    let shell = ["/bin/bash".into(), "-l".into()];
+    let line = if command.is_empty() { &shell[..] } else { &command[..] };
+    let mut inside: Command = rig.command(&line[0]);
+    let status = inside.args(&line[1..]).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
