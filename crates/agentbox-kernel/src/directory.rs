@@ -361,6 +361,19 @@ impl Directories {
         Ok(Some(here))
     }
 
+    /// Opens STATE/state/PARTS…, all of it root's (mode 0711), and makes what is missing: where files of a
+    /// person are kept by root.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something on the way is not what it should be.
+    pub fn kept(&self, parts: &[&str]) -> Result<OwnedFd, DirectoryError> {
+        let mut here = open_in(&self.state, c"state", 0o711, true)?;
+        for part in parts {
+            here = open_in(&here, &check_name(part)?, 0o711, true)?;
+        }
+        Ok(here)
+    }
+
     /// Takes RUNTIME/lock (flock(2)). `None` when somebody else holds it and `wait` is false. The lock
     /// lasts as long as the descriptor.
     ///

@@ -13,6 +13,7 @@
 //! | `source` | opens what a session is to see, with the right of whom it belongs to |
 //! | `project` | checks the project directory that a client sent |
 //! | `idmap` | whether a file system has id-mapped mounts |
+//! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
 //! | `console` | the socket between supervisor and launcher |
@@ -51,6 +52,7 @@ mod mountinfo;
 mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod own;
 pub mod person;
 pub mod posture;
 pub mod project;

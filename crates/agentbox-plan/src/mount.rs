@@ -133,6 +133,16 @@ wire_enum! {
             /// What becomes read-only.
             target: InnerPath,
         },
+        /// A file system in memory that the supervisor made, put something into and keeps open: a mount that
+        /// was never attached (fsmount(2)), `nosuid` and `nodev`, its root the agent's.
+        20 = Own {
+            /// Descriptor of the mount.
+            source: SourceIndex,
+            /// Where it appears.
+            target: InnerPath,
+            /// Most bytes it holds.
+            size_bytes: u64,
+        },
     }
 }
 
@@ -148,7 +158,8 @@ impl Mount {
             | Self::DevPts { target }
             | Self::MessageQueues { target }
             | Self::Mask { target }
-            | Self::ReadOnly { target } => target,
+            | Self::ReadOnly { target }
+            | Self::Own { target, .. } => target,
             Self::Directory { path, .. } | Self::File { path, .. } | Self::Symlink { path, .. } => path,
         }
     }
@@ -159,9 +170,11 @@ impl Mount {
         match self {
             Self::Bind { access, .. } => *access == Access::ReadWrite,
             Self::Tmpfs { owner, mode, .. } => *owner == Owner::Agent || mode & 0o002 != 0,
-            Self::Proc { .. } | Self::DevPts { .. } | Self::MessageQueues { .. } | Self::Device { .. } => {
-                true
-            }
+            Self::Proc { .. }
+            | Self::DevPts { .. }
+            | Self::MessageQueues { .. }
+            | Self::Device { .. }
+            | Self::Own { .. } => true,
             Self::Directory { .. }
             | Self::File { .. }
             | Self::Symlink { .. }

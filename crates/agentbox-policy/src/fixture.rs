@@ -98,7 +98,7 @@ impl World {
 
 /// A host on which everything exists: merged-usr, everything else a directory.
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
-    let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
+    let one = |wanted: Wanted| match (wanted.path.as_str(), &wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
         (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::Told | WantedKind::AgentSocket) => {
             Found::File

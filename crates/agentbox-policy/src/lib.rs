@@ -25,6 +25,8 @@
 //! | `policy` | [`Policy`]: every value with its origin |
 //! | `reach` | what of the network a session reaches, every rule with its origin |
 //! | `inspection` | what was found in a project, and what that recommends |
+//! | `kept` | what of an agent's own files outlives a session |
+//! | `render` | files that say how an agent behaves, made for each session |
 //! | `legs` | private data, untrusted content, external communication: which stand, and why |
 //! | `agent` | the ssh-agent of a session: keys, hosts, permissions |
 //! | `live` | rules that a person adds to a session that runs |
@@ -47,6 +49,7 @@ mod error;
 mod fixture;
 mod groups;
 mod inspection;
+mod kept;
 pub mod lattice;
 mod legs;
 mod live;
@@ -57,6 +60,7 @@ mod policy;
 mod posture;
 mod preset;
 mod reach;
+mod render;
 mod request;
 mod resolve;
 mod system;
@@ -66,12 +70,13 @@ mod triggers;
 pub use agent::SshAgent;
 pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
-    KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
+    KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
     PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, UidRange,
     UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
+pub use kept::{Kept, KeptWhat};
 pub use lattice::{
     Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Trifecta, Workspace,
 };

@@ -1,9 +1,11 @@
 //! A policy: every value of a session with its origin.
 
 use crate::agent::SshAgent;
+use crate::kept::Kept;
 use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::legs::Legs;
 use crate::reach::{ForeignName, Reach};
+use crate::render::Rendered;
 use crate::text::printable;
 use crate::{
     Filesystem, Identity, Isolation, Layer, Network, Person, PolicyError, ProjectFacts, Publish, Settings,
@@ -92,6 +94,10 @@ pub struct Policy {
     pub(crate) legs: Legs,
     /// With those of other sessions on the project.
     pub(crate) shared_legs: Legs,
+    /// What of the agent's own files outlives the session.
+    pub(crate) kept: Vec<Sourced<Kept>>,
+    /// Files that say how the agent behaves.
+    pub(crate) rendered: Vec<Rendered>,
     /// What the project's own file holds, now and when it was last accepted.
     pub(crate) project_file: Option<Layer>,
     pub(crate) ssh_agent: Option<SshAgent>,
@@ -189,6 +195,16 @@ impl Policy {
     #[must_use]
     pub fn person(&self) -> &Person {
         &self.person
+    }
+    /// Paths inside of the agent's own directories.
+    #[must_use]
+    pub fn own_directories(&self) -> Vec<String> {
+        let home = &self.person.home;
+        self.own_directories.iter().map(|directory| format!("{home}/{directory}")).collect()
+    }
+    /// What of the agent's own files outlives the session.
+    pub fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().map(|kept| &kept.value)
     }
     /// What the project's own file holds: what is accepted with a start of this policy.
     #[must_use]
@@ -297,6 +313,19 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
         }
+        for kept in &self.kept {
+            let scope =
+                if kept.value.store.iter().any(|name| name == "shared") { "profile" } else { "project" };
+            add("persist", &format!("{} (for the {scope})", kept.value.name), &kept.origin);
+        }
+        for file in &self.rendered {
+            let how = if file.seed {
+                "begins as made for this session"
+            } else {
+                "made for this session, read-only"
+            };
+            add("settings", &format!("{} ({how})", file.path), &format!("preset {}", self.agent.value));
+        }
         for value in self.reach.values().into_iter().chain(self.ssh_agent.iter().flat_map(SshAgent::values)) {
             add(&value.key, &value.value, &value.origin);
         }
@@ -333,6 +362,16 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" });
             add(&grant.path);
+        }
+        for kept in self.kept() {
+            add("kept");
+            add(&kept.name);
+            add(&kept.store.join("/"));
+        }
+        for file in &self.rendered {
+            add("settings");
+            add(&file.path);
+            add(&file.content);
         }
         for word in self.reach.words() {
             add("reach");

@@ -47,6 +47,9 @@ pub struct Request {
     /// The second of the two times that no isolation must be asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_unconfined: bool,
+    /// Whether the agent's own command for a login is run, which needs something that keeps it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub login: bool,
     /// Whether all three legs of the trifecta may stand, where that has to be asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_trifecta: bool,

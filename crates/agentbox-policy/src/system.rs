@@ -257,6 +257,17 @@ pub(crate) fn check_references(source: &Source, below: Option<&Source>) -> Resul
         if let Some(agent) = &table.agent {
             agent_exists(&format!("{key}.agent"), agent.as_str())?;
         }
+        for kept in table.persist.iter().flatten() {
+            if !preset::kept_names().iter().any(|known| known == kept.as_str()) {
+                let what = format!("there is nothing kept that is named `{kept}`");
+                let known: Vec<&str> = preset::kept_names().iter().map(String::as_str).collect();
+                return Err(source.error(
+                    &format!("{key}.persist"),
+                    what,
+                    Some(suggestion(kept.as_str(), known)),
+                ));
+            }
+        }
         if let Some(env) = &table.env {
             let passed = env.pass.iter().flatten().map(|name| ("pass", name.as_str()));
             let set = env.set.keys().map(|name| ("set", name.as_str()));

@@ -331,6 +331,16 @@ pub enum ProfileVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Run an agent's login once, in an empty directory; the profile keeps it
+    Login {
+        /// The profile
+        name: String,
+        /// The agent [default: the profile's]
+        agent: Option<String>,
+        /// Whose profile it is (root) [default: who called sudo]
+        #[arg(long, value_name = "USER")]
+        owner: Option<String>,
+    },
     /// Remove all that is kept for a profile: logins, conversations
     Reset {
         /// The profile

@@ -219,6 +219,9 @@ fn resolve(
         workspace: policy.workspace().to_string(),
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        owner_gid: person.gid,
+        own: policy.own_directories(),
+        kept: policy.kept().cloned().collect(),
         neighbour: Some(policy.neighbour()),
         values: rows(&policy),
     };

@@ -22,7 +22,7 @@ pub use hosts::{HostRule, InternalName};
 pub(crate) use join::{differences, join};
 pub use ports::{PortRange, Publish, Resolver};
 pub use tables::{PostureTable, ProfileTable, ProjectTable};
-pub use value::{Count, HostPath, Line, Name, PassName, Size, UserName, VariableName};
+pub use value::{Count, HostPath, KeptName, Line, Name, PassName, Size, UserName, VariableName};
 
 use crate::lattice::{
     Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,

@@ -1,6 +1,8 @@
 //! The tables of profiles, projects and postures as they are written.
 
-use super::{Config, Environment, Git, HostPath, HostRule, InternalName, Name, Publish, SshAgentTable};
+use super::{
+    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, Publish, SshAgentTable,
+};
 use crate::lattice::{
     Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
     TmpfsSize, Trifecta, Upload, Workspace,
@@ -66,6 +68,9 @@ pub struct ProfileTable {
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// What of agents' own files outlives a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persist: Option<Vec<KeptName>>,
     /// Keys of the person's ssh-agent, and what they are for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_agent: Option<SshAgentTable>,

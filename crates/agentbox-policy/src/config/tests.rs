@@ -265,6 +265,7 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
         "true or false" => "true".to_owned(),
+        "list of kept things" => "[\"claude:credentials\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
         _ => "\"x\"".to_owned(),
     };

@@ -93,6 +93,18 @@ checked_text! {
     Line, check_line, "^[^\\n]{1,256}$"
 }
 
+checked_text! {
+    /// Something of an agent's that is kept: `claude:credentials`.
+    KeptName, check_kept, "^[a-z]{1,32}:[a-z]{1,32}$"
+}
+
+fn check_kept(text: &str) -> Result<(), String> {
+    let word =
+        |word: &str| (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let fits = text.split_once(':').is_some_and(|(agent, item)| word(agent) && word(item));
+    fits.then_some(()).ok_or_else(|| "what is kept is named AGENT:WHAT: \"claude:credentials\"".to_owned())
+}
+
 fn check_name(text: &str) -> Result<(), String> {
     let fits = text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -125,6 +125,7 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.persist", "list of kept things", "by `state`", FEWER, BOTH),
     row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
     row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
     row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),

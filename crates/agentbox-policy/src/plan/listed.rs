@@ -20,6 +20,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     }
     let home_size = policy.settings.home_size.map_or(1 << 30, crate::lattice::TmpfsSize::get);
     tree.tmpfs(&policy.person.home, 0o700, home_size, Owner::Agent, true)?;
+    tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
     tree.project(policy)?;

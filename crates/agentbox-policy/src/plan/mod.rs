@@ -30,6 +30,8 @@ mod tree;
 use crate::places::Base;
 use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
+pub(crate) use items::project_key;
+
 use agentbox_plan::{
     Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
     TerminalSize,
@@ -46,7 +48,7 @@ pub enum Opener {
 }
 
 /// What has to be at a wanted path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantedKind {
     /// A file, a directory or a symbolic link.
     Any,
@@ -61,6 +63,14 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// A file system in memory for the agent's own files, its root the agent's: the supervisor makes it, puts
+    /// into it what is kept, and keeps it open. The path is that of the directory inside.
+    Own {
+        /// Most bytes that it holds.
+        size_bytes: u64,
+        /// Most files that it holds.
+        inodes: u64,
+    },
     /// The file of the session in which the supervisor tells the session what it is: made by the supervisor,
     /// owned by root, mode 0444. The path is its name in the session's directory.
     Told,
@@ -71,7 +81,7 @@ pub enum WantedKind {
     /// directory under the name that the path is.
     Made {
         /// What is in it.
-        content: &'static str,
+        content: String,
     },
 }
 

@@ -51,7 +51,14 @@ pub(super) fn items(shared: bool, add: &mut impl FnMut(&str, Opener, bool, Wante
             (NSSWITCH_CONF_PATH, "nsswitch.conf", NSSWITCH_CONF),
         ] {
             add(path, Opener::System, true, WantedKind::Any, ORIGIN, Role::Covered);
-            add(name, Opener::System, false, WantedKind::Made { content }, ORIGIN, Role::Cover(path));
+            add(
+                name,
+                Opener::System,
+                false,
+                WantedKind::Made { content: content.to_owned() },
+                ORIGIN,
+                Role::Cover(path),
+            );
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.devices(scene)?;
     tree.proc(scene.base)?;
     tree.own_on_host(scene)?;
+    tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
     tree.project(scene.policy)?;

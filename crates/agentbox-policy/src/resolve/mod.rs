@@ -14,6 +14,7 @@ mod choice;
 mod grants;
 mod hosts;
 mod legs;
+mod persist;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -23,12 +24,15 @@ mod tests;
 mod variables;
 
 use crate::config::check;
+use crate::paths::{expand, is_within};
 use crate::places::Base;
-use crate::policy::{Held, Sourced};
+use crate::policy::{Grant, Held, Sourced, Variable};
+use crate::render::Rendered;
 use crate::system::{Source, check_references};
 use crate::text::{printable, suggestion};
 use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
+use std::collections::BTreeMap;
 
 /// Origin of what was asked for.
 pub(crate) const COMMAND_LINE: &str = "command line";
@@ -92,6 +96,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         )?;
         grants::warn(inputs, &grants, &mut warnings)?;
     }
+    let kept = persist::collect(inputs, &sources, &choice, &preset, held, &mut warnings)?;
     let environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
     let network = origins.get(&crate::lattice::Key::Network).cloned().unwrap_or_default();
     let reach = hosts::collect(
@@ -111,7 +116,10 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         reach: &reach,
         ssh_agent: ssh_agent.as_ref(),
     })?;
-    let command = if inputs.request.command.is_empty() {
+    let rendered = rendered(inputs, &preset, held, &grants, &environment)?;
+    let command = if inputs.request.login && inputs.request.command.is_empty() {
+        Sourced::new(preset.login.clone(), format!("preset {}: login", choice.agent.value))
+    } else if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
         Sourced::new(inputs.request.command.clone(), COMMAND_LINE)
@@ -134,11 +142,45 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         reach,
         shared_legs: legs.clone(),
         legs,
+        kept,
+        rendered,
         project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
         ssh_agent,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })
+}
+
+/// The files that say how the agent behaves, in the order of paths.
+fn rendered(
+    inputs: &Inputs<'_>,
+    preset: &preset::Preset,
+    held: Held,
+    grants: &[Grant],
+    environment: &BTreeMap<String, Variable>,
+) -> Result<Vec<Rendered>, PolicyError> {
+    let mut all = Vec::new();
+    if held.isolation == Isolation::None {
+        return Ok(all);
+    }
+    for (written, seed) in preset
+        .settings
+        .iter()
+        .map(|written| (written, false))
+        .chain(preset.seed.iter().map(|written| (written, true)))
+    {
+        let path = expand(&written.path, &inputs.person.home);
+        // Where the host's files are shown, nothing can be added to its /etc; and whoever grants an agent's own
+        // directory has it as it is.
+        let shown = held.filesystem != Filesystem::Listed && !is_within(&path, &inputs.person.home);
+        if shown || grants.iter().any(|grant| !grant.preset && is_within(&path, &grant.path)) {
+            continue;
+        }
+        let content = written.render(&inputs.project.path, environment)?;
+        all.push(Rendered { path, content, seed });
+    }
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
 }
 
 /// Everything that configures, by owner.

@@ -72,6 +72,7 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         name,
         command: choice.command.clone(),
         allow_unconfined: choice.yes_unconfined,
+        login: false,
         allow_trifecta: choice.yes_trifecta,
         allow_root_project: choice.allow_root_project,
     }

@@ -1,14 +1,16 @@
 //! `profile`: whose identities there are, and what is kept for them.
 
 use crate::account::own_home;
-use crate::arguments::ProfileVerb;
+use crate::arguments::{Choice, ProfileVerb};
 use crate::errors::Failure;
 use crate::layers::{self, Named};
 use crate::output::table::Columns;
 use crate::output::{escape, print, print_json};
 use crate::supervisor::Supervisor;
-use nix::unistd::{User, geteuid};
+use nix::unistd::{Uid, User, geteuid};
 use serde::Serialize;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 /// A line of the list.
 #[derive(Debug, Serialize)]
@@ -24,6 +26,9 @@ pub(super) fn run(verb: &ProfileVerb, embedded: bool) -> Result<u8, Failure> {
     match verb {
         ProfileVerb::List { json } => list(*json, embedded),
         ProfileVerb::Show { name, json } => show(name, *json),
+        ProfileVerb::Login { name, agent, owner } => {
+            login(name, agent.as_deref(), owner.as_deref(), embedded)
+        }
         ProfileVerb::Reset { name, owner } => reset(name, owner.as_deref(), embedded),
     }
 }
@@ -85,6 +90,58 @@ fn show(name: &str, json: bool) -> Result<u8, Failure> {
     }
     print(&text)?;
     Ok(0)
+}
+
+/// A session like any other, of a directory in which nothing is.
+fn login(name: &str, agent: Option<&str>, owner: Option<&str>, embedded: bool) -> Result<u8, Failure> {
+    let caller = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok()).map(Uid::from_raw);
+    let account = match owner {
+        Some(owner) => User::from_name(owner).ok().flatten(),
+        None if geteuid().is_root() => caller.and_then(|uid| User::from_uid(uid).ok().flatten()),
+        None => User::from_uid(geteuid()).ok().flatten(),
+    };
+    let Some(account) = account else {
+        return Err(Failure::new("whose login shall it be?\nsay --owner USER"));
+    };
+    let directory = Empty::make(&account)?;
+    let choice = Choice {
+        project: Some(directory.path.clone().into_os_string()),
+        profile: Some(name.to_owned()),
+        agent: agent.map(str::to_owned),
+        ..Choice::default()
+    };
+    super::start::login(choice, embedded)
+}
+
+/// An empty directory that is removed again.
+#[derive(Debug)]
+struct Empty {
+    path: PathBuf,
+}
+
+impl Empty {
+    fn make(owner: &User) -> Result<Self, Failure> {
+        let mut random = [0; 8];
+        let filled = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        filled.map_err(|errno| Failure::system("getrandom", errno))?;
+        let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let path = std::env::temp_dir().join(format!("agentbox-login-{name}"));
+        let failed = |error| Failure::system(path.display(), error);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+        let empty = Self { path: path.clone() };
+        if geteuid().is_root() {
+            std::os::unix::fs::lchown(&path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))
+                .map_err(failed)?;
+        }
+        Ok(empty)
+    }
+}
+
+impl Drop for Empty {
+    fn drop(&mut self) {
+        // Only when it is still empty: what an agent left there is for a person to look at.
+        let _left = std::fs::remove_dir(&self.path);
+    }
 }
 
 fn reset(name: &str, owner: Option<&str>, embedded: bool) -> Result<u8, Failure> {

@@ -23,7 +23,17 @@ use std::os::fd::{AsFd, OwnedFd};
 const ALL_THREE: &str = "all three";
 const UNCONFINED: &str = "unconfined";
 
-pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
+pub(super) fn run(start: Start, embedded: bool) -> Result<u8, Failure> {
+    begin(start, embedded, false)
+}
+
+/// A session in which the agent's own login runs.
+pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
+    let start = Start { choice, name: None, detach: false, json: false, quiet: false, verbose: false };
+    begin(start, embedded, true)
+}
+
+fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
@@ -34,6 +44,7 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     wanted.streams = [streams.input, streams.output, streams.error];
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
     wanted.detach = start.detach;
+    wanted.options.login = login;
     let (answer, console) = match ask(&supervisor, &project, &wanted) {
         Err(failure) if failure.is_unconfirmed() && !start.quiet && agreed(&failure)? => {
             // The word holds for this one request; nothing keeps it.

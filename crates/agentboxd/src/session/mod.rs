@@ -6,16 +6,19 @@
 //! | `driver` | the task that owns a session's state, waits and does |
 //! | `steps` | how each step is performed and reverted |
 //! | `sources` | what a session will see, opened, and its plan |
+//! | `kept`, `shape` | what of the agent's own files outlives the session, and what it has to look like |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
 //! | `keys` | the steps of a session's ssh-agent |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
 pub(crate) mod driver;
+pub(crate) mod kept;
 mod keys;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod order;
+mod shape;
 pub(crate) mod sources;
 pub(crate) mod steps;
 pub(crate) mod supervise;

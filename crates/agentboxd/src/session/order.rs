@@ -4,7 +4,7 @@ use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
-use agentbox_policy::{Neighbour, Policy};
+use agentbox_policy::{Kept, Neighbour, Policy};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
@@ -40,6 +40,15 @@ pub(crate) struct Record {
     pub(crate) policy_hash: String,
     /// When it was started.
     pub(crate) started_unix_s: u64,
+    /// Group of whom it is.
+    #[serde(default)]
+    pub(crate) owner_gid: u32,
+    /// The agent's own directories inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own: Vec<String>,
+    /// What of them outlives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept: Vec<Kept>,
     /// Which legs stand, for other sessions on the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) neighbour: Option<Neighbour>,
@@ -65,6 +74,9 @@ impl Record {
             workspace: unknown(),
             policy_hash: String::new(),
             started_unix_s: 0,
+            owner_gid: 0,
+            own: Vec::new(),
+            kept: Vec::new(),
             neighbour: None,
             values: Vec::new(),
         }

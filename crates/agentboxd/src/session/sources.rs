@@ -1,15 +1,17 @@
 //! What a session will see: everything is opened here, with the right rights, and the plan is made of what
 //! was found. No path of it is looked up a second time.
 
+use super::kept::OwnDirectory;
 use super::order::{Order, Record};
 use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::source::{self, Opened, Opener};
-use agentbox_kernel::{directory, keys, person};
+use agentbox_kernel::{directory, keys, own, person};
 use agentbox_plan::{Plan, Wire};
-use agentbox_policy::{Facts, Found, Leg, PolicyError, Wanted, WantedKind};
+use agentbox_policy::{Facts, Found, Identity, Leg, PolicyError, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Name inside the session's directory, for supervisors that come later.
@@ -26,8 +28,9 @@ pub(super) fn open(
     order: &Order,
     record: &Record,
     lease_first: u32,
-) -> Result<(Vec<OwnedFd>, Plan), StepError> {
-    open_with(order, record, lease_first, &|wanted| {
+) -> Result<(Vec<OwnedFd>, Plan, Vec<OwnDirectory>), StepError> {
+    let own = RefCell::new(Vec::new());
+    let (sources, plan) = open_with(order, record, lease_first, &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
@@ -36,12 +39,25 @@ pub(super) fn open(
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
             WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
             WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
-            WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
+            WantedKind::Made { ref content } => return made(&directory()?, &wanted.path, content),
+            WantedKind::Own { size_bytes, inodes } => {
+                let ids = match order.policy.identity() {
+                    Identity::Leased => (lease_first, lease_first),
+                    Identity::Caller => (order.person.uid, order.person.gid),
+                };
+                let root = own::make(size_bytes, inodes, ids.0, ids.1)?;
+                let source = root.try_clone()?;
+                let mut directory = OwnDirectory { path: wanted.path.clone(), root, put: Vec::new() };
+                directory.fill(supervisor, order.policy.kept().cloned(), ids)?;
+                own.borrow_mut().push(directory);
+                return Ok(source);
+            }
             _ => {}
         }
         let parts: Vec<_> = wanted.path.split('/').collect();
         Ok(supervisor.directories.volume(&parts, order.person.uid, order.person.gid)?)
-    })
+    })?;
+    Ok((sources, plan, own.into_inner()))
 }
 
 /// What the plan of an order would be, with nothing made and nothing kept.
@@ -93,7 +109,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         match wanted.what {
-            WantedKind::Volume => {
+            WantedKind::Volume | WantedKind::Own { .. } => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
@@ -128,6 +144,7 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
         WantedKind::Volume
+        | WantedKind::Own { .. }
         | WantedKind::Denials
         | WantedKind::Told
         | WantedKind::AgentSocket
