@@ -100,9 +100,14 @@ impl World {
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
     let one = |wanted: Wanted| match (wanted.path.as_str(), &wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
-        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::Told | WantedKind::AgentSocket) => {
-            Found::File
-        }
+        (
+            _,
+            WantedKind::Made { .. }
+            | WantedKind::Secret { .. }
+            | WantedKind::Denials
+            | WantedKind::Told
+            | WantedKind::AgentSocket,
+        ) => Found::File,
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,
@@ -124,6 +129,7 @@ pub(crate) fn facts(found: Vec<Found>) -> Facts {
         size: TerminalSize { rows: 24, columns: 80 },
         hostname: "box".into(),
         resolved_groups: vec![(1000, "me".into()), (5000, "team".into())],
+        secrets: Vec::new(),
     }
 }
 

@@ -25,6 +25,8 @@
 //! | `policy` | [`Policy`]: every value with its origin |
 //! | `reach` | what of the network a session reaches, every rule with its origin |
 //! | `inspection` | what was found in a project, and what that recommends |
+//! | `secrets` | secrets that a session gets from files |
+//! | `pins` | what the profile puts into a session, as it was when it was looked at |
 //! | `kept` | what of an agent's own files outlives a session |
 //! | `render` | files that say how an agent behaves, made for each session |
 //! | `legs` | private data, untrusted content, external communication: which stand, and why |
@@ -54,6 +56,7 @@ pub mod lattice;
 mod legs;
 mod live;
 mod paths;
+mod pins;
 mod places;
 mod plan;
 mod policy;
@@ -63,16 +66,17 @@ mod reach;
 mod render;
 mod request;
 mod resolve;
+mod secrets;
 mod system;
 mod text;
 mod triggers;
 
 pub use agent::SshAgent;
 pub use config::{
-    AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
-    KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, PortRange,
-    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, UidRange,
-    UserName, VariableName, schema,
+    AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, GitHost, HostPath, HostRule,
+    InternalName, KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName,
+    PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret, SecretAs,
+    SignFor, Size, SshAgentTable, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
@@ -82,10 +86,12 @@ pub use lattice::{
 };
 pub use legs::{Cause, Leg, Legs, Neighbour};
 pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
-pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
+pub use pins::Pin;
+pub use plan::{Facts, Found, Opener, SecretText, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;
+pub use secrets::{SecretGrant, SecretHow};
 pub use system::{System, changed_file, check_person, merge_system};
 pub use triggers::built_in_triggers;

@@ -4,8 +4,10 @@ use crate::agent::SshAgent;
 use crate::kept::Kept;
 use crate::lattice::{Guard, Key, OnGateLoss, Upload};
 use crate::legs::Legs;
+use crate::pins::Pin;
 use crate::reach::{ForeignName, Reach};
 use crate::render::Rendered;
+use crate::secrets::SecretGrant;
 use crate::text::printable;
 use crate::{
     Filesystem, Identity, Isolation, Layer, Network, Person, PolicyError, ProjectFacts, Publish, Settings,
@@ -96,6 +98,10 @@ pub struct Policy {
     pub(crate) shared_legs: Legs,
     /// What of the agent's own files outlives the session.
     pub(crate) kept: Vec<Sourced<Kept>>,
+    /// What the profile puts into it.
+    pub(crate) pins: Vec<Pin>,
+    /// Secrets that it gets from files.
+    pub(crate) secrets: Vec<SecretGrant>,
     /// Files that say how the agent behaves.
     pub(crate) rendered: Vec<Rendered>,
     /// What the project's own file holds, now and when it was last accepted.
@@ -195,6 +201,16 @@ impl Policy {
     #[must_use]
     pub fn person(&self) -> &Person {
         &self.person
+    }
+    /// What the profile puts into the session.
+    #[must_use]
+    pub fn pins(&self) -> &[Pin] {
+        &self.pins
+    }
+    /// Secrets that the session gets from files.
+    #[must_use]
+    pub fn secrets(&self) -> &[SecretGrant] {
+        &self.secrets
     }
     /// Paths inside of the agent's own directories.
     #[must_use]
@@ -313,6 +329,12 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
         }
+        for pin in &self.pins {
+            add("pinned", &format!("{} at {}", pin.path, pin.inside), &pin.origin);
+        }
+        for secret in &self.secrets {
+            add("secret", &secret.words(), &secret.origin);
+        }
         for kept in &self.kept {
             let scope =
                 if kept.value.store.iter().any(|name| name == "shared") { "profile" } else { "project" };
@@ -362,6 +384,16 @@ impl Policy {
         for grant in &self.grants {
             add(if grant.write { "write" } else { "read" });
             add(&grant.path);
+        }
+        for pin in &self.pins {
+            add("pinned");
+            add(&pin.path);
+            add(pin.hash.as_deref().unwrap_or(""));
+            add(&pin.inside);
+        }
+        for secret in &self.secrets {
+            add("secret");
+            add(&secret.words());
         }
         for kept in self.kept() {
             add("kept");

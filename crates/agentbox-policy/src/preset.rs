@@ -33,6 +33,9 @@ pub(crate) struct Preset {
     /// Environment variables.
     #[serde(default)]
     pub(crate) env: Environment,
+    /// Where it looks for what a profile puts into a session.
+    #[serde(default)]
+    pub(crate) inputs: Inputs,
     /// Program and arguments that make a login.
     #[serde(default)]
     pub(crate) login: Vec<String>,
@@ -45,6 +48,17 @@ pub(crate) struct Preset {
     /// What of its own files can outlive a session, by name.
     #[serde(default)]
     pub(crate) keep: BTreeMap<String, Keep>,
+}
+
+/// Where an agent looks for what a profile puts into a session; `~/` is the home.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Inputs {
+    /// A directory, in which each skill has its own.
+    pub(crate) skills: Option<HostPath>,
+    pub(crate) mcp: Option<HostPath>,
+    pub(crate) instructions: Option<HostPath>,
+    pub(crate) settings: Option<HostPath>,
 }
 
 /// Something that can outlive a session: a file, which is kept for the profile, or a directory, which is kept

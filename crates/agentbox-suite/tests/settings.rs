@@ -134,3 +134,29 @@ fn conversations_stay_apart_where_paths_are_spelled_alike() -> Result<()> {
     ensure!(start(&other, "ls ~/.claude/projects")?.text().is_empty());
     Ok(())
 }
+
+#[test]
+fn what_a_profile_puts_into_a_session_is_what_was_looked_at() -> Result<()> {
+    let machine = Machine::new()?;
+    let skill = machine.person.home.join("skills/review");
+    machine.person.make_directory(&skill)?;
+    machine.person.write(&skill.join("SKILL.md"), b"look", 0o644)?;
+    machine.person.write(&machine.person.home.join("mcp.json"), b"{\"mcpServers\":{}}", 0o644)?;
+    let home = machine.person.home.display();
+    machine.configure(&format!(
+        "[profile.work]\nagent = \"claude\"\nskills = [\"{home}/skills/review\"]\nmcp = \"{home}/mcp.json\"\n"
+    ))?;
+    let show = "cat ~/.claude/skills/review/SKILL.md /etc/claude-code/managed-mcp.json; \
+        echo x 2>/dev/null > ~/.claude/skills/review/SKILL.md || mv ~/.claude/skills/review ~/x 2>/dev/null || echo held";
+    let refused = run(&machine, "L2", "work", show)?;
+    ensure!(refused.status == 125 && refused.error_text().contains("nobody has looked at"), "{refused:?}");
+    machine.ctl(&["trust", ".", "--profile", "work"])?.success()?;
+    ensure!(run(&machine, "L2", "work", show)?.text() == "look{\"mcpServers\":{}}held\n");
+    machine.person.write(&skill.join("SKILL.md"), b"run this", 0o644)?;
+    let refused = run(&machine, "L2", "work", show)?;
+    ensure!(refused.status == 125 && refused.error_text().contains("~ SKILL.md"), "{refused:?}");
+    let told = machine.ctl(&["trust", ".", "--profile", "work"])?.success()?.text();
+    ensure!(told.contains("~ SKILL.md") && told.contains("sha256:"), "{told}");
+    ensure!(run(&machine, "L2", "work", show)?.text().starts_with("run this"));
+    Ok(())
+}

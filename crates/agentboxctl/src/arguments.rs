@@ -57,7 +57,7 @@ pub enum Command {
     Explain(Explain),
     /// Look for risks in a directory, and say which posture fits
     Inspect(Inspect),
-    /// Accept what a project's own file says now, after looking at it
+    /// Accept what a project's own file says now and what its profile puts into a session, after looking at it
     Trust(Trust),
     /// Show and reset profiles
     Profile {
@@ -309,6 +309,9 @@ pub struct Trust {
     /// Name of a project, or its directory [default: the current directory]
     #[arg(value_name = "PROJECT")]
     pub project: Option<OsString>,
+    /// Profile, of which what it puts into a session is accepted as well [default: the project's]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -9,6 +9,7 @@
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `pinned` | whether what a profile puts into a session is what was looked at |
 //! | `accepted`, `neighbours`, `profiles` | what a project's own file held; who shares a project; what is kept for profiles |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
@@ -30,6 +31,7 @@ mod manager;
 mod neighbours;
 mod network;
 mod options;
+mod pinned;
 mod process;
 mod profiles;
 mod reconcile;

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
-use crate::{accepted, neighbours, profiles};
+use crate::{accepted, neighbours, pinned, profiles};
 use agentbox_ipc::{
     Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
 };
@@ -82,6 +82,7 @@ pub(crate) async fn start(
         "profile": record.profile, "posture": record.posture, "agent": record.agent,
         "policy": record.policy_hash, "confirmed_by": confirmed_by,
         "legs": legs.standing().map(Leg::as_str).collect::<Vec<_>>(),
+        "secrets": order.policy.secrets().iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(),
     });
     supervisor.audit().record(started).map_err(unwritten)?;
     let mut answer = StartAnswer {
@@ -262,7 +263,7 @@ fn failed(error: accepted::AcceptedError) -> Error {
     Error::Failed(error.to_string())
 }
 
-/// Accepts the project's own file as it is now.
+/// Accepts the project's own file as it is now, and what the profile puts into a session of it.
 pub(crate) fn trust(
     supervisor: &Supervisor,
     caller: &Caller,
@@ -270,17 +271,22 @@ pub(crate) fn trust(
     request: StartRequest,
 ) -> Result<TrustAnswer, Error> {
     let person = owner(caller, &project)?;
+    let again = project.try_clone().map_err(|error| Error::Failed(format!("the project: {error}")))?;
     let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
     // One that cannot be understood is replaced.
     let before = accepted::read(supervisor, person.uid, &project.path).ok().flatten();
-    let changed = agentbox_policy::changed_file(before.as_ref(), request.project_file.as_ref())
+    let file = request.project_file.clone();
+    let mut changed = agentbox_policy::changed_file(before.as_ref(), file.as_ref())
         .map_err(|error| Error::Invalid(error.to_string()))?;
+    accepted::write(supervisor, person.uid, &project.path, file.as_ref()).map_err(failed)?;
+    for pin in resolve(supervisor, caller, again, request)?.order.policy.pins() {
+        changed.extend(pinned::accept(supervisor, pin, &person).map_err(|error| policy_error(&error))?);
+    }
     let event = json!({
         "event": "trusted", "project": project.path, "owner_uid": person.uid, "caller_uid": caller.uid,
         "changed": changed,
     });
     supervisor.audit().record(event).map_err(unwritten)?;
-    accepted::write(supervisor, person.uid, &project.path, request.project_file.as_ref()).map_err(failed)?;
     Ok(TrustAnswer { project: project.path, changed })
 }
 

@@ -6,6 +6,7 @@
 mod agent;
 pub(crate) mod check;
 mod document;
+mod environment;
 mod error;
 mod hosts;
 mod join;
@@ -17,12 +18,13 @@ mod tests;
 mod value;
 
 pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentTable};
+pub use environment::{Environment, GitHost, Secret, SecretAs};
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
 pub(crate) use join::{differences, join};
 pub use ports::{PortRange, Publish, Resolver};
 pub use tables::{PostureTable, ProfileTable, ProjectTable};
-pub use value::{Count, HostPath, KeptName, Line, Name, PassName, Size, UserName, VariableName};
+pub use value::{Count, HostPath, KeptName, Line, Name, PassName, PinnedPath, Size, UserName, VariableName};
 
 use crate::lattice::{
     Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
@@ -198,18 +200,6 @@ pub struct Ceiling {
     /// Ports of the host on which ports of sessions are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<Vec<PortRange>>,
-}
-
-/// Environment variables of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Variables of the caller that pass. A name that ends in `*` never passes what may be a secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pass: Option<Vec<PassName>>,
-    /// Variables with fixed values. A value that begins with `~/` begins with the home inside.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub set: BTreeMap<VariableName, String>,
 }
 
 /// Author of commits.

@@ -1,7 +1,8 @@
 //! The tables of profiles, projects and postures as they are written.
 
 use super::{
-    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, Publish, SshAgentTable,
+    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, PinnedPath, Publish,
+    SshAgentTable,
 };
 use crate::lattice::{
     Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
@@ -68,6 +69,18 @@ pub struct ProfileTable {
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Skills that the agent has, as they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skills: Option<Vec<PinnedPath>>,
+    /// A file that names the agent's tool servers, and all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<PinnedPath>,
+    /// The agent's own instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<PinnedPath>,
+    /// The agent's own settings: hooks, permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<PinnedPath>,
     /// What of agents' own files outlives a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persist: Option<Vec<KeptName>>,

@@ -265,12 +265,19 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
         "true or false" => "true".to_owned(),
+        "list of pinned paths" => "[\"~/x\"]".to_owned(),
+        "pinned path" => format!("\"~/x#sha256:{}\"", "0a".repeat(32)),
+        "`env` or `file`" => "\"file\"".to_owned(),
+        "name of a host" => "\"a.org\"".to_owned(),
         "list of kept things" => "[\"claude:credentials\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
         _ => "\"x\"".to_owned(),
     };
     for row in TABLE {
-        let text = format!("{} = {}", row.key.replace("NAME", "X"), example(row));
+        let mut text = format!("{} = {}", row.key.replace("NAME", "X"), example(row));
+        if let Some(secret) = text.strip_prefix("profile.X.env.X.").filter(|rest| !rest.starts_with("file")) {
+            text = format!("profile.X.env.X = {{ file = \"/x\", {secret} }}");
+        }
         for kind in [LayerKind::System, LayerKind::Person, LayerKind::Project] {
             let parsed = Layer::parse("f", text.as_bytes(), kind);
             assert_eq!(parsed.is_ok(), row.may(kind), "{text} in {kind:?}: {parsed:?}");

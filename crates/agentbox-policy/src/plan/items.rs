@@ -24,6 +24,10 @@ pub(super) enum Role {
     Own(usize),
     /// The directory at this position of what is kept.
     Volume(usize),
+    /// The secret at this position.
+    Secret(usize),
+    /// What the profile puts into the session, at this position.
+    Pinned(usize),
     /// The file at this position of those that say how the agent behaves.
     Setting(usize),
     /// A file of the host that says how names are found, to be covered.
@@ -105,6 +109,12 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
             let path = kept.value.store.join("/");
             add(&path, Opener::System, false, WantedKind::Volume, &kept.origin, Role::Volume(at));
         }
+    }
+    for (at, pin) in policy.pins.iter().enumerate() {
+        add(&pin.path, pin.by, false, WantedKind::Pinned { at }, &pin.origin, Role::Pinned(at));
+    }
+    for (at, secret) in policy.secrets.iter().enumerate() {
+        add(&secret.path, secret.by, false, WantedKind::Secret { at }, &secret.origin, Role::Secret(at));
     }
     for (at, file) in policy.rendered.iter().enumerate().filter(|(_, file)| !file.seed) {
         let what = WantedKind::Made { content: file.content.clone() };

@@ -77,6 +77,18 @@ pub enum WantedKind {
     /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
     /// its name in the session's directory. It is found as [`Found::File`].
     AgentSocket,
+    /// The secret at this position of [`Policy::secrets`]: the supervisor reads it, and where the session gets
+    /// it as a file makes that, mode 0400, the agent's. It is found as [`Found::File`].
+    Secret {
+        /// Its position.
+        at: usize,
+    },
+    /// A copy of what [`Policy::pins`] has at this position, made by the supervisor when it is what was looked
+    /// at: a file or a directory of root's, readable for all.
+    Pinned {
+        /// Its position.
+        at: usize,
+    },
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
@@ -135,6 +147,18 @@ pub struct Facts {
     pub hostname: String,
     /// Names of the person's groups and of the project's, for those that have one.
     pub resolved_groups: Vec<(u32, String)>,
+    /// Values of secrets that the session gets as variables, by name.
+    pub secrets: Vec<(String, SecretText)>,
+}
+
+/// A secret, which no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a secret")
+    }
 }
 
 /// What the supervisor opens before it can make the plan, in the order that [`Facts::found`] answers.

@@ -34,6 +34,9 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     } else {
         &policy.person.name
     };
+    for (name, secret) in &facts.secrets {
+        variables.insert(name, secret.0.clone());
+    }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());
     variables.insert("LOGNAME", user.to_owned());

@@ -342,7 +342,7 @@ fn l1_replaces_the_agents_directory_and_needs_it_to_be_there() {
     let policy = world.resolve().unwrap();
     let plan = planned(&policy).unwrap();
     hold(&policy, &plan);
-    assert!(matches!(step(&plan, "/home/me/.codex"), Some(Mount::Tmpfs { owner: Owner::Agent, .. })));
+    assert!(matches!(step(&plan, "/home/me/.codex"), Some(Mount::Own { .. })));
     assert!(matches!(step(&plan, "/home/me/.claude"), Some(Mount::Mask { .. })), "another agent's");
     let mut answers = found(&policy);
     let at = wanted(&policy).iter().position(|wanted| wanted.path == "/home/me/.codex").unwrap();

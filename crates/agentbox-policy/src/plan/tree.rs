@@ -259,6 +259,31 @@ impl Tree {
             super::names::made(item, found)?;
             self.file(source, &scene.policy.rendered[at].path, &item.wanted.origin)?;
         }
+        for (item, found, source) in scene.found() {
+            let Role::Pinned(at) = item.role else { continue };
+            let path = &scene.policy.pins[at].inside;
+            match found {
+                Found::File => self.file(source, path, &item.wanted.origin)?,
+                Found::Directory => {
+                    let (target, access) = (inner(path)?, Access::ReadOnly);
+                    self.put(Mount::Bind { source, target, access, recursive: false, idmap: None });
+                }
+                _ => {
+                    return Err(missing(
+                        item,
+                        "it is neither a file nor a directory",
+                        "take it out of the profile",
+                    ));
+                }
+            }
+        }
+        for (item, found, source) in scene.found() {
+            let Role::Secret(at) = item.role else { continue };
+            super::names::made(item, found)?;
+            if let Some(path) = scene.policy.secrets[at].path_inside() {
+                self.file(source, &path, &item.wanted.origin)?;
+            }
+        }
         for file in scene.policy.rendered.iter().filter(|file| file.seed) {
             let (path, content) = (inner(&file.path)?, Bytes(file.content.clone().into_bytes()));
             self.put(Mount::File { path, mode: 0o600, owner: Owner::Agent, content });

@@ -13,6 +13,7 @@ use crate::places::credentials;
 use crate::policy::{Grant, Held, Sourced, Variable};
 use crate::preset::Preset;
 use crate::reach::Reach;
+use crate::secrets::SecretGrant;
 use crate::text::printable;
 use crate::{Filesystem, Inputs, Network, PolicyError, Settings, Sign};
 use agentbox_plan::net::{Pattern, Target, Verdict};
@@ -29,6 +30,7 @@ pub(super) struct Context<'a, 'b> {
     pub(super) environment: &'b BTreeMap<String, Variable>,
     pub(super) reach: &'b Reach,
     pub(super) ssh_agent: Option<&'b SshAgent>,
+    pub(super) secrets: &'b [SecretGrant],
 }
 
 pub(super) fn collect(context: &Context<'_, '_>) -> Result<Legs, PolicyError> {
@@ -106,6 +108,10 @@ fn private(context: &Context<'_, '_>, legs: &mut Legs) -> Result<(), PolicyError
             let what = format!("the variable `{name}`, which by its name is a secret");
             add(what, &variable.origin, format!("take it out of {}", variable.origin));
         }
+    }
+    for secret in context.secrets {
+        let what = format!("the secret `{}`", secret.name);
+        add(what, &secret.origin, format!("take it out of {}", secret.origin));
     }
     if context.ssh_agent.is_some() {
         let rule = context.choice.profile_rule("ssh_agent");

@@ -15,6 +15,7 @@ mod grants;
 mod hosts;
 mod legs;
 mod persist;
+mod pins;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -79,13 +80,9 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
 
     let own_directories: Vec<_> =
         if held.filesystem == Filesystem::Host { Vec::new() } else { preset.state.clone() };
-    let grants = grants::collect(&grants::Context {
-        inputs,
-        sources: &sources,
-        choice: &choice,
-        preset: &preset,
-        base,
-    })?;
+    let context = grants::Context { inputs, sources: &sources, choice: &choice, preset: &preset, base };
+    let grants = grants::collect(&context)?;
+    let pins = pins::collect(&context, held)?;
     if held.isolation != Isolation::None {
         place::check_own_directories(inputs, &choice, &own_directories, &grants)?;
         grants::check_workspace(
@@ -97,13 +94,19 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants::warn(inputs, &grants, &mut warnings)?;
     }
     let kept = persist::collect(inputs, &sources, &choice, &preset, held, &mut warnings)?;
-    let environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
+    let secrets = match held.isolation {
+        Isolation::None => Vec::new(),
+        _ => variables::secrets(inputs, &sources, &choice)?,
+    };
+    let signs = ssh_agent.as_ref().is_some_and(|agent| agent.sign_git);
+    let environment =
+        variables::collect(inputs, &sources, &choice, &preset, (&secrets, signs), &mut warnings)?;
     let network = origins.get(&crate::lattice::Key::Network).cloned().unwrap_or_default();
     let reach = hosts::collect(
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
-    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
     let legs = legs::collect(&legs::Context {
         inputs,
         sources: &sources,
@@ -115,8 +118,10 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         environment: &environment,
         reach: &reach,
         ssh_agent: ssh_agent.as_ref(),
+        secrets: &secrets,
     })?;
-    let rendered = rendered(inputs, &preset, held, &grants, &environment)?;
+    let mut rendered = rendered(inputs, &preset, held, &grants, &environment)?;
+    rendered.retain(|file| !pins.iter().any(|pin| pin.inside == file.path));
     let command = if inputs.request.login && inputs.request.command.is_empty() {
         Sourced::new(preset.login.clone(), format!("preset {}: login", choice.agent.value))
     } else if inputs.request.command.is_empty() {
@@ -143,6 +148,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         shared_legs: legs.clone(),
         legs,
         kept,
+        pins,
+        secrets,
         rendered,
         project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
         ssh_agent,

@@ -9,7 +9,7 @@ use agentbox_ipc::{TrustAnswer, to_dict};
 use std::os::fd::AsFd;
 
 pub(super) fn run(trust: Trust, embedded: bool) -> Result<u8, Failure> {
-    let choice = Choice { project: trust.project, ..Choice::default() };
+    let choice = Choice { project: trust.project, profile: trust.profile, ..Choice::default() };
     let gathered = Gathered::begin(&choice)?;
     let supervisor = Supervisor::connect(embedded)?;
     let (project, wanted) = gathered.finish(&choice, None)?;
