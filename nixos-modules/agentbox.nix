@@ -40,8 +40,6 @@ let
     value:
     if lib.isAttrs value then
       lib.mapAttrs (_: set) (lib.filterAttrs (_: v: v != null) value)
-    else if lib.isList value then
-      map set value
     else
       value;
 
@@ -53,7 +51,9 @@ let
     map (key: lib.nameValuePair key (lib.concatStringsSep "." ([ "services" "agentbox" ] ++ path key))) keys
   );
   twice = lib.filter (key: cfg.settings ? ${key}) (lib.attrNames declared);
-  content = set declared // cfg.settings // { said_as = lib.filterAttrs (key: _: declared ? ${key}) saidAs; };
+  # A drop-in by hand is still called by its file and key.
+  content =
+    set declared // cfg.settings // { said_as = lib.filterAttrs (key: _: declared ? ${key}) saidAs; };
 
   file = json.generate "agentbox.json" content;
   # A configuration that the supervisor would refuse is refused here, before anything is switched to it.
@@ -86,6 +86,14 @@ in
           default = checked;
           defaultText = lib.literalMD "the configuration as JSON, checked by `agentboxctl check`";
           description = "The generated configuration, `/etc/agentbox/agentbox.json`.";
+        };
+
+        content = mkOption {
+          type = types.attrsOf types.anything;
+          internal = true;
+          readOnly = true;
+          default = content;
+          description = "The generated configuration before it is written.";
         };
 
         settings = mkOption {

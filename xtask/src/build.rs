@@ -1,6 +1,6 @@
 //! `build`: every program, collected in one directory that can be run from or copied.
 //!
-//! The launcher, the gate and the probe are built statically. The launcher is the first process of a session
+//! The launcher, the gate, the looker and the probe are built statically. The launcher is the first process of a session
 //! and the gate its network: neither loads anything; a static probe runs in any session, whatever of the host is visible in it.
 
 use crate::workspace::{cargo, host_triple, root, target_directory};
@@ -76,7 +76,7 @@ pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
                 is_static: false,
             },
             Run {
-                packages: &["agentbox-gate", "agentbox-launch", "agentbox-probe"],
+                packages: &["agentbox-gate", "agentbox-launch", "agentbox-look", "agentbox-probe"],
                 features: None,
                 directory: target.join("static"),
                 is_static: true,
@@ -90,8 +90,8 @@ pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
                 is_static: false,
             },
             Run {
-                packages: &["agentbox-gate", "agentbox-launch"],
-                features: Some("agentbox-gate/testing,agentbox-launch/testing"),
+                packages: &["agentbox-gate", "agentbox-launch", "agentbox-look"],
+                features: Some("agentbox-gate/testing,agentbox-launch/testing,agentbox-look/testing"),
                 directory: target.join("testing-static"),
                 is_static: true,
             },

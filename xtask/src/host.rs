@@ -65,7 +65,7 @@ fn process(directory: &Path) -> Option<String> {
     let path = std::fs::read_link(directory.join("exe")).ok();
     let program = path.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     let is_ours = |name: &str| {
-        ["agentboxd", "agentboxctl", "agentbox-gate", "agentbox-launch", "agentbox-probe"]
+        ["agentboxd", "agentboxctl", "agentbox-gate", "agentbox-launch", "agentbox-look", "agentbox-probe"]
             .iter()
             .any(|ours| name == *ours || name.strip_suffix(" (deleted)") == Some(ours))
     };

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod deb;
 mod demo;
 mod elf;
 mod fuzz;
@@ -9,6 +10,7 @@ mod host;
 mod install;
 mod lab;
 mod manual;
+mod nix;
 mod program;
 mod rig;
 mod setup;

@@ -77,6 +77,12 @@ const NEEDS: &[Need] = &[
         verbs: &[Verb::Test, Verb::Demo],
     },
     Need {
+        package: "nix-bin",
+        sign: Sign::Program("nix-instantiate"),
+        why: "evaluates the NixOS module",
+        verbs: &[Verb::Test],
+    },
+    Need {
         package: "python3",
         // One in a home is not seen by sessions.
         sign: Sign::Below("/usr", "bin", "python3"),

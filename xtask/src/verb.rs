@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, demo, fuzz, install, rig, setup, structure, test};
+use crate::{bench, build, deb, demo, fuzz, install, nix, rig, setup, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -13,6 +13,8 @@ pub(crate) enum Verb {
     Build(build::Arguments),
     /// Installs programs, units, policies, manual pages and completions below a root
     Install(install::Arguments),
+    /// Makes a package for Debian of the same
+    Deb(deb::Arguments),
     /// Writes the files in dist/ that are made of tables in the code
     Dist,
     /// Boots a place with a real service manager and runs a program there
@@ -21,6 +23,8 @@ pub(crate) enum Verb {
     Test(test::Arguments),
     /// Checks the shape of the repository: edges between crates, unsafe, sizes, licences, links
     Structure,
+    /// Checks the NixOS side: files, cases of the module, the reference of its options
+    Nix(nix::Arguments),
     /// Throws bytes of strangers at everything that reads them
     Fuzz(fuzz::Arguments),
     /// Shows a session at work, then attacks it, on this machine
@@ -38,10 +42,12 @@ impl Verb {
             Self::Setup(arguments) => setup::run(&arguments),
             Self::Build(arguments) => build::run(&arguments),
             Self::Install(arguments) => install::run(&arguments),
+            Self::Deb(arguments) => deb::run(&arguments),
             Self::Dist => install::write_dist(),
             Self::Rig(arguments) => rig::run(&arguments),
             Self::Test(arguments) => test::run(&arguments),
             Self::Structure => structure::run(),
+            Self::Nix(arguments) => nix::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

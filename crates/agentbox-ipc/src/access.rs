@@ -27,12 +27,26 @@ pub enum Method {
     Exec,
     /// `Stop`
     Stop,
+    /// `Changes`
+    Changes,
+    /// `Review`
+    Review,
+    /// `Reviewed`
+    Reviewed,
+    /// `Discard`
+    Discard,
     /// `Allow`
     Allow,
     /// `Deny`
     Deny,
     /// `Why`
     Why,
+    /// `Thaw`
+    Thaw,
+    /// `Notices`
+    Notices,
+    /// `Report`
+    Report,
     /// `Confirmations`
     Confirmations,
     /// `Confirm`
@@ -75,7 +89,7 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 19] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 26] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
     // Of whom these are, each says itself.
@@ -87,11 +101,19 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 19] = [
     (Method::Attach, "Attach", Rule::OwnSession, Some(Action::Control)),
     (Method::Exec, "Exec", Rule::OwnSession, Some(Action::Control)),
     (Method::Stop, "Stop", Rule::OwnSession, Some(Action::Control)),
+    (Method::Changes, "Changes", Rule::User, None),
+    // Nobody but its owner and root takes what a session wrote.
+    (Method::Review, "Review", Rule::OwnSession, None),
+    (Method::Reviewed, "Reviewed", Rule::OwnSession, None),
+    (Method::Discard, "Discard", Rule::OwnSession, None),
     (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Thaw, "Thaw", Rule::OwnSession, Some(Action::Control)),
+    (Method::Notices, "Notices", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Report, "Report", Rule::OwnSession, Some(Action::Inspect)),
     // Nobody agrees to a signature with another person's key.
-    (Method::Confirmations, "Confirmations", Rule::OwnSession, None),
+    (Method::Confirmations, "Confirmations", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Confirm, "Confirm", Rule::OwnSession, None),
     (Method::Log, "Log", Rule::User, None),
     (Method::VerifyLog, "VerifyLog", Rule::User, None),
@@ -253,6 +275,8 @@ mod tests {
                 (_, Some(action)) => {
                     assert!(polkit.contains(&format!("<action id=\"{}\">", action.id())), "{name}");
                 }
+                // Nobody stands in for the person whose key it is.
+                (Rule::OwnSession, None) => assert_eq!(method, Method::Confirm),
                 _ => panic!("{method:?} has a rule that nobody can be asked about"),
             }
         }

@@ -13,7 +13,9 @@
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
+//! | `review` | what `Changes`, `Review` and `Reviewed` take and answer |
 //! | `keys` | what `Confirmations` answers |
+//! | `report` | what `Report` answers |
 //! | `supervisor` | what is said about the supervisor, its host and its audit trail |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -24,6 +26,8 @@ mod error;
 mod keys;
 mod network;
 mod proxy;
+mod report;
+mod review;
 mod session;
 mod start;
 mod supervisor;
@@ -36,6 +40,8 @@ pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };
 pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
+pub use report::{ReportAnswer, ReportLine};
+pub use review::{ChangeSet, ReviewAnswer, Taken};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
 pub use start::{ExplainAnswer, StartAnswer, StartRequest, TrustAnswer};
 pub use supervisor::{Check, CheckState, LogVerdict, Mode, SupervisorStatus};

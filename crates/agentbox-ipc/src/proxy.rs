@@ -65,6 +65,18 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn stop(&self, id: &str, timeout_ms: u64) -> Result<(), Error>;
 
+    /// A [`ChangeSet`](crate::ChangeSet) of each session on an overlay that has a layer, running or not.
+    fn changes(&self) -> Result<Vec<Dict>, Error>;
+
+    /// What a session on an overlay wrote: a [`ReviewAnswer`](crate::ReviewAnswer) and its three descriptors.
+    fn review(&self, id: &str) -> Result<(Dict, Vec<OwnedFd>), Error>;
+
+    /// Records what was applied of a session's changes: a [`Taken`](crate::Taken).
+    fn reviewed(&self, id: &str, taken: Dict) -> Result<(), Error>;
+
+    /// Removes all that a session on an overlay wrote, once it has ended.
+    fn discard(&self, id: &str) -> Result<(), Error>;
+
     /// Lets a session reach `target` (a target or a group, as configuration writes it) for `for_ms`, and
     /// with 0 until it ends. Answers an [`AllowAnswer`](crate::AllowAnswer).
     #[zbus(allow_interactive_auth)]
@@ -86,6 +98,16 @@ pub trait Manager {
 
     /// Makes or declines a signature that waits.
     fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error>;
+    /// Lets a session go on that was frozen because of what came to be in its project; whether it was.
+    fn thaw(&self, id: &str) -> Result<bool, Error>;
+
+    /// What happened in the project of a session that its person is told at once: the lines behind the first
+    /// `after`, as soon as there are some. None: it runs no more.
+    fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error>;
+
+    /// What a session that has ended left behind in its project: a [`ReportAnswer`](crate::ReportAnswer). For one
+    /// that ends it waits until that is known.
+    fn report(&self, id: &str) -> Result<Dict, Error>;
 
     /// Lines of the audit trail with a number above `after`, oldest first, as many as fit into one
     /// answer: those of a session, or with an empty id all that the caller may see.

@@ -15,6 +15,8 @@ pub enum SessionState {
     Starting,
     /// The agent runs.
     Running,
+    /// The agent is held where it is until its person lets it go on.
+    Frozen,
     /// It was asked to end.
     Stopping,
     /// What was done for it is being undone.
@@ -82,6 +84,9 @@ pub struct SessionStatus {
     pub values: Vec<ValueRow>,
     /// Where what the kernel shows of it differs from what the policy says. Empty is the promise.
     pub posture_diff: Vec<String>,
+    /// Why everything of its agent stands still, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
     /// How its agent ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,

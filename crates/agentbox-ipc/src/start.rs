@@ -42,6 +42,12 @@ pub struct StartRequest {
     pub columns: u16,
     /// Start without a client.
     pub detach: bool,
+    /// Go on with the overlay of this session, which has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<String>,
+    /// Commit that the project's `HEAD` is at, for a session on an overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_commit: Option<String>,
 }
 
 /// What was started.

@@ -95,14 +95,6 @@ pub enum DirectoryError {
         /// Most bytes expected.
         max_bytes: usize,
     },
-    /// A tree that cannot be removed whole.
-    #[error("{path} is nested deeper than {max_depth} directories; remove it by hand")]
-    TooDeep {
-        /// Where the removal stopped.
-        path: String,
-        /// Deepest that is removed.
-        max_depth: usize,
-    },
     /// A mount lies in a tree that should be removed.
     #[error("{path} is a mount point and was not removed; unmount it first")]
     Mounted {
@@ -196,6 +188,24 @@ pub struct SessionNames {
     pub ids: Vec<SessionId>,
     /// Names that are not; whatever they are, no session made them.
     pub strangers: Vec<OsString>,
+}
+
+/// Names of what is in one of the supervisor's own directories, in order; what is no text is left out.
+///
+/// # Errors
+/// [`DirectoryError`] when it cannot be read.
+pub fn names(directory: &OwnedFd) -> Result<Vec<String>, DirectoryError> {
+    let failed = |errno: Errno| DirectoryError::io("read", walk::shown(directory), errno);
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory).map_err(failed)? {
+        if let Ok(name) = entry.map_err(failed)?.file_name().to_str()
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 const DIRECTORY: OFlags =
@@ -366,12 +376,20 @@ impl Directories {
     ///
     /// # Errors
     /// [`DirectoryError`] when something on the way is not what it should be.
-    pub fn kept(&self, parts: &[&str]) -> Result<OwnedFd, DirectoryError> {
+    pub fn kept_below(&self, parts: &[&str]) -> Result<OwnedFd, DirectoryError> {
         let mut here = open_in(&self.state, c"state", 0o711, true)?;
         for part in parts {
             here = open_in(&here, &check_name(part)?, 0o711, true)?;
         }
         Ok(here)
+    }
+
+    /// Opens STATE/NAME, root's alone, and makes it when it is missing.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something else has its name or others can write in it.
+    pub fn kept(&self, name: &str) -> Result<OwnedFd, DirectoryError> {
+        open_in(&self.state, &check_name(name)?, 0o700, true)
     }
 
     /// Takes RUNTIME/lock (flock(2)). `None` when somebody else holds it and `wait` is false. The lock
@@ -407,7 +425,12 @@ fn open_path(path: &Path, mode: u32, create: bool) -> Result<OwnedFd, DirectoryE
 }
 
 /// Opens a directory of root's in another, and makes it when `create` and it is missing.
-fn open_in(parent: &OwnedFd, name: &CStr, mode: u32, create: bool) -> Result<OwnedFd, DirectoryError> {
+pub(crate) fn open_in(
+    parent: &OwnedFd,
+    name: &CStr,
+    mode: u32,
+    create: bool,
+) -> Result<OwnedFd, DirectoryError> {
     if create {
         match make(parent, name, mode) {
             Ok(()) | Err(DirectoryError::Exists { .. }) => {}
@@ -426,7 +449,7 @@ fn open_in(parent: &OwnedFd, name: &CStr, mode: u32, create: bool) -> Result<Own
     Ok(dir)
 }
 
-fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryError> {
+pub(crate) fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryError> {
     let shown = || walk::shown_in(&parent, name.to_bytes());
     fs::openat2(&parent, name, DIRECTORY, Mode::empty(), BENEATH).map_err(|errno| {
         match (errno, walk::stat_in(&parent, name)) {
@@ -441,7 +464,7 @@ fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, DirectoryEr
 }
 
 /// Makes a directory with exactly these permission bits, whatever the umask.
-fn make(parent: &OwnedFd, name: &CStr, mode: u32) -> Result<(), DirectoryError> {
+pub(crate) fn make(parent: &OwnedFd, name: &CStr, mode: u32) -> Result<(), DirectoryError> {
     let shown = || walk::shown_in(parent, name.to_bytes());
     match fs::mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
         Ok(()) => {}

@@ -73,7 +73,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         part: None,
         program: spawn.program,
         places: places.iter().map(AsFd::as_fd).collect(),
-        group: spawn.supervise_group,
+        group: Some(spawn.supervise_group),
         environment: &spawn.environment,
     })
 }

@@ -47,7 +47,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         part: Some(PART),
         program: spawn.program,
         places,
-        group: spawn.supervise_group,
+        group: Some(spawn.supervise_group),
         environment: &spawn.environment,
     })
 }

@@ -165,7 +165,7 @@ pub fn spawn(spawn: Spawn<'_>) -> Result<Launcher, LauncherError> {
         part: None,
         program: spawn.program,
         places: fixed.into_iter().chain(&spawn.sources).map(AsFd::as_fd).collect(),
-        group: spawn.supervise_group,
+        group: Some(spawn.supervise_group),
         environment: &spawn.environment,
     })
 }
@@ -199,7 +199,8 @@ pub fn hold(program: &OwnedFd, group: &OwnedFd) -> Result<Holder, LauncherError>
     let mut places = [null.as_fd(); descriptors::FIRST_SOURCE as usize - STREAMS];
     places[descriptors::RELEASE as usize - STREAMS] = their_release.as_fd();
     let places = places.to_vec();
-    let launcher = start(Program { name: NAME, part: None, program, places, group, environment: &[] })?;
+    let launcher =
+        start(Program { name: NAME, part: None, program, places, group: Some(group), environment: &[] })?;
     Ok(Holder { launcher, release })
 }
 
@@ -216,8 +217,8 @@ pub(crate) struct Program<'a> {
     pub(crate) program: &'a OwnedFd,
     /// What becomes descriptor 3 and so on.
     pub(crate) places: Vec<BorrowedFd<'a>>,
-    /// The group that it starts in.
-    pub(crate) group: &'a OwnedFd,
+    /// The group that it starts in; none: that of this process.
+    pub(crate) group: Option<&'a OwnedFd>,
     /// Its environment.
     pub(crate) environment: &'a [CString],
 }
@@ -255,7 +256,7 @@ pub(crate) fn start(program: Program<'_>) -> Result<Launcher, LauncherError> {
         arguments: &arguments,
         environment: program.environment,
         descriptors: &places,
-        group: program.group.as_fd(),
+        group: program.group.map(AsFd::as_fd),
         failure: failure_end.as_fd(),
     })
     .map_err(|cause| LauncherError::Io { doing: "start the program", cause })?;

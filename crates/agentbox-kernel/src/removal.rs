@@ -13,7 +13,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr};
 
-/// Deepest nesting that is removed. Each level holds two descriptors.
+/// Deepest nesting that is held open. Each level holds two descriptors; what lies deeper is moved up first.
 const MAX_DEPTH: usize = 128;
 /// How often a directory is read again because something was put into it, or a name looked at again
 /// because it changed its type.
@@ -35,13 +35,14 @@ struct Level {
 /// with all that is in it. Nothing there is fine.
 ///
 /// # Errors
-/// [`DirectoryError`] when something remains: a mount in the tree, deeper nesting than is removed,
-/// somebody who keeps filling it. What could be removed before is gone.
+/// [`DirectoryError`] when something remains: a mount in the tree, somebody who keeps filling it. What could
+/// be removed before is gone.
 pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> Result<(), DirectoryError> {
     let parent = parent.as_fd();
     let name = single_name(name.as_ref())?;
     let Some(first) = remove_or_enter(parent, &name, FileType::Unknown)? else { return Ok(()) };
     let mut levels = vec![first];
+    let mut raised: u64 = 0;
     while let Some(level) = levels.last_mut() {
         match level.entries.read() {
             Some(Ok(entry)) => {
@@ -50,11 +51,12 @@ pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> Result<(), Dir
                     continue;
                 }
                 if let Some(next) = remove_or_enter(level.fd.as_fd(), name, entry.file_type())? {
-                    if levels.len() >= MAX_DEPTH {
-                        let path = walk::shown(&next.fd);
-                        return Err(DirectoryError::TooDeep { path, max_depth: MAX_DEPTH });
+                    if levels.len() < MAX_DEPTH {
+                        levels.push(next);
+                    } else {
+                        raised += 1;
+                        raise(&mut levels, &next, raised)?;
                     }
-                    levels.push(next);
                 }
             }
             Some(Err(errno)) => {
@@ -69,6 +71,21 @@ pub fn remove_tree(parent: impl AsFd, name: impl AsRef<OsStr>) -> Result<(), Dir
             }
         }
     }
+    Ok(())
+}
+
+/// Moves a directory that lies too deep to the top of the tree, where it is found when that is read again.
+fn raise(levels: &mut [Level], deep: &Level, number: u64) -> Result<(), DirectoryError> {
+    let [top, .., holder] = levels else { return Ok(()) };
+    // A name that is taken is tried again with the next number: rename(2) would replace an empty directory.
+    let name = format!("deep-{number}-{}", rustix::process::getpid().as_raw_nonzero());
+    match fs::renameat_with(&holder.fd, &deep.name, &top.fd, &name, fs::RenameFlags::NOREPLACE) {
+        // Gone, or taken: whatever is left is met again when its directory is read again.
+        Ok(()) | Err(Errno::NOENT | Errno::EXIST) => {}
+        Err(errno) => return Err(DirectoryError::io("remove", walk::shown(&deep.fd), errno)),
+    }
+    // Nobody fills the tree here but this function.
+    top.rounds = 0;
     Ok(())
 }
 

@@ -232,13 +232,24 @@ pub(crate) fn with_rights<T: Send>(
     groups: &[u32],
     work: impl FnOnce() -> T + Send,
 ) -> io::Result<T> {
+    with_rights_keeping(uid, gid, groups, CapabilitySet::empty(), work)
+}
+
+/// The same, with these capabilities kept.
+pub(crate) fn with_rights_keeping<T: Send>(
+    uid: u32,
+    gid: u32,
+    groups: &[u32],
+    kept: CapabilitySet,
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("person".into()).spawn_scoped(scope, || {
             let groups: Vec<Gid> = groups.iter().map(|group| Gid::from_raw(*group)).collect();
             rustix::thread::set_thread_groups(&groups)?;
             sys::set_file_ids(uid, gid)?;
-            let none = CapabilitySet::empty();
-            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            let sets =
+                CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
             rustix::thread::set_capabilities(None, sets)?;
             Ok(work())
         })?;

@@ -41,6 +41,16 @@ struct MountAttr {
 
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
+/// Owns a descriptor by its number. The caller knows that nobody else does.
+pub(crate) fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD reads a flag and fails for a number that is not open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open; `inherited` takes each number once, before this process has opened anything.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Everything that a new process needs, made before it exists: between clone and exec only calls that
 /// are safe after a fork of a process with threads (signal-safety(7)) are made, and nothing allocates.
 pub(crate) struct NewProcess<'a> {
@@ -52,8 +62,8 @@ pub(crate) struct NewProcess<'a> {
     pub(crate) environment: &'a [CString],
     /// Descriptor `i` of the list becomes number `i`. All must have numbers above the list's length.
     pub(crate) descriptors: &'a [OwnedFd],
-    /// Version 2 control group that it starts in.
-    pub(crate) group: BorrowedFd<'a>,
+    /// Version 2 control group that it starts in; none: that of this process.
+    pub(crate) group: Option<BorrowedFd<'a>>,
     /// Where an `errno` goes when the program cannot be executed; its number is above the list's length.
     pub(crate) failure: BorrowedFd<'a>,
 }
@@ -80,12 +90,12 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
     }
 
     let mut pidfd: c_int = -1;
-    let group = u64::try_from(process.group.as_raw_fd()).unwrap_or(u64::MAX);
+    let group = process.group.map(|group| u64::try_from(group.as_raw_fd()).unwrap_or(u64::MAX));
     let arguments_of_clone = CloneArgs {
-        flags: CLONE_PIDFD | CLONE_INTO_CGROUP,
+        flags: CLONE_PIDFD | if group.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
-        cgroup: group,
+        cgroup: group.unwrap_or(0),
         ..CloneArgs::default()
     };
     // SAFETY: the structure is valid and of the size given. Without CLONE_VM the child has its own copy
@@ -314,12 +324,12 @@ pub(crate) fn with_user_namespace<T>(ready: impl FnOnce(u32) -> io::Result<T>) -
 
 /// Maps the owners of a detached mount through a user namespace (mount_setattr(2)).
 pub(crate) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes = MountAttr {
-        attr_set: MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX),
-    };
+    let namespace = u64::try_from(namespace.as_raw_fd()).unwrap_or(u64::MAX);
+    set_attributes(mount, MOUNT_ATTR_IDMAP, namespace)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attr_set: u64, userns_fd: u64) -> io::Result<()> {
+    let attributes = MountAttr { attr_set, attr_clr: 0, propagation: 0, userns_fd };
     // SAFETY: path and structure are valid for the call, the size is the structure's.
     let result = unsafe {
         libc::syscall(
@@ -332,6 +342,12 @@ pub(crate) fn map_owners(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes a mount that is attached nowhere one that can only be read: no writing, no programs, no devices.
+pub(crate) fn seal_mount(mount: BorrowedFd<'_>) -> io::Result<()> {
+    const RDONLY_NOSUID_NODEV_NOEXEC: u64 = 0xf;
+    set_attributes(mount, RDONLY_NOSUID_NODEV_NOEXEC, 0)
 }
 
 /// Gives the calling thread the file rights of other ids (setfsuid(2), setfsgid(2)): the kernel takes the
@@ -545,4 +561,22 @@ pub(crate) fn new_network_namespace() -> io::Result<()> {
     // SAFETY: an integer; nothing of memory or descriptors changes.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A group of fanotify(7) that names directories by their handles, and the processes that act. Whoever gets it
+/// may mark what it can open itself.
+pub(crate) fn watch_group() -> io::Result<OwnedFd> {
+    let flags = libc::FAN_CLASS_NOTIF
+        | libc::FAN_CLOEXEC
+        | libc::FAN_NONBLOCK
+        | libc::FAN_REPORT_DFID_NAME
+        | libc::FAN_UNLIMITED_QUEUE
+        | libc::FAN_UNLIMITED_MARKS;
+    // SAFETY: integers only.
+    let fd = unsafe { libc::fanotify_init(flags, (libc::O_RDONLY | libc::O_CLOEXEC) as c_uint) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so this is an open descriptor that nobody owns yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -152,7 +152,7 @@ fn limits_are_enforced_where_there_is_a_controller_and_said_not_to_be_where_ther
     let session = session();
     let controllers = session.hierarchy.controllers().unwrap();
     let has = |name: &str| controllers.iter().any(|controller| controller == name);
-    let limits = GroupLimits { memory_max: Some(64 << 20), tasks_max: Some(50) };
+    let limits = GroupLimits { memory_max: Some(64 << 20), tasks_max: Some(50), ..GroupLimits::default() };
     let enforced = session.group.set_limits(limits).unwrap();
     assert_eq!((enforced.memory, enforced.tasks), (has("memory"), has("pids")));
     let file = |name: &str| std::fs::read_to_string(session.path("payload").join(name));

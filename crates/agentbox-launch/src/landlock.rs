@@ -2,12 +2,13 @@
 //! were lost, and no signal or abstract socket reaches out of the session.
 
 use crate::step::{InStep as _, StepError};
-use agentbox_plan::Sandbox;
+use agentbox_plan::{Mount, Sandbox};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 
 /// Newest Landlock that the rules below were written for. An older kernel enforces what it knows.
@@ -22,7 +23,9 @@ const STEP: &str = "Landlock";
 /// When the kernel has no Landlock (before Linux 5.13, or not in `lsm=`).
 pub(crate) fn confine(sandbox: &Sandbox) -> Result<(), StepError> {
     let mut rules = reading_below("/")?;
-    for mount in sandbox.mounts.iter().filter(|mount| mount.is_writable()) {
+    // What is held in the project lies below a rule of the project's.
+    let own = |mount: &&Mount| mount.is_writable() && !matches!(mount, Mount::Hold { .. });
+    for mount in sandbox.mounts.iter().filter(own) {
         let target = OsStr::from_bytes(mount.target().as_bytes());
         let step = || format!("{STEP}: {}", mount.target());
         let place = PathFd::new(target).map_err(|error| StepError::new(step(), error))?;
@@ -41,6 +44,32 @@ pub(crate) fn confine(sandbox: &Sandbox) -> Result<(), StepError> {
 /// As [`confine`].
 pub(crate) fn confine_console() -> Result<(), StepError> {
     enforce(reading_below("/proc")?)
+}
+
+/// Confines a looker to the places that it looks at. It reads there, and writes only files of git's
+/// configuration anew beside the old ones.
+///
+/// # Errors
+/// As [`confine`].
+pub(crate) fn confine_look(places: &[OwnedFd]) -> Result<(), StepError> {
+    let rights = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::MakeReg
+        | AccessFs::RemoveFile
+        | AccessFs::Truncate;
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(NEWEST)))
+        .and_then(|rules| rules.scope(Scope::from_all(NEWEST)))
+        .and_then(Ruleset::create)
+        .map_err(|error| StepError::new(STEP, error))?;
+    for place in places {
+        rules = rules
+            .add_rule(PathBeneath::new(place, rights))
+            .map_err(|error| StepError::new(format!("{STEP}: a place"), error))?;
+    }
+    enforce(rules)
 }
 
 /// Confines a gate: no file, no connection, no socket or process of others.

@@ -1,4 +1,4 @@
-//! First process of a session, and how its gates confine themselves.
+//! First process of a session, and how the other programs that meet untrusted bytes confine themselves.
 //!
 //! Started by the supervisor with the descriptors of `agentbox_plan::descriptors` and nothing else. The
 //! outer half (`outer`) reads the plan, clones the inner half into its namespaces and keeps the console;
@@ -9,11 +9,13 @@
 //! | `outer` | the outer half up to the console |
 //! | `console` | streams, terminals and clients of a running session |
 //! | `confine` | the order of the confinement steps |
-//! | `tree`, `idmap` | mounts |
+//! | `tree`, `idmap`, `overlay` | mounts |
 //! | `privileges` | ids, capabilities, limits |
 //! | `landlock`, `seccomp` | what the kernel refuses |
 //! | `init`, `child` | PID 1 and its processes |
 //! | `gate`, `keys` | the way of a gate to a process without rights |
+//! | `gate` | the way of a network gate to a process without rights |
+//! | `look` | the way of a looker to a process with a person's rights and no more |
 //! | `step` | errors with the name of the step |
 //! | `sys` | system calls; the only `unsafe` |
 
@@ -25,7 +27,9 @@ mod idmap;
 mod init;
 pub mod keys;
 mod landlock;
+pub mod look;
 mod outer;
+mod overlay;
 mod privileges;
 mod seccomp;
 mod step;

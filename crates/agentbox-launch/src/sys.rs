@@ -134,6 +134,19 @@ pub(crate) fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes other ids and groups for what concerns files (setfsuid(2), setfsgid(2)). The kernel takes the file
+/// capabilities away with them. Whether it worked is asked for, because the calls do not say.
+pub(crate) fn set_file_ids(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: pointer and length describe `groups`; the other calls take integers.
+    let now = unsafe {
+        check(libc::setgroups(groups.len(), groups.as_ptr()).into())?;
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(u32::MAX).cast_unsigned(), libc::setfsgid(u32::MAX).cast_unsigned())
+    };
+    if now == (uid, gid) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
+}
+
 /// Gives the process a new anonymous session keyring, so that it possesses nothing of its parent's
 /// (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING). A kernel without keyrings has none to leave.
 pub(crate) fn leave_session_keyring() -> io::Result<()> {
@@ -271,4 +284,53 @@ pub(crate) fn undumpable() -> io::Result<()> {
 pub(crate) fn seals(memfd: BorrowedFd<'_>) -> io::Result<i32> {
     // SAFETY: integers only.
     check(unsafe { libc::fcntl(memfd.as_raw_fd(), libc::F_GET_SEALS) }.into()).map(|seals| seals as i32)
+}
+
+/// Watches a directory with a group of fanotify(7): names that come to be in it, also directories; with
+/// `writes` also files in it that were closed after writing.
+pub(crate) fn mark(group: BorrowedFd<'_>, directory: BorrowedFd<'_>, writes: bool) -> io::Result<()> {
+    let mut mask = libc::FAN_CREATE | libc::FAN_MOVED_TO | libc::FAN_ONDIR;
+    if writes {
+        mask |= libc::FAN_CLOSE_WRITE | libc::FAN_EVENT_ON_CHILD;
+    }
+    let flags = libc::FAN_MARK_ADD | libc::FAN_MARK_ONLYDIR;
+    // SAFETY: descriptors and a path that ends with a NUL; nothing of memory is written.
+    let result =
+        unsafe { libc::fanotify_mark(group.as_raw_fd(), flags, mask, directory.as_raw_fd(), c".".as_ptr()) };
+    check(result.into()).map(drop)
+}
+
+/// Type and bytes of a directory's file handle, as events name it.
+pub(crate) fn handle(directory: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    /// Linux 6.5: also where handles cannot be opened.
+    const AT_HANDLE_FID: i32 = 0x200;
+    const MAX_HANDLE_SZ: usize = 128;
+    #[repr(C)]
+    struct Handle {
+        bytes: u32,
+        kind: i32,
+        data: [u8; MAX_HANDLE_SZ],
+    }
+    let mut last = io::Error::from_raw_os_error(libc::ENOSYS);
+    for flag in [AT_HANDLE_FID, 0] {
+        let mut handle = Handle { bytes: MAX_HANDLE_SZ as u32, kind: 0, data: [0; MAX_HANDLE_SZ] };
+        let mut mount: i32 = 0;
+        // SAFETY: the path ends with a NUL; the handle says how many bytes behind its head may be written.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_name_to_handle_at,
+                directory.as_raw_fd(),
+                c"".as_ptr(),
+                &raw mut handle,
+                &raw mut mount,
+                libc::AT_EMPTY_PATH | flag,
+            )
+        };
+        if result == 0 {
+            let length = (handle.bytes as usize).min(MAX_HANDLE_SZ);
+            return Ok([&handle.kind.to_ne_bytes()[..], &handle.data[..length]].concat());
+        }
+        last = io::Error::last_os_error();
+    }
+    Err(last)
 }

@@ -10,8 +10,10 @@
 //! itself made: a mount point never appears on the host.
 
 use crate::idmap;
+use crate::overlay::{self, Layers};
 use crate::step::{InStep, StepError, in_force};
 use crate::sys;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Ids, InnerPath, Mount, Owner, Sandbox, SourceIndex};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::mount::{
@@ -20,8 +22,22 @@ use rustix::mount::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A detached mount for each mount of the plan that has a source, in the plan's order.
-pub(crate) type Detached = Vec<Option<OwnedFd>>;
+/// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
+const MASK_LOOKS: u32 = 16;
+
+/// What was detached for a mount of the plan.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    /// It has no source.
+    Nothing,
+    /// The mount itself.
+    Mount(OwnedFd),
+    /// What an overlay is made of, which happens in the session's own mount namespace.
+    Layers(Layers),
+}
+
+/// What was prepared for each mount of the plan, in the plan's order.
+pub(crate) type Detached = Vec<Prepared>;
 
 /// Clones the sources of `sandbox` into detached mounts with their attributes and id maps.
 ///
@@ -30,6 +46,12 @@ pub(crate) type Detached = Vec<Option<OwnedFd>>;
 pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached, StepError> {
     let namespaces: Result<Vec<_>, _> = sandbox.idmaps.iter().map(idmap::namespace).collect();
     let namespaces = namespaces?;
+    let map_of = |target: &InnerPath, idmap: Option<u8>| match idmap.filter(|_| in_force("idmap")) {
+        None => Ok(None),
+        Some(index) => namespaces.get(usize::from(index)).map(Some).ok_or_else(|| {
+            StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
+        }),
+    };
     let mut detached = Vec::with_capacity(sandbox.mounts.len());
     for mount in &sandbox.mounts {
         detached.push(match mount {
@@ -39,21 +61,26 @@ pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached,
                 if *access == Access::ReadOnly {
                     attributes |= flag("mount-readonly", sys::MOUNT_ATTR_RDONLY);
                 }
-                let map = match idmap.filter(|_| in_force("idmap")) {
-                    None => None,
-                    Some(index) => Some(namespaces.get(usize::from(index)).ok_or_else(|| {
-                        StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
-                    })?),
-                };
-                Some(clone_mount(sources, *source, target, *recursive, attributes, map)?)
+                let map = map_of(target, *idmap)?;
+                Prepared::Mount(clone_mount(sources, *source, target, *recursive, attributes, map)?)
+            }
+            Mount::Overlay { lower, layer, target, idmap } => {
+                let map = map_of(target, *idmap)?;
+                let attributes =
+                    flag("mount-nosuid", sys::MOUNT_ATTR_NOSUID) | flag("mount-nodev", sys::MOUNT_ATTR_NODEV);
+                let read_only = attributes | sys::MOUNT_ATTR_RDONLY;
+                Prepared::Layers(Layers {
+                    lower: clone_mount(sources, *lower, target, false, read_only, map)?,
+                    layer: clone_mount(sources, *layer, target, false, attributes, map)?,
+                })
             }
             Mount::Device { source, target } => {
                 let attributes = flag("mount-nosuid", sys::MOUNT_ATTR_NOSUID);
-                Some(clone_mount(sources, *source, target, false, attributes, None)?)
+                Prepared::Mount(clone_mount(sources, *source, target, false, attributes, None)?)
             }
             // Not copied: a mount that was never attached is attached as it is.
-            Mount::Own { source, target, .. } => Some(own_mount(sources, *source, target)?),
-            _ => None,
+            Mount::Own { source, target, .. } => Prepared::Mount(own_mount(sources, *source, target)?),
+            _ => Prepared::Nothing,
         });
     }
     Ok(detached)
@@ -120,6 +147,16 @@ pub(crate) fn enter_empty() -> Result<(), StepError> {
     become_root(&root)
 }
 
+/// A file without content and without any right, on a file system of its own, to cover others with. Kernels
+/// before 6.15 clone only what is attached in this namespace, so it is, below where the new root will be.
+fn nothing_to_see() -> Result<OwnedFd, StepError> {
+    const STEP: &str = "a file to cover others with";
+    let place = in_memory("mode=0755", 4096, 4, false)?;
+    move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(STEP)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(STEP)
+}
+
 /// The namespace is a copy of the host's; nothing done in it may travel back.
 fn make_private() -> Result<(), StepError> {
     let here = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step("open /")?;
@@ -141,6 +178,8 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
     root: OwnedFd,
+    /// What covers files.
+    hidden: OwnedFd,
     /// Device numbers of the file systems that were made here, the only ones that get new files.
     made: Vec<u64>,
     root_is_made: bool,
@@ -154,7 +193,16 @@ impl<'a> Tree<'a> {
     /// The first step that failed.
     pub(crate) fn enter(sandbox: &Sandbox, detached: Detached, agent: &'a Ids) -> Result<(), StepError> {
         make_private()?;
-        let mut steps = sandbox.mounts.iter().zip(detached).peekable();
+        let mut mounts = Vec::with_capacity(detached.len());
+        for prepared in detached {
+            mounts.push(match prepared {
+                Prepared::Nothing => None,
+                Prepared::Mount(mount) => Some(mount),
+                Prepared::Layers(layers) => Some(overlay::mount(layers, agent)?),
+            });
+        }
+        let hidden = nothing_to_see()?;
+        let mut steps = sandbox.mounts.iter().zip(mounts).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
         let (root, root_is_made) = match host_root {
@@ -164,7 +212,7 @@ impl<'a> Tree<'a> {
         // Attached over any directory of the copy, which is gone a moment later.
         move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step("attach the new root")?;
-        let mut tree = Self { root, made: Vec::new(), root_is_made, agent };
+        let mut tree = Self { root, hidden, made: Vec::new(), root_is_made, agent };
         if root_is_made {
             tree.remember(&tree.root.try_clone().step("new root")?)?;
         }
@@ -177,7 +225,7 @@ impl<'a> Tree<'a> {
     fn put(&mut self, mount: &Mount, detached: Option<OwnedFd>) -> Result<(), StepError> {
         let step = || format!("mount {}", mount.target());
         match mount {
-            Mount::Bind { target, .. } | Mount::Device { target, .. } => {
+            Mount::Bind { target, .. } | Mount::Overlay { target, .. } | Mount::Device { target, .. } => {
                 let source = detached.ok_or_else(|| StepError::new(step(), "was not prepared"))?;
                 let is_directory = is_directory(&stat(&source, step)?);
                 let place = self.place(target, is_directory)?;
@@ -239,24 +287,69 @@ impl<'a> Tree<'a> {
             Mount::Mask { target } if in_force("proc-mask") => self.mask(target),
             Mount::ReadOnly { target } if in_force("proc-mask") => self.freeze(target),
             Mount::Mask { .. } | Mount::ReadOnly { .. } => Ok(()),
+            Mount::Hold { target, hiding } if in_force("project-holds") => self.hold(target, *hiding),
+            Mount::Hold { .. } => Ok(()),
         }
     }
 
-    fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
-        let step = || format!("mask {target}");
-        let Some(hidden) = self.existing(target)? else { return Ok(()) };
-        let is_directory = is_directory(&stat(&hidden, step)?);
-        let cover = in_memory(if is_directory { "mode=0555" } else { "mode=0755" }, 4096, 4, false)?;
-        if is_directory {
-            sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-            return attach(&cover, &hidden).step_with(step);
+    /// Makes a directory of the project a mount of its own. It comes with the owners' map, `nosuid` and
+    /// `nodev` of the mount that it lies in.
+    fn hold(&self, target: &InnerPath, hiding: Hiding) -> Result<(), StepError> {
+        let step = || format!("hold {target}");
+        let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let place = rustix::fs::openat2(&self.root, target.as_c_str(), flags, Mode::empty(), how)
+            .map_err(std::io::Error::from)
+            .map_err(|error| {
+                StepError::new(step(), format!("{error}; the project changed meanwhile, start again"))
+            })?;
+        if hiding == Hiding::Hidden {
+            return match self.cover(&place, step)? {
+                true => Ok(()),
+                false => Err(StepError::new(step(), "the project changed meanwhile, start again")),
+            };
         }
-        // A file can only be covered by a file: one without any right, on a file system of its own.
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&cover, "hidden", flags, Mode::empty()).step_with(step)?;
-        let file = detached_copy(&file, false).step_with(step)?;
-        sys::mount_setattr(file.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
-        attach(&file, &hidden).step_with(step)
+        let copy = detached_copy(&place, false).step_with(step)?;
+        if hiding == Hiding::ReadOnly {
+            sys::mount_setattr(copy.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        }
+        attach(&copy, &place).step_with(step)
+    }
+
+    fn mask(&self, target: &InnerPath) -> Result<(), StepError> {
+        // Who saves a file by renaming another over it takes away what was looked up: look again.
+        for _ in 0..MASK_LOOKS {
+            if self.mask_what_is_there(target)? {
+                return Ok(());
+            }
+        }
+        Err(StepError::new(
+            format!("mask {target}"),
+            "it is replaced all the time; start again when that is over",
+        ))
+    }
+
+    /// False when what was there is there no more.
+    fn mask_what_is_there(&self, target: &InnerPath) -> Result<bool, StepError> {
+        match self.existing(target)? {
+            Some(hidden) => self.cover(&hidden, || format!("mask {target}")),
+            None => Ok(true),
+        }
+    }
+
+    /// False when it is there no more.
+    fn cover(&self, hidden: &OwnedFd, step: impl Fn() -> String + Copy) -> Result<bool, StepError> {
+        let cover = if is_directory(&stat(hidden, step)?) {
+            in_memory("mode=0555", 4096, 4, false)?
+        } else {
+            // A file can only be covered by a file.
+            detached_copy(&self.hidden, false).step_with(step)?
+        };
+        sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        match attach(&cover, hidden) {
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            other => other.map(|()| true).step_with(step),
+        }
     }
 
     fn freeze(&self, target: &InnerPath) -> Result<(), StepError> {
@@ -387,12 +480,17 @@ fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
-fn attach(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
+pub(crate) fn attach(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, "", place, "", flags)
 }
 
-fn in_memory(options: &str, size_bytes: u64, inodes: u64, exec: bool) -> Result<OwnedFd, StepError> {
+pub(crate) fn in_memory(
+    options: &str,
+    size_bytes: u64,
+    inodes: u64,
+    exec: bool,
+) -> Result<OwnedFd, StepError> {
     let (size, inodes) = (size_bytes.to_string(), inodes.to_string());
     let mut pairs = vec![("size", &*size), ("nr_inodes", &*inodes)];
     pairs.extend(options.split(',').filter_map(|option| option.split_once('=')));

@@ -25,7 +25,7 @@ wire_enum! {
             /// The process; its streams are the client's.
             process: Process,
         },
-        /// The supervisor itself: may send [`ToConsole::Signal`], gets [`FromConsole::State`] at once
+        /// The supervisor itself: may send [`ToConsole::Signal`] and [`ToConsole::Waits`], gets [`FromConsole::State`] at once
         /// and [`FromConsole::Exited`] when the agent ends.
         3 = Supervise,
     }
@@ -61,6 +61,8 @@ pub enum ToConsole {
     Signal(u8),
     /// The client leaves; the session goes on.
     Detach,
+    /// From the supervisor: a signature waits for the person. Whoever is attached is told.
+    Waits,
 }
 
 /// Frames to the client.
@@ -81,6 +83,8 @@ pub enum FromConsole {
         /// Process id on the host of the agent.
         agent_pid: u32,
     },
+    /// A signature waits for the person. The words are the client's own.
+    Waits,
 }
 
 /// A frame before its payload is understood.
@@ -144,6 +148,7 @@ impl ToConsole {
             Self::Resize(size) => (5, size.to_bytes()),
             Self::Signal(number) => (6, vec![*number]),
             Self::Detach => (7, Vec::new()),
+            Self::Waits => (8, Vec::new()),
         };
         Frame { kind, payload }
     }
@@ -162,6 +167,7 @@ impl ToConsole {
             5 => Self::Resize(TerminalSize::from_bytes(&frame.payload)?),
             6 => Self::Signal(u8::from_bytes(&frame.payload)?),
             7 => Self::Detach,
+            8 => Self::Waits,
             _ => return Err(WireError::Invalid { at: 0, what: "frame from a client" }),
         })
     }
@@ -177,6 +183,7 @@ impl FromConsole {
             Self::Exited(exit) => (2, exit.to_bytes()),
             Self::Detached => (3, Vec::new()),
             Self::State { init_pid, agent_pid } => (4, (*init_pid, *agent_pid).to_bytes()),
+            Self::Waits => (5, Vec::new()),
         };
         Frame { kind, payload }
     }
@@ -195,6 +202,7 @@ impl FromConsole {
                 let (init_pid, agent_pid) = <(u32, u32)>::from_bytes(&frame.payload)?;
                 Self::State { init_pid, agent_pid }
             }
+            5 => Self::Waits,
             _ => return Err(WireError::Invalid { at: 0, what: "frame to a client" }),
         })
     }

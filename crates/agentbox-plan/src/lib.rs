@@ -19,6 +19,7 @@
 //! | `descriptors` | which descriptor number holds what when the launcher starts |
 //! | `glob` | [`PathGlob`](glob::PathGlob), a pattern of paths inside a project |
 //! | `trigger` | [`Triggers`](trigger::Triggers), files that make a program on the host act later |
+//! | `look` | what is asked about a project with its person's rights, and what was found in it |
 //! | `net` | names, addresses and rules of the network, and the judgement over them |
 //! | `base64` | bytes as ssh writes them |
 //! | `report`, `console`, `inner`, `gate`, `keys` | the messages |
@@ -32,6 +33,7 @@ pub mod gate;
 pub mod glob;
 pub mod inner;
 pub mod keys;
+pub mod look;
 mod mount;
 pub mod net;
 mod path;

@@ -1,6 +1,7 @@
 //! One step of building a session's file system.
 
 use crate::InnerPath;
+use crate::look::Hiding;
 use crate::wire::{wire_enum, wire_struct};
 use std::ffi::CString;
 
@@ -143,6 +144,27 @@ wire_enum! {
             /// Most bytes it holds.
             size_bytes: u64,
         },
+        /// A directory of the host with a layer over it that takes every change (overlayfs). Both are seen
+        /// through the same map.
+        13 = Overlay {
+            /// Descriptor of the directory of the host; nothing is written to it.
+            lower: SourceIndex,
+            /// Descriptor of a directory with two in it: `upper` takes the changes, `work` is the kernel's.
+            /// Both belong to whom the agent appears as on disk.
+            layer: SourceIndex,
+            /// Where it appears.
+            target: InnerPath,
+            /// Position in [`Sandbox::idmaps`](crate::Sandbox::idmaps) of the map to see owners through.
+            idmap: Option<u8>,
+        },
+        /// Makes something in the project a mount of its own, as which it can be neither renamed nor removed
+        /// inside. No link leads there, and nothing there is an error: whoever planned it had seen it.
+        12 = Hold {
+            /// What is held.
+            target: InnerPath,
+            /// What it becomes.
+            hiding: Hiding,
+        },
     }
 }
 
@@ -152,6 +174,7 @@ impl Mount {
     pub fn target(&self) -> &InnerPath {
         match self {
             Self::Bind { target, .. }
+            | Self::Overlay { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Device { target, .. }
             | Self::Proc { target }
@@ -159,6 +182,7 @@ impl Mount {
             | Self::MessageQueues { target }
             | Self::Mask { target }
             | Self::ReadOnly { target }
+            | Self::Hold { target, .. }
             | Self::Own { target, .. } => target,
             Self::Directory { path, .. } | Self::File { path, .. } | Self::Symlink { path, .. } => path,
         }
@@ -169,8 +193,10 @@ impl Mount {
     pub fn is_writable(&self) -> bool {
         match self {
             Self::Bind { access, .. } => *access == Access::ReadWrite,
+            Self::Hold { hiding, .. } => *hiding == Hiding::Pinned,
             Self::Tmpfs { owner, mode, .. } => *owner == Owner::Agent || mode & 0o002 != 0,
-            Self::Proc { .. }
+            Self::Overlay { .. }
+            | Self::Proc { .. }
             | Self::DevPts { .. }
             | Self::MessageQueues { .. }
             | Self::Device { .. }

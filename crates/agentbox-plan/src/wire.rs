@@ -7,7 +7,7 @@
 use std::ffi::CString;
 
 /// First bytes of an encoded [`Plan`](crate::Plan); changes with every change of its layout.
-pub const MAGIC: &[u8; 8] = b"abplan02";
+pub const MAGIC: &[u8; 8] = b"abplan03";
 
 /// Why bytes could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -130,6 +130,7 @@ pub(crate) fn facts(found: Vec<Found>) -> Facts {
         hostname: "box".into(),
         resolved_groups: vec![(1000, "me".into()), (5000, "team".into())],
         secrets: Vec::new(),
+        held: Vec::new(),
     }
 }
 

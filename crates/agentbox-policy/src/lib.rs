@@ -34,6 +34,7 @@
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
+//! | `project` | which keys of git's configuration may change; patterns of secrets |
 //! | `triggers` | which files in a project make a program on the host act later |
 //! | `paths` | comparisons of paths as text |
 //! | `text` | escaping and suggestions for messages |
@@ -62,6 +63,7 @@ mod plan;
 mod policy;
 mod posture;
 mod preset;
+mod project;
 mod reach;
 mod render;
 mod request;
@@ -75,20 +77,22 @@ pub use agent::SshAgent;
 pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, GitHost, HostPath, HostRule,
     InternalName, KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName,
-    PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret, SecretAs,
-    SignFor, Size, SshAgentTable, UidRange, UserName, VariableName, schema,
+    Pattern, PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret,
+    SecretAs, SignFor, Size, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
 pub use kept::{Kept, KeptWhat};
 pub use lattice::{
-    Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, Settings, State, Trifecta, Workspace,
+    Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, OnSharedFiles, OnTrigger, Settings, State,
+    Trifecta, Workspace,
 };
 pub use legs::{Cause, Leg, Legs, Neighbour};
-pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
 pub use pins::Pin;
 pub use plan::{Facts, Found, Opener, SecretText, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
+pub use project::{Secrets, built_in_keys, built_in_secrets};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;

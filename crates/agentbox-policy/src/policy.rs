@@ -1,8 +1,9 @@
 //! A policy: every value of a session with its origin.
 
 use crate::agent::SshAgent;
+use crate::config::{Pattern, Time};
 use crate::kept::Kept;
-use crate::lattice::{Guard, Key, OnGateLoss, Upload};
+use crate::lattice::{FreeSpace, Guard, Key, OnGateLoss, OnSharedFiles, OnTrigger, Upload};
 use crate::legs::Legs;
 use crate::pins::Pin;
 use crate::reach::{ForeignName, Reach};
@@ -13,6 +14,7 @@ use crate::{
     Filesystem, Identity, Isolation, Layer, Network, Person, PolicyError, ProjectFacts, Publish, Settings,
     State, Workspace,
 };
+use agentbox_plan::look::Masks;
 use agentbox_plan::net::Rules;
 use std::collections::BTreeMap;
 
@@ -57,6 +59,8 @@ pub(crate) struct Grant {
     pub(crate) write: bool,
     /// From a preset: what is missing is left out and a symbolic link stays one.
     pub(crate) preset: bool,
+    /// A git directory or an object store of the project's.
+    pub(crate) git: bool,
     pub(crate) origin: String,
 }
 
@@ -107,6 +111,9 @@ pub struct Policy {
     /// What the project's own file holds, now and when it was last accepted.
     pub(crate) project_file: Option<Layer>,
     pub(crate) ssh_agent: Option<SshAgent>,
+    /// What is hidden in the project because somebody wrote it, and what is shown because somebody did.
+    pub(crate) mask: Vec<Sourced<Pattern>>,
+    pub(crate) unmask: Vec<Sourced<Pattern>>,
     pub(crate) caller_path: Option<String>,
     pub(crate) warnings: Vec<String>,
 }
@@ -237,6 +244,31 @@ impl Policy {
     pub fn tasks_max(&self) -> Option<Limit> {
         self.limit(Key::TasksMax, self.settings.tasks_max?.get())
     }
+    /// Share of the processors, where others have 100.
+    #[must_use]
+    pub fn cpu_weight(&self) -> Option<Limit> {
+        self.limit(Key::CpuWeight, self.settings.cpu_weight?.get())
+    }
+    /// Share of the disks, where others have 100.
+    #[must_use]
+    pub fn io_weight(&self) -> Option<Limit> {
+        self.limit(Key::IoWeight, self.settings.io_weight?.get())
+    }
+    /// Seconds after which the session is stopped.
+    #[must_use]
+    pub fn runtime_max(&self) -> Option<u64> {
+        self.settings.runtime_max.map(Time::get)
+    }
+    /// Seconds without work after which the session is stopped.
+    #[must_use]
+    pub fn idle_stop(&self) -> Option<u64> {
+        self.settings.idle_stop.map(Time::get)
+    }
+    /// Bytes that stay free where the project is.
+    #[must_use]
+    pub fn disk_free_min(&self) -> Option<u64> {
+        self.settings.disk_free_min.map(FreeSpace::get)
+    }
     /// Whether the session has a network gate.
     #[must_use]
     pub fn has_gate(&self) -> bool {
@@ -280,6 +312,33 @@ impl Policy {
     #[must_use]
     pub fn ssh_agent(&self) -> Option<&SshAgent> {
         self.ssh_agent.as_ref()
+    }
+    /// What happens when a trigger file appears in the project and the kernel does not refuse it.
+    #[must_use]
+    pub fn on_trigger(&self) -> OnTrigger {
+        self.settings.on_trigger.unwrap_or(OnTrigger::Report)
+    }
+    /// What happens when files of the project are shared with others.
+    #[must_use]
+    pub fn on_shared_files(&self) -> OnSharedFiles {
+        self.settings.on_shared_files.unwrap_or(OnSharedFiles::Warn)
+    }
+    /// Git directories and object stores outside of the project, each with the rule that names it.
+    pub fn git_dirs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let git = self.grants.iter().filter(|grant| grant.git);
+        git.map(|grant| (grant.path.as_str(), grant.origin.as_str()))
+    }
+    /// What is hidden in the project.
+    ///
+    /// # Errors
+    /// [`PolicyError::Invalid`] when the list of this build cannot be read.
+    pub fn masks(&self) -> Result<Masks, PolicyError> {
+        let globs =
+            |list: &[Sourced<Pattern>]| list.iter().filter_map(|pattern| pattern.value.glob()).collect();
+        let built_in = crate::project::built_in_secrets()?;
+        let mut except = built_in.shown.clone();
+        except.extend::<Vec<_>>(globs(&self.unmask));
+        Ok(Masks { patterns: built_in.hidden.clone(), except, always: globs(&self.mask) })
     }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]
@@ -327,7 +386,19 @@ impl Policy {
         };
         add("command", &command, &self.command.origin);
         for grant in &self.grants {
-            add(if grant.write { "write" } else { "read" }, &grant.path, &grant.origin);
+            let key = if grant.git {
+                "git_dirs"
+            } else if grant.write {
+                "write"
+            } else {
+                "read"
+            };
+            add(key, &grant.path, &grant.origin);
+        }
+        for (key, list) in [("mask", &self.mask), ("unmask", &self.unmask)] {
+            for pattern in list {
+                add(key, pattern.value.as_str(), &pattern.origin);
+            }
         }
         for pin in &self.pins {
             add("pinned", &format!("{} at {}", pin.path, pin.inside), &pin.origin);
@@ -382,7 +453,13 @@ impl Policy {
             add(word);
         }
         for grant in &self.grants {
-            add(if grant.write { "write" } else { "read" });
+            add(if grant.git {
+                "git"
+            } else if grant.write {
+                "write"
+            } else {
+                "read"
+            });
             add(&grant.path);
         }
         for pin in &self.pins {
@@ -404,6 +481,12 @@ impl Policy {
             add("settings");
             add(&file.path);
             add(&file.content);
+        }
+        for (key, list) in [("mask", &self.mask), ("unmask", &self.unmask)] {
+            for pattern in list {
+                add(key);
+                add(pattern.value.as_str());
+            }
         }
         for word in self.reach.words() {
             add("reach");

@@ -1,6 +1,6 @@
 //! Postures: the built-in ones, and how `extends` gives those that configuration declares.
 
-use crate::lattice::{Guard, OnGateLoss, OpenFiles, Tasks, TmpfsSize, Trifecta};
+use crate::lattice::{Guard, OnGateLoss, OnSharedFiles, OnTrigger, OpenFiles, Tasks, TmpfsSize, Trifecta};
 use crate::system::Source;
 use crate::{ConfigError, Filesystem, Identity, Isolation, Name, Network, Settings, State, Workspace};
 
@@ -30,6 +30,8 @@ pub(crate) fn built_in(name: &str) -> Option<Settings> {
         state: Some(State::Project),
         on_gate_loss: Some(OnGateLoss::Repair),
         guard: Some(Guard::Auto),
+        on_trigger: Some(OnTrigger::Freeze),
+        on_shared_files: Some(OnSharedFiles::Warn),
         tasks_max: Tasks::new(4096).ok(),
         tmp_size: TmpfsSize::new(1 << 30).ok(),
         ..host

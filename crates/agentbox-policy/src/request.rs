@@ -1,6 +1,8 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{AgentHost, HostRule, Inspection, KnownKey, Layer, Network, Publish, State, System, Workspace};
+use crate::{
+    AgentHost, HostPath, HostRule, Inspection, KnownKey, Layer, Network, Publish, State, System, Workspace,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,6 +37,9 @@ pub struct Request {
     /// Ports of the session to publish on the host's loopback.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub git_dirs: Vec<HostPath>,
     /// Name of a configured project; its path must hold the directory that was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,

@@ -6,7 +6,7 @@ use crate::attacks;
 use crate::errno::Errno;
 use crate::sys::{self, Ended};
 use crate::trial::{Trial, Tried};
-use agentbox_probe::{Control, Facts, Judged, Listing, Outcome, Promise, Record, mark};
+use agentbox_probe::{Control, Facts, Judged, KeyAgent, Listing, Outcome, Promise, Record, mark};
 use std::time::Duration;
 
 /// Longest that one attack may take. The longest walks every mount.
@@ -18,6 +18,8 @@ enum Run {
     Whole(fn(&Facts) -> Answer),
     /// A system call that does nothing where it is allowed.
     Reach(fn() -> Result<i64, Errno>),
+    /// Asks an ssh-agent.
+    Agent(fn(&KeyAgent) -> Result<bool, Errno>),
     /// Aims at listeners of a lab.
     Network(fn(&Trial<'_>) -> Tried),
 }
@@ -57,6 +59,15 @@ impl Attack {
         run: fn() -> Result<i64, Errno>,
     ) -> Self {
         Self::with(id, title, Run::Reach(run))
+    }
+
+    /// An attack on an ssh-agent that the session was granted.
+    pub(crate) const fn agent(
+        id: &'static str,
+        title: &'static str,
+        run: fn(&KeyAgent) -> Result<bool, Errno>,
+    ) -> Self {
+        Self::with(id, title, Run::Agent(run))
     }
 
     /// An attack that aims at listeners of a lab, of which it needs these.
@@ -168,6 +179,7 @@ impl Attack {
         match self.run {
             Run::Whole(run) => run(facts),
             Run::Reach(run) => reached(run()),
+            Run::Agent(run) => attacks::t4_agent::attempted(facts, run),
             Run::Network(run) => self.on_network(facts, run),
         }
     }
@@ -217,6 +229,17 @@ mod tests {
         for attack in all() {
             let needs = attack.needs.iter().any(|need| need.starts_with(agentbox_probe::NEEDS_NETWORK));
             assert_eq!(matches!(attack.run, Run::Network(_)), needs, "{}", attack.id);
+        }
+    }
+
+    #[test]
+    fn an_attack_on_an_agent_says_that_it_needs_one() {
+        for attack in all() {
+            let needs = attack.needs.iter().any(|need| need.starts_with(agentbox_probe::NEEDS_AGENT));
+            assert_eq!(matches!(attack.run, Run::Agent(_)), needs, "{}", attack.id);
+            if needs {
+                assert_eq!(attack.answer(&Facts::default()).outcome, Outcome::NotApplicable, "{}", attack.id);
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Facts {
     pub oom_score_adj: Option<i32>,
     /// Listeners of a lab, where there is one.
     pub network: Option<Network>,
+    /// The ssh-agent, where the session was granted one.
+    pub agent: Option<KeyAgent>,
 }
 
 /// A secret in two halves, so that a file with these facts does not hold it.
@@ -129,6 +131,20 @@ pub struct Victim {
     pub datagram_sockets: Vec<String>,
     /// World-readable files with the canary in shared directories.
     pub files: Vec<String>,
+}
+
+/// An ssh-agent with two keys, of which a session was granted one for one host.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyAgent {
+    /// Path of its socket, where it is tried.
+    pub socket: String,
+    /// The public key that was chosen, of Ed25519, on the wire.
+    pub chosen: Vec<u8>,
+    /// The one that was not.
+    pub other: Vec<u8>,
+    /// Public key of the chosen host.
+    pub host_key: Vec<u8>,
 }
 
 /// What only the host should show.

@@ -8,7 +8,9 @@ mod network;
 mod record;
 mod state;
 
-pub use facts::{Canary, Facts, Handle, Host, Person, Planted, Victim};
+pub use facts::{Canary, Facts, Handle, Host, KeyAgent, Person, Planted, Victim};
 pub use network::{Endpoint, Inside, Internal, Network, Site, mark};
-pub use record::{Control, Judged, Listing, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record};
+pub use record::{
+    Control, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
+};
 pub use state::{Capabilities, Descriptor, Limits, MountLine, State};

@@ -54,6 +54,8 @@ pub struct Listing {
 /// What an attack on process 1 needs: outside, a pid namespace whose first process is root's own.
 pub const OWN_FIRST_PROCESS: &str = "a first process of one's own";
 
+/// How the needs of an attack on an ssh-agent begin. Without one that was granted there is nothing to try it on.
+pub const NEEDS_AGENT: &str = "agent.";
 /// How the needs of an attack on the network begin. Without a lab there is nothing to try it on.
 pub const NEEDS_NETWORK: &str = "network.";
 

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
 use agentbox_probe::{
-    Control, Facts, Judged, Listing, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
+    Control, Facts, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
 };
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,8 +110,10 @@ impl Battery {
     /// # Errors
     /// When it cannot be asked.
     pub fn list(machine: &Machine) -> Result<Self> {
-        // A machine without a lab has nothing to try the others on; `network` has.
-        Self::listed(machine, |listing| !listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)))
+        // A machine without a lab has nothing to try the others on; `network` has. Nor has a session without an
+        // ssh-agent.
+        let elsewhere = |need: &String| need.starts_with(NEEDS_NETWORK) || need.starts_with(NEEDS_AGENT);
+        Self::listed(machine, |listing| !listing.needs.iter().any(elsewhere))
     }
 
     fn listed(machine: &Machine, wanted: impl Fn(&Listing) -> bool) -> Result<Self> {

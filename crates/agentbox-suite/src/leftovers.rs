@@ -35,9 +35,11 @@ impl Leftovers {
         }
         for root in cgroup_roots() {
             for id in session_ids {
-                let path = root.join("agentbox").join(id);
-                if path.exists() {
-                    found.push(format!("control group {}", path.display()));
+                for path in [format!("agentbox/{id}"), format!("agentbox.slice/agentbox-{id}.scope")] {
+                    let path = root.join(path);
+                    if path.exists() {
+                        found.push(format!("control group {}", path.display()));
+                    }
                 }
             }
         }

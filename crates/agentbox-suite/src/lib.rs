@@ -10,9 +10,11 @@
 //! | `victim` | [`Victim`]: a process of the person's with things of its own |
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
+//! | `service` | [`Service`]: the supervisor as the service of a rig |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
+//! | `overlay` | sessions on an overlay, and looking at what they left |
 //! | `held` | what every sandbox has |
 //! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
 //! | `leftovers` | what an ended session may not leave on the host |
@@ -25,10 +27,12 @@ mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
+pub mod overlay;
 mod person;
 mod planted;
 mod programs;
 mod run;
+mod service;
 mod session;
 mod terminal;
 mod victim;
@@ -40,6 +44,7 @@ pub use person::{Person, accounts_unchanged};
 pub use planted::Planted;
 pub use programs::Programs;
 pub use run::{Finished, Running, eventually, run};
+pub use service::Service;
 pub use session::Session;
 pub use terminal::Terminal;
 pub use victim::Victim;

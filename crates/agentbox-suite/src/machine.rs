@@ -1,4 +1,5 @@
 //! A machine of a test's own: a person, what was planted, directories, an id range, and `agentboxctl` on it.
+//! In a rig it is the rig's: the supervisor is its service, and `agentboxctl` runs as the person.
 
 use crate::battery::Outside;
 use crate::leftovers::Leftovers;
@@ -6,6 +7,7 @@ use crate::person::Person;
 use crate::planted::Planted;
 use crate::programs::Programs;
 use crate::run::{Finished, Running, eventually, run};
+use crate::service::{self, Service};
 use crate::session::Session;
 use crate::terminal::Terminal;
 use crate::victim::Victim;
@@ -74,6 +76,8 @@ pub struct Machine {
     environment: Vec<(String, String)>,
     /// The network namespace that is the host's; none: the one of the tests.
     network: Option<PathBuf>,
+    /// The supervisor, where it is a service.
+    service: Option<Service>,
     started: Mutex<Vec<String>>,
 }
 
@@ -103,6 +107,7 @@ impl Machine {
         environment: &[(&str, &str)],
         network: Option<PathBuf>,
     ) -> Result<Self> {
+        let service = Service::take()?;
         let directory = tempfile::Builder::new().prefix("agentbox-suite-").tempdir()?;
         // The person has to reach the supervisor's socket in it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
@@ -126,8 +131,13 @@ impl Machine {
             first_id: FIRST_ID + slot * IDS,
             environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             network,
+            service,
             started: Mutex::new(Vec::new()),
         };
+        if let Some(service) = &machine.service {
+            fs::create_dir_all(machine.config())?;
+            service.set(&machine.programs, &machine.environment)?;
+        }
         machine.configure("")?;
         Ok(machine)
     }
@@ -141,31 +151,47 @@ impl Machine {
             "uid_range = {{ first = {}, count = {IDS} }}\nusers = [{:?}]\n{more}\n",
             self.first_id, self.person.name
         );
-        Ok(fs::write(self.config().join("agentbox.toml"), text)?)
+        fs::write(self.config().join("agentbox.toml"), text)?;
+        // Embedded, it is read by the supervisor that is started for the next command.
+        self.service.as_ref().map_or(Ok(()), Service::restart)
+    }
+
+    /// The supervisor, where it is a service.
+    #[must_use]
+    pub fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
+    /// A directory of the supervisor's: the service's, or one of the machine's own.
+    fn place(&self, of_service: &str, own: &str) -> PathBuf {
+        match self.service {
+            Some(_) => of_service.into(),
+            None => self.directory.path().join(own),
+        }
     }
 
     /// Directory of the system's configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.directory.path().join("config")
+        self.place(service::CONFIGURATION, "config")
     }
 
     /// The supervisor's runtime directory.
     #[must_use]
     pub fn runtime(&self) -> PathBuf {
-        self.directory.path().join("run")
+        self.place(service::RUNTIME, "run")
     }
 
     /// Directory of the audit trail.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
-        self.directory.path().join("logs")
+        self.place(service::LOGS, "logs")
     }
 
     /// Directory of the supervisor's state.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.directory.path().join("state")
+        self.place(service::STATE, "state")
     }
 
     /// The session's project.
@@ -180,11 +206,11 @@ impl Machine {
         self.first_id..self.first_id + IDS
     }
 
-    /// `agentboxctl` as root with everything that a careless caller hands down: secrets in variables, a
-    /// umask of 0, an open descriptor of `/`, a session keyring with a key.
+    /// `agentboxctl` as root, and in a rig as the person, with everything that a careless caller hands down:
+    /// secrets in variables, a umask of 0, an open descriptor of `/`, a session keyring with a key.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.careless(&self.programs.path("agentboxctl"));
+        let mut command = self.careless_ctl();
         command.args(arguments).current_dir(self.project());
         self.set_environment(&mut command);
         command
@@ -217,6 +243,9 @@ impl Machine {
         }
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", &self.person.home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+        if self.service.is_some() {
+            return;
+        }
         for (name, path) in [
             ("RUNTIME_DIRECTORY", self.runtime()),
             ("STATE_DIRECTORY", self.state()),
@@ -250,7 +279,7 @@ impl Machine {
     /// When it cannot be executed.
     pub fn terminal(&self, arguments: &[&str], rows: u16, columns: u16) -> Result<Terminal> {
         let mut command = self.on_terminal();
-        Terminal::start(command.arg(self.programs.path("agentboxctl")).args(arguments), rows, columns)
+        Terminal::start(command.args(self.ctl_line()).args(arguments), rows, columns)
     }
 
     /// A shell's script on a terminal of its own; `"$@"` in it is `agentboxctl` with these arguments.
@@ -259,7 +288,7 @@ impl Machine {
     /// When it cannot be executed.
     pub fn shell_on_terminal(&self, script: &str, arguments: &[&str]) -> Result<Terminal> {
         let mut command = self.on_terminal();
-        command.args(["/bin/sh", "-c", script, "sh"]).arg(self.programs.path("agentboxctl")).args(arguments);
+        command.args(["/bin/sh", "-c", script, "sh"]).args(self.ctl_line()).args(arguments);
         Terminal::start(&mut command, 24, 80)
     }
 
@@ -269,6 +298,26 @@ impl Machine {
         command.args(["--ctty", "--wait"]).current_dir(self.project());
         self.set_environment(&mut command);
         command
+    }
+
+    fn careless_ctl(&self) -> Command {
+        let line = self.ctl_line();
+        let mut command = self.careless(Path::new(&line[0]));
+        command.args(&line[1..]);
+        command
+    }
+
+    /// `agentboxctl`, as whom it runs on this machine.
+    fn ctl_line(&self) -> Vec<std::ffi::OsString> {
+        let program = self.programs.path("agentboxctl").into_os_string();
+        if self.service.is_none() {
+            return vec![program];
+        }
+        let (uid, gid) = (self.person.uid.to_string(), self.person.gid.to_string());
+        let mut line: Vec<std::ffi::OsString> =
+            ["/usr/bin/setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"].map(Into::into).into();
+        line.push(program);
+        line
     }
 
     /// A program that starts with a umask of 0, descriptor 9 open, further groups and a key in its session keyring.
@@ -461,6 +510,13 @@ impl Machine {
     /// # Errors
     /// When it does not.
     pub fn wait_until_supervisor_ended(&self) -> Result<()> {
+        if self.service.is_some() {
+            // It stays; what it has of sessions does not.
+            return eventually("no session is left", LIMIT, || {
+                let sessions = fs::read_dir(self.runtime().join("sessions"));
+                Ok(sessions.map_or(true, |mut entries| entries.next().is_none()).then_some(()))
+            });
+        }
         let (bus, lock) = (self.runtime().join("bus"), self.runtime().join("lock"));
         eventually("the supervisor has ended", LIMIT, || {
             if bus.exists() {
@@ -476,7 +532,13 @@ impl Machine {
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
         let started = self.started.lock().map(|started| started.clone()).unwrap_or_default();
-        Leftovers { runtime: self.runtime(), first_id: self.first_id, ids: IDS }.find(&started)
+        let mut left =
+            Leftovers { runtime: self.runtime(), first_id: self.first_id, ids: IDS }.find(&started);
+        match self.service.as_ref().map_or(Ok(Vec::new()), Service::scopes) {
+            Ok(scopes) => left.extend(scopes.into_iter().map(|scope| format!("unit {scope}"))),
+            Err(error) => left.push(error.to_string()),
+        }
+        left
     }
 
     /// Waits for the end of the supervisor, after which nothing may be left.
@@ -493,7 +555,7 @@ impl Machine {
     /// Stops everything and says what is left.
     fn close(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.runtime().join("bus").exists() {
+        if self.service.is_some() || self.runtime().join("bus").exists() {
             match self.ctl(&["stop", "--all", "--timeout", "2s"]) {
                 Ok(finished) if finished.status == 0 => {}
                 Ok(finished) => problems.push(format!("stop --all: {finished:?}")),

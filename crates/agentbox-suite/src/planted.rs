@@ -139,6 +139,7 @@ impl Planted {
             secret_names: secret_names.iter().map(|name| (*name).to_owned()).collect(),
             oom_score_adj: Some(200),
             network: None,
+            agent: None,
         })
     }
 }

@@ -26,6 +26,16 @@ impl Programs {
         Self::from_variable("AGENTBOX_TESTING_BIN_DIR")
     }
 
+    /// The programs of an installed package; `agentboxd` and what it starts lie apart from what people call.
+    ///
+    /// # Errors
+    /// When they are not there.
+    pub fn installed() -> Result<Self> {
+        let programs = Self { directory: PathBuf::from("/usr/libexec/agentbox") };
+        std::fs::metadata(programs.path("agentboxd")).context("agentbox is not installed")?;
+        Ok(programs)
+    }
+
     fn from_variable(variable: &str) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
@@ -47,7 +57,8 @@ impl Programs {
     /// Path of a program.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        let path = self.directory.join(name);
+        if path.exists() { path } else { Path::new("/usr/bin").join(name) }
     }
 
     /// The directory.

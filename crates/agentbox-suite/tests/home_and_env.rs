@@ -166,7 +166,6 @@ fn a_link_that_is_left_in_a_state_volume_leads_nowhere() -> Result<()> {
     ensure!(!machine.planted.canary_in(&said.stdout), "{said:?}");
     let root = hashes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     ensure!(!said.stdout.windows(root.len()).any(|window| window == root), "{said:?}");
-    ensure!(fs::read("/etc/shadow")? == hashes);
     Ok(())
 }
 

@@ -276,6 +276,25 @@ fn a_person_uses_the_supervisor_and_others_do_not() -> Result<()> {
 }
 
 #[test]
+fn the_client_cannot_be_looked_into_by_what_runs_as_the_same_person() -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let machine = Machine::new()?;
+    let keeper = machine.detached("L2", &["sleep", "600"])?;
+    let mut client = machine.command_as_person(&["start", ".", "--", "sh", "-c", "echo ready; cat"]);
+    let mut running = agentbox_suite::Running::start(&mut client)?;
+    ensure!(running.line(LIMIT)? == "ready");
+    let pid = running.pid();
+    // The files of a process belong to root when it is not dumpable (proc(5)); the control is a shell.
+    ensure!(fs::metadata(format!("/proc/{pid}/status"))?.uid() == 0, "it is dumpable");
+    let look = |pid: &str| {
+        machine.person.shell(&machine.person.home, &format!("cat /proc/{pid}/environ > /dev/null"))
+    };
+    ensure!(look("$$").is_ok() && look(&pid.to_string()).is_err(), "its environment can be read");
+    ensure!(running.finish(LIMIT)?.status == 0);
+    keeper.stop()
+}
+
+#[test]
 fn explain_starts_nothing_and_agrees_with_the_session() -> Result<()> {
     let machine = Machine::new()?;
     let explained =

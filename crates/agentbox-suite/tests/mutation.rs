@@ -3,7 +3,7 @@
 
 use agentbox_suite::battery::{Battery, Level};
 use agentbox_suite::held::{console_holds, held_open, missing, own_state};
-use agentbox_suite::{Machine, Programs};
+use agentbox_suite::{Machine, Programs, accounts_unchanged};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -98,6 +98,8 @@ fn steps_are_missed(level: Level, steps: &[Step]) -> Result<()> {
 fn noticed(level: Level, skip: &str) -> Result<BTreeSet<String>> {
     let environment: &[(&str, &str)] = if skip.is_empty() { &[] } else { &[("AGENTBOX_TEST_SKIP", skip)] };
     let machine = Machine::with(Programs::testing()?, environment)?;
+    // L1 covers files of the host, which come off when an account is made.
+    let _accounts = if level == Level::L1 { Some(accounts_unchanged()?) } else { None };
     let mut seen = BTreeSet::new();
     let battery = Battery::list(&machine)?;
     match battery.try_inside(&machine, level) {

@@ -146,6 +146,23 @@ fn what_stays_open_stays_open() -> Result<()> {
 }
 
 #[test]
+fn a_stream_that_is_silent_for_long_is_not_ended() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let session = guest.waiting(&["--network", "allowlist", "--allow", "work.example.com"])?;
+    // Longer than a client may be silent before its first word.
+    let one = |version: &str, scheme: &str| {
+        format!("curl -sSN {version} {scheme}://work.example.com/events/2/40000 > {scheme}{version} &\n")
+    };
+    let streams = [one("--http1.1", "http"), one("--http1.1", "https"), one("--http2", "https")].concat();
+    let script =
+        format!("cd /tmp; {streams}wait; grep -c '^data: event' http--http1.1 https--http1.1 https--http2");
+    let said = guest.sh_in(&session, &script)?.success()?;
+    ensure!(said.text() == "http--http1.1:2\nhttps--http1.1:2\nhttps--http2:2\n", "{said:?}");
+    session.stop()
+}
+
+#[test]
 fn a_hundred_megabytes_come_and_ten_go_unchanged() -> Result<()> {
     let _alone = alone()?;
     let lab = Lab::new()?;

@@ -128,9 +128,10 @@ fn python_makes_an_environment_and_runs_in_it() -> Result<()> {
     ensure!(Path::new("/usr/bin/python3").exists(), "no /usr/bin/python3 on this machine");
     let machine = Machine::new()?;
     // The same outside first: without it, ensurepip may be missing on this machine.
-    let outside = machine.person.shell(&machine.person.home, "python3 -m venv --without-pip outside");
+    let outside = machine.person.shell(&machine.person.home, "/usr/bin/python3 -m venv outside");
     outside.context("python3 -m venv does not work outside either")?;
-    let text = "python3 -m venv --without-pip venv; venv/bin/python -c 'import sys, ssl, sqlite3; print(sys.prefix)'\n\
+    let text = "python3 -m venv venv; venv/bin/python -c 'import sys, ssl, sqlite3; print(sys.prefix)'\n\
+                venv/bin/pip --version > /dev/null\n\
                 python3 -c 'import multiprocessing as m; q = m.Queue(); p = m.Process(target=q.put, args=(7,)); p.start(); print(q.get()); p.join()'";
     let said = script(&machine, "L2", text)?;
     ensure!(said.text() == format!("{}/venv\n7\n", machine.project().display()), "{said:?}");

@@ -1,7 +1,7 @@
 //! Every verb and option: the one definition that parser, help and completions come from.
 
 use agentbox_plan::SessionId;
-use agentbox_policy::{HostRule, Network, Publish, State, Workspace};
+use agentbox_policy::{HostPath, HostRule, Network, Publish, State, Workspace};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -43,6 +43,12 @@ pub enum Command {
     Stop(Stop),
     /// Show everything about a session, or about the supervisor
     Status(Status),
+    /// Show what a session on an overlay changed
+    Diff(Diff),
+    /// Take what a session on an overlay changed into the project
+    Apply(Apply),
+    /// Throw away what a session on an overlay changed
+    Discard(Discard),
     /// Let a session that runs reach a host
     Allow(Allow),
     /// Keep a session that runs from a host, and cut its connections there
@@ -51,6 +57,10 @@ pub enum Command {
     Why(Why),
     /// Show signatures that wait to be confirmed, and confirm them
     Confirm(Confirm),
+    /// Let sessions go on that were frozen because of what came to be in their projects
+    Thaw(Thaw),
+    /// Show what a session left behind in its project
+    Report(Report),
     /// Show the audit trail
     Log(Log),
     /// Show the policy and the plan that a start would use; starts nothing
@@ -111,6 +121,10 @@ pub struct Choice {
     /// Show a port inside on the loopback of this machine: 3000, or 8080:3000 for another number here (can be repeated)
     #[arg(long, value_name = "[HOST_PORT:]PORT", value_parser = crate::targets::publish)]
     pub publish: Vec<Publish>,
+    /// Let it have a git directory or an object store outside of the project that the project's own git names
+    /// (can be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub git_dir: Vec<HostPath>,
     /// How it can change the project: direct, overlay or readonly
     #[arg(long, value_name = "WORKSPACE")]
     pub workspace: Option<Workspace>,
@@ -137,6 +151,9 @@ pub struct Start {
     /// Which session.
     #[command(flatten)]
     pub choice: Choice,
+    /// Go on with the overlay of a session that has ended
+    #[arg(long, value_name = "ID", conflicts_with = "project")]
+    pub resume: Option<SessionId>,
     /// Name for the session
     #[arg(long)]
     pub name: Option<String>,
@@ -152,12 +169,69 @@ pub struct Start {
     /// Print banner and warnings also where standard error is no terminal
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
+    /// Wait for no key after a report of what the session changed
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The session
+    pub id: SessionId,
+    /// Only what lies there, from the project's root
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<OsString>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "stat")]
+    pub json: bool,
+    /// A line for each change
+    #[arg(long)]
+    pub stat: bool,
+}
+
+/// `apply`
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The session
+    pub id: SessionId,
+    /// What to take, from the project's root; directories with what is in them
+    #[arg(value_name = "PATH", required_unless_present_any = ["all", "trigger", "commits"])]
+    pub paths: Vec<OsString>,
+    /// Everything, but what a program on this machine acts on
+    #[arg(short, long, conflicts_with = "paths")]
+    pub all: bool,
+    /// Take this file, on which a program on this machine acts (can be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub trigger: Vec<OsString>,
+    /// Bring the commits that the session made as refs/agentbox/ID
+    #[arg(long)]
+    pub commits: bool,
+    /// Where the project has changed too, take the session's version
+    #[arg(long, conflicts_with = "mine")]
+    pub theirs: bool,
+    /// Where the project has changed too, keep the project's version and show the session's no more
+    #[arg(long)]
+    pub mine: bool,
+    /// Where the project has changed too, take both, where they changed different lines
+    #[arg(long, conflicts_with_all = ["mine", "theirs"])]
+    pub merge: bool,
+}
+
+/// `discard`
+#[derive(Debug, Args)]
+pub struct Discard {
+    /// The session
+    pub id: SessionId,
+    /// Without a question
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `list`
 #[derive(Debug, Args)]
 pub struct List {
-    /// Also sessions that have ended and are being cleaned up
+    /// Also sessions that have ended: those being cleaned up, and those whose changes wait to be looked at
     #[arg(short, long)]
     pub all: bool,
     /// Print JSON
@@ -170,6 +244,9 @@ pub struct List {
 pub struct Attach {
     /// The session
     pub id: SessionId,
+    /// Wait for no key after a report of what the session changed
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `exec`
@@ -262,6 +339,23 @@ pub struct Confirm {
     pub deny: bool,
     /// Print JSON
     #[arg(long, conflicts_with_all = ["number", "deny"])]
+    pub json: bool,
+}
+
+/// `thaw`
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The session
+    pub id: SessionId,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The session
+    pub id: SessionId,
+    /// Print JSON
+    #[arg(long)]
     pub json: bool,
 }
 

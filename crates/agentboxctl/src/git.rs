@@ -4,6 +4,7 @@
 
 use crate::child;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use std::time::Duration;
 /// Longest that a person waits for git. It reads one or two files.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_BYTES: usize = 64 * 1024;
+/// Most bytes of a file of references. One of a hundred thousand has a tenth of it.
+const MOST_REFERENCES: u64 = 64 << 20;
 
 /// `user.name` and `user.email`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -20,6 +23,34 @@ pub(crate) struct Author {
     pub(crate) name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) email: Option<String>,
+}
+
+/// The commit that a repository's `HEAD` is at, read without git and without its configuration. `None` where
+/// that is not plain: no repository, a detached worktree, references of another format.
+pub(crate) fn head(project: impl std::os::fd::AsFd) -> Option<String> {
+    let repository = crate::review::tree::reach(project, b".git").ok()?;
+    let text = |path: &str| -> Option<String> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let directory = crate::review::tree::reach(&repository, directory.as_bytes()).ok()?;
+        let file = crate::review::tree::read(&directory, &std::ffi::CString::new(name).ok()?).ok()?;
+        let mut text = String::new();
+        std::fs::File::from(file).take(MOST_REFERENCES).read_to_string(&mut text).ok()?;
+        Some(text)
+    };
+    let head = text("HEAD")?;
+    let commit = match head.trim_end().strip_prefix("ref: ") {
+        None => head.trim_end().to_owned(),
+        Some(name) => match text(name) {
+            Some(commit) => commit.trim_end().to_owned(),
+            None => {
+                let packed = text("packed-refs")?;
+                let mut lines = packed.lines().filter_map(|line| line.split_once(' '));
+                lines.find(|(_, reference)| *reference == name)?.0.to_owned()
+            }
+        },
+    };
+    let is_name = matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_name.then(|| commit.to_ascii_lowercase())
 }
 
 /// A question to git that is under way.

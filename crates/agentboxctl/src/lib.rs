@@ -14,6 +14,7 @@
 //! | `edit` | changing the person's own file |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
+//! | `review` | what a session on an overlay did, and taking it into the project |
 //! | `ssh` | keys of hosts that the owner knows |
 //! | `account` | who somebody is, and where their home is |
 //! | `child` | output of a child process, with bounds |
@@ -39,22 +40,31 @@ mod layers;
 mod output;
 mod own_files;
 mod project;
+mod review;
 mod ssh;
 mod supervisor;
 mod targets;
 mod terminal;
 
 use clap::Parser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, its own name first.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // It has the person's whole environment and terminal: what else runs as the person reads none of it here.
+    if let Err(errno) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        errors::Failure::system("cannot close this process to others", errno).print();
+        return ExitCode::from(errors::FAILURE);
+    }
     // The program's own children come first: they have nothing of what a person's call needs.
     match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(own_files::AS_OWNER) => return own_files::become_owner(&arguments[2..]),
         Some(own_files::READ) => return own_files::read_and_print(&arguments[2..]),
+        Some(review::owner::AS_OWNER) => return review::owner::become_owner(&arguments[2..]),
+        Some(review::owner::REVIEW) => return review::owner::review_and_print(&arguments[2..]),
         Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
         _ => {}
     }

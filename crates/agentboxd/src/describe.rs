@@ -1,6 +1,7 @@
 //! A plan in words, for `Explain`.
 
 use agentbox_ipc::{ValueRow, WhyAnswer};
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, Confinement, InnerPath, LimitKind, Mount, NetworkNamespace, Plan};
 use std::ffi::CStr;
 
@@ -57,10 +58,13 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
     };
     let exact = innermost.target().as_bytes() == what.as_bytes();
     let access = match innermost {
-        Mount::Mask { .. } => agentbox_ipc::Access::Hidden,
-        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Tmpfs { .. } | Mount::Own { .. } => {
-            agentbox_ipc::Access::Writable
-        }
+        Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. } => agentbox_ipc::Access::Hidden,
+        Mount::Hold { hiding: Hiding::Pinned, .. } => agentbox_ipc::Access::Writable,
+        Mount::Hold { hiding: Hiding::ReadOnly, .. } => agentbox_ipc::Access::ReadOnly,
+        Mount::Bind { access: Access::ReadWrite, .. }
+        | Mount::Overlay { .. }
+        | Mount::Tmpfs { .. }
+        | Mount::Own { .. } => agentbox_ipc::Access::Writable,
         Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
             agentbox_ipc::Access::Writable
@@ -106,6 +110,10 @@ fn mount(mount: &Mount) -> String {
             let below = if *recursive { ", with what is mounted below" } else { "" };
             format!("bind {target} {access}{mapped}{below}")
         }
+        Mount::Overlay { idmap, .. } => {
+            let mapped = if idmap.is_some() { ", owners mapped" } else { "" };
+            format!("overlay {target}{mapped}: changes stay in a layer of its own until they are applied")
+        }
         Mount::Tmpfs { size_bytes, exec, .. } => {
             let exec = if *exec { "" } else { ", noexec" };
             format!("tmpfs {target} of {size_bytes} bytes{exec}")
@@ -122,6 +130,11 @@ fn mount(mount: &Mount) -> String {
         Mount::MessageQueues { .. } => format!("message queues {target}"),
         Mount::Mask { .. } => format!("mask {target}"),
         Mount::ReadOnly { .. } => format!("read-only {target}"),
+        Mount::Hold { hiding, .. } => match hiding {
+            Hiding::Pinned => format!("hold {target}"),
+            Hiding::ReadOnly => format!("hold {target} read-only"),
+            Hiding::Hidden => format!("hide {target}"),
+        },
     }
 }
 

@@ -9,8 +9,9 @@
 use crate::caller::{Caller, Decision};
 use crate::manager::Manager;
 use crate::options::Options;
+use crate::process::{self, FIRST_LISTEN_FD};
 use crate::supervisor::Supervisor;
-use crate::{process, reconcile};
+use crate::{reconcile, workspace};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,8 +30,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use zbus::connection::Builder;
 use zbus::{Guid, OwnedGuid};
 
-/// SD_LISTEN_FDS_START of sd_listen_fds(3).
-const FIRST_LISTEN_FD: i32 = 3;
 /// Most connections of one user. A command makes one; this leaves room for a script that runs many.
 const MAX_CONNECTIONS: usize = 64;
 /// Most connections of a user who may ask nothing: enough to be told so.
@@ -63,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
 }
 
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
+    process::forbid_inspection()?;
     process::raise_descriptor_limit();
     let directories = process::directories()?;
     let bus = directories.paths.runtime.join(SOCKET_NAME);
@@ -72,8 +72,10 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     };
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    let supervisor = process::supervisor(options, directories, None)?;
+    let supervisor = process::supervisor(options, directories, None, None)?;
     reconcile::reconcile(&supervisor).await;
+    // Before anybody starts something in a project again.
+    workspace::finish_all(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };

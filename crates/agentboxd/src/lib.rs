@@ -8,9 +8,12 @@
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
+//! | `network`, `keys` | what is decided and done for the gates of sessions |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
 //! | `pinned` | whether what a profile puts into a session is what was looked at |
 //! | `accepted`, `neighbours`, `profiles` | what a project's own file held; who shares a project; what is kept for profiles |
+//! | `layers` | what sessions on an overlay leave for their owner to look at |
+//! | `workspace` | what is in a project before a session and after it |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
@@ -26,6 +29,7 @@ mod descriptor;
 mod embedded;
 mod keys;
 mod kill_point;
+mod layers;
 mod ledger;
 mod manager;
 mod neighbours;
@@ -40,6 +44,7 @@ mod start;
 mod status;
 mod supervisor;
 mod system;
+mod workspace;
 
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{profiles, reconcile, start, status};
+use crate::{layers, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -135,6 +135,9 @@ impl Manager {
     ) -> Result<(Dict, zbus::OwnedFd), Error> {
         let caller = self.caller(Method::Start, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
+        if let Some(resume) = &request.resume {
+            layers::settle(&self.supervisor, resume).await;
+        }
         let (answer, console) = start::start(&self.supervisor, &caller, project.into(), request).await?;
         Ok((to_dict(&answer)?, console.into()))
     }
@@ -149,7 +152,7 @@ impl Manager {
     ) -> Result<Dict, Error> {
         let caller = self.caller(Method::Explain, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
-        Ok(to_dict(&start::explain(&self.supervisor, &caller, project.into(), request)?)?)
+        Ok(to_dict(&start::explain(&self.supervisor, &caller, project.into(), request).await?)?)
     }
 
     #[zbus(out_args("answer"))]
@@ -260,6 +263,54 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("sets"))]
+    async fn changes(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = self.caller(Method::Changes, &header, connection).await?;
+        let sets = layers::sets(&self.supervisor);
+        let mine = sets.iter().filter(|set| caller.owns(set.owner_uid));
+        mine.map(|set| Ok(to_dict(set)?)).collect()
+    }
+
+    #[zbus(out_args("answer", "descriptors"))]
+    async fn review(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
+        let caller = self.caller(Method::Review, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        let (answer, view) = layers::review(&self.supervisor, &caller, id)?;
+        let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
+        Ok((to_dict(&answer)?, descriptors.into()))
+    }
+
+    async fn reviewed(
+        &self,
+        id: &str,
+        taken: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Reviewed, &header, connection).await?;
+        layers::reviewed(&self.supervisor, &caller, id, from_dict(taken)?)
+    }
+
+    async fn discard(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Discard, &header, connection).await?;
+        layers::settle(&self.supervisor, id).await;
+        layers::discard(&self.supervisor, &caller, id)
+    }
+
     #[zbus(out_args("answer"))]
     async fn allow(
         &self,
@@ -312,11 +363,14 @@ impl Manager {
     ) -> Result<Vec<Dict>, Error> {
         let caller = self.caller(Method::Confirmations, &header, connection).await?;
         let sessions = match id {
-            "" => self.supervisor.sessions(),
+            "" => {
+                let mut sessions = self.supervisor.sessions();
+                sessions.retain(|session| caller.owns(session.record.owner_uid));
+                sessions
+            }
             id => vec![self.session(&caller, Method::Confirmations, id).await?],
         };
-        let mine = sessions.iter().filter(|session| caller.owns(session.record.owner_uid));
-        let waiting = mine.filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
+        let waiting = sessions.iter().filter_map(|session| session.keys()).flat_map(|keys| keys.waiting());
         waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
     }
 
@@ -330,15 +384,69 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Confirm, &header, connection).await?;
         let session = self.session(&caller, Method::Confirm, id).await?;
-        let waited =
-            session.keys().is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid));
-        if waited {
+        let keys = session.keys();
+        if keys.is_some_and(|keys| keys.answer(&self.supervisor, number, accept, caller.uid)) {
             return Ok(());
         }
         Err(Error::NotFound(format!(
             "no signature with the number {number} waits in session `{}`\n`agentboxctl confirm` shows those that do",
             session.id()
         )))
+    }
+
+    #[zbus(out_args("was_frozen"))]
+    async fn thaw(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<bool, Error> {
+        let caller = self.caller(Method::Thaw, &header, connection).await?;
+        let session = self.session(&caller, Method::Thaw, id).await?;
+        session.thaw().await.map_err(Error::Failed)
+    }
+
+    #[zbus(out_args("notices"))]
+    async fn notices(
+        &self,
+        id: &str,
+        after: u64,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<String>, Error> {
+        let caller = self.caller(Method::Notices, &header, connection).await?;
+        let session = self.session(&caller, Method::Notices, id).await?;
+        Ok(session.notices(usize::try_from(after).unwrap_or(usize::MAX)).await)
+    }
+
+    #[zbus(out_args("report"))]
+    async fn report(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Dict, Error> {
+        let caller = self.caller(Method::Report, &header, connection).await?;
+        let unknown = || {
+            Error::NotFound("there is no report of that session; it is made when a session ends that may write to its project\n`agentboxctl list` shows yours".into())
+        };
+        let parsed = id.parse::<SessionId>().map_err(|_| unknown())?;
+        if let Some(session) = self.supervisor.session(&parsed) {
+            if !caller.owns(session.record.owner_uid) {
+                return Err(unknown());
+            }
+            if matches!(session.live().state, State::Starting { .. } | State::Released | State::Running) {
+                return Err(Error::NotFound(format!(
+                    "session `{parsed}` has not ended, so there is no report of it yet\nagentboxctl stop {parsed}"
+                )));
+            }
+            session.gone().await;
+        }
+        let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
+        if !caller.owns(report.owner_uid) {
+            return Err(unknown());
+        }
+        Ok(to_dict(&report)?)
     }
 
     #[zbus(out_args("lines"))]

@@ -5,10 +5,14 @@ use crate::configuration;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::Scopes;
+use crate::system::store::Store;
 use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use serde_json::json;
 use std::sync::Arc;
+
+/// SD_LISTEN_FDS_START of sd_listen_fds(3).
+pub(crate) const FIRST_LISTEN_FD: i32 = 3;
 
 /// Its directories, as systemd.exec(5) names them in the environment.
 pub(crate) fn directories() -> Result<Directories, DirectoryError> {
@@ -20,12 +24,18 @@ pub(crate) fn supervisor(
     options: &Options,
     directories: Directories,
     scopes: Option<Scopes>,
+    store: Option<Store>,
 ) -> std::io::Result<Arc<Supervisor>> {
     let configuration = configuration::read(&options.configuration()).map_err(|error| error.to_string());
     let audit = Audit::open(directories.logs.try_clone()?);
-    let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes));
+    let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes, store));
     note(&supervisor, "daemon-started");
     Ok(supervisor)
+}
+
+/// It holds the environments that sessions are started with: nobody reads its memory, and it leaves no core.
+pub(crate) fn forbid_inspection() -> std::io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Each source of a session is a descriptor while it starts. The soft limit of 1024 exists for select(2),

@@ -38,6 +38,7 @@ pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
     for line in clean(supervisor, &kept).await {
         tracing::info!("{line}");
     }
+    crate::layers::sweep(supervisor);
 }
 
 /// Undoes what is left of sessions that nobody drives; says what was done.

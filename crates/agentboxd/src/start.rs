@@ -5,9 +5,12 @@
 
 use crate::caller::Caller;
 use crate::configuration::Configuration;
+use crate::layers;
+use crate::session::bounds::Bounds;
+use crate::session::steps::StepError;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
-use crate::{accepted, neighbours, pinned, profiles};
+use crate::{accepted, neighbours, pinned, profiles, workspace};
 use agentbox_ipc::{
     Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
 };
@@ -130,7 +133,7 @@ fn opens_internal(rule: &Rule) -> bool {
 }
 
 /// What a start with the same arguments would do.
-pub(crate) fn explain(
+pub(crate) async fn explain(
     supervisor: &Arc<Supervisor>,
     caller: &Caller,
     project: OwnedFd,
@@ -145,8 +148,9 @@ pub(crate) fn explain(
         Err(error) => warnings.push(error.message()),
     }
     let first = supervisor.lease_range().first;
-    let plan = sources::preview(&order, &record, first)
-        .map_err(|error| error.for_caller(crate::session::Step::Sources))?;
+    let failed = |error: StepError| error.for_caller(crate::session::Step::Sources);
+    let surveyed = workspace::survey(supervisor, &order).await.map_err(|error| failed(error.into()))?;
+    let plan = sources::preview(&order, &record, first, surveyed.held).map_err(failed)?;
     Ok(ExplainAnswer {
         values: record.values,
         steps: crate::describe::steps(&plan),
@@ -206,8 +210,12 @@ fn resolve(
         ssh: request.ssh.as_ref(),
     })
     .map_err(|error| policy_error(&error))?;
+    let id = match &request.resume {
+        Some(resume) => layers::resumed(supervisor, caller, resume, &project, &policy)?,
+        None => new_id(supervisor)?,
+    };
     let record = Record {
-        id: new_id(supervisor)?,
+        id,
         owner_uid: person.uid,
         name: policy.session_name().map(str::to_owned),
         project: project.path,
@@ -224,6 +232,7 @@ fn resolve(
         own: policy.own_directories(),
         kept: policy.kept().cloned().collect(),
         neighbour: Some(policy.neighbour()),
+        bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
     let [input, output, error] = request.streams;
@@ -236,6 +245,7 @@ fn resolve(
         streams: Streams { input, output, error },
         size: TerminalSize { rows: request.rows, columns: request.columns },
         detach: request.detach,
+        base_commit: request.base_commit,
     };
     Ok(Resolved { record, order, warnings, command: request.options.command, accepted })
 }
@@ -311,7 +321,7 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
     }
     Err(Error::NotAuthorized(
         "refused: a session that is not confined\nrule: polkit: org.agentbox1.start-unconfined\n\
-         confirm it when you are asked, at a terminal of yours, or choose another posture"
+         confirm it when you are asked (without a desktop `pkttyagent --process $$ &` asks), or choose another posture"
             .to_owned(),
     ))
 }
@@ -339,7 +349,8 @@ fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
         let filled = getrandom(&mut random, GetRandomFlags::empty());
         if filled.map_err(|error| Error::Failed(format!("getrandom: {error}")))? == random.len() {
             let id = SessionId::from_random(random);
-            if supervisor.session(&id).is_none() {
+            let is_new = |id: &SessionId| layers::is_free(supervisor, id) && supervisor.session(id).is_none();
+            if is_new(&id) {
                 return Ok(id);
             }
         }

@@ -42,6 +42,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         cgroup: group.map(|group| group.path()).unwrap_or_default(),
         values: record.values.clone(),
         posture_diff,
+        frozen: live.frozen,
         exit: live.exit.map(exit_text),
     }
 }

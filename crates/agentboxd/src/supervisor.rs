@@ -6,6 +6,7 @@ use crate::configuration::Configuration;
 use crate::network::HostNetwork;
 use crate::session::Session;
 use crate::system::scopes::Scopes;
+use crate::system::store::Store;
 use agentbox_kernel::cgroup::{Hierarchy, Layout};
 use agentbox_kernel::directory::Directories;
 use agentbox_kernel::lease::{Lease, Leases, Range};
@@ -26,6 +27,8 @@ pub(crate) struct Supervisor {
     configuration: Mutex<Arc<Result<Configuration, String>>>,
     /// Units of the service manager; none in embedded mode.
     scopes: Option<Scopes>,
+    /// Descriptors that the service manager keeps for the next supervisor; none in embedded mode.
+    store: Option<Store>,
     hierarchy: Result<Hierarchy, String>,
     /// Opened with the first lease.
     leases: Mutex<Option<Leases>>,
@@ -48,6 +51,7 @@ impl Supervisor {
         configuration: Result<Configuration, String>,
         audit: Audit,
         scopes: Option<Scopes>,
+        store: Option<Store>,
     ) -> Self {
         if let Err(error) = &configuration {
             tracing::error!("{error}");
@@ -58,6 +62,7 @@ impl Supervisor {
             hierarchy: Hierarchy::find_for(if scopes.is_some() { Layout::Scopes } else { Layout::Own })
                 .map_err(|error| error.to_string()),
             scopes,
+            store,
             leases: Mutex::default(),
             audit: Mutex::new(audit),
             sessions: Mutex::default(),
@@ -77,7 +82,8 @@ impl Supervisor {
         Arc::clone(&lock(&self.configuration))
     }
 
-    /// Reads the configuration again. Sessions that run keep what they were started with. The range of leased
+    /// Reads the configuration again. Sessions that run keep what they were started with, but for hosts that are
+    /// denied from now on. The range of leased
     /// ids stays: the host's table and the leases were made for it.
     pub(crate) fn reload(&self, directory: &std::path::Path) {
         let read = crate::configuration::read(directory).map_err(|error| error.to_string());
@@ -99,14 +105,23 @@ impl Supervisor {
         if let Err(error) = self.audit().record(event) {
             tracing::error!("{error}");
         }
-        if !is_refused {
-            *lock(&self.configuration) = Arc::new(read);
+        if is_refused {
+            return;
         }
+        if let Ok(configuration) = &read {
+            crate::network::live::tighten(self, &configuration.system);
+        }
+        *lock(&self.configuration) = Arc::new(read);
     }
 
     /// Units of the service manager; none in embedded mode.
     pub(crate) fn scopes(&self) -> Option<&Scopes> {
         self.scopes.as_ref()
+    }
+
+    /// Descriptors that the service manager keeps for the next supervisor; none in embedded mode.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// The control groups.
@@ -215,7 +230,7 @@ impl Supervisor {
         let directories = Directories::open(paths, true).unwrap();
         let audit = Audit::open(directories.logs.try_clone().unwrap());
         let configuration = crate::configuration::read(&below("configuration"));
-        Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None)
+        Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None, None)
     }
 
     /// Environment of launchers: empty, but for what a test switches off or kills.

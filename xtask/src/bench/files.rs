@@ -1,4 +1,4 @@
-//! File work in a project: the same script inside a session and outside, turn by turn.
+//! File work in a project: the same script outside, inside a session, and inside one on an overlay, turn by turn.
 
 use super::round::Measured;
 use crate::demo::{Person, Place, Sessions};
@@ -45,6 +45,16 @@ const WORK: &[(&str, &str)] = &[
     ("cargo-build", "cargo build, one crate of 40 modules"),
 ];
 
+/// Where it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Where {
+    Outside,
+    Direct,
+    Overlay,
+}
+
+const WHERE: [Where; 3] = [Where::Outside, Where::Direct, Where::Overlay];
+
 /// A row: the work, outside and inside.
 pub(super) type Row = (String, Measured, Measured);
 
@@ -57,37 +67,51 @@ pub(super) fn measure(
     let toolchain = copy_toolchain(place)?;
     prepare(person)?;
     let path = format!("PATH={}/bin:/usr/local/bin:/usr/bin:/bin", toolchain.display());
-    let mut times: BTreeMap<(String, bool), Vec<Duration>> = BTreeMap::new();
+    let mut times: BTreeMap<(String, Where), Vec<Duration>> = BTreeMap::new();
     for round in 0..=rounds {
         // Turn about, and each from a disk that has nothing left to write: who comes second would
         // otherwise pay for what the first one left in the journal.
-        for inside in [round % 2 == 0, round % 2 != 0] {
+        for turn in 0..WHERE.len() {
+            let place = WHERE[(round + turn) % WHERE.len()];
             rustix::fs::sync();
-            let mut command = if inside {
-                let mut start = sessions.start();
-                start.args(["--posture", "L2", "--network", "none", "--", "env"]);
-                start
-            } else {
-                let mut outside = person.command("env");
-                outside.current_dir(&person.project);
-                outside
+            let mut command = match place {
+                Where::Outside => {
+                    let mut outside = person.command("env");
+                    outside.current_dir(&person.project);
+                    outside
+                }
+                Where::Direct | Where::Overlay => {
+                    let workspace = if place == Where::Direct { "direct" } else { "overlay" };
+                    let mut start = sessions.start();
+                    start.args([
+                        "--posture",
+                        "L2",
+                        "--network",
+                        "none",
+                        "--workspace",
+                        workspace,
+                        "--",
+                        "env",
+                    ]);
+                    start
+                }
             };
             let said = program::capture(command.args([path.as_str(), "bash", "-c", SCRIPT]))?;
             for line in said.lines().filter(|_| round > 0) {
                 let (name, time) = line.split_once(' ').context("the script said something unknown")?;
                 let time = Duration::from_micros(time.parse()?);
-                times.entry((name.to_owned(), inside)).or_default().push(time);
+                times.entry((name.to_owned(), place)).or_default().push(time);
             }
         }
     }
-    let mut measured = |name: &str, inside| Measured {
+    let measured = |name: &str, place| Measured {
         name: name.to_owned(),
-        times: times.remove(&(name.to_owned(), inside)).ok_or_else(|| "not run".to_owned()),
+        times: times.get(&(name.to_owned(), place)).cloned().ok_or_else(|| "not run".to_owned()),
     };
-    Ok(WORK
-        .iter()
-        .map(|(key, name)| ((*name).to_owned(), measured(key, false), measured(key, true)))
-        .collect())
+    let row = |key: &str, name: String, place| (name, measured(key, Where::Outside), measured(key, place));
+    let direct = WORK.iter().map(|(key, name)| row(key, (*name).to_owned(), Where::Direct));
+    let overlay = WORK.iter().map(|(key, name)| row(key, format!("{name}, on an overlay"), Where::Overlay));
+    Ok(direct.chain(overlay).collect())
 }
 
 /// Where every user can read it: the compiler that built these programs lies in somebody's home.

@@ -7,7 +7,8 @@ use crate::program;
 use crate::table::Table;
 use crate::terminal::{Paint, printable};
 use agentbox_probe::{
-    Canary, Control, Facts, Host, Judged, Listing, NEEDS_NETWORK, Outcome, Planted, Promise, Record,
+    Canary, Control, Facts, Host, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, Outcome, Planted, Promise,
+    Record,
 };
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -16,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Whether it may be tried here: what could harm a machine runs in a rig only, and without listeners of a
-/// lab there is nothing that an attack on the network could reach.
+/// lab or an ssh-agent there is nothing that an attack on these could reach.
 fn may_be_tried(listing: &Listing) -> bool {
-    let network = listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK));
-    listing.control != Control::RigOnly && !network
+    let elsewhere = |need: &String| need.starts_with(NEEDS_NETWORK) || need.starts_with(NEEDS_AGENT);
+    listing.control != Control::RigOnly && !listing.needs.iter().any(elsewhere)
 }
 
 /// Whether L2 says that it is refused.
@@ -211,6 +212,7 @@ fn write_facts(place: &Place, person: &Person, victim: &Victim, tag: &str, proje
         secret_names: vec!["AWS_SECRET_ACCESS_KEY".to_owned(), "GITHUB_TOKEN".to_owned()],
         oom_score_adj: None,
         network: None,
+        agent: None,
     };
     let facts = serde_json::to_string(&facts)?;
     let path = place.shared().join("facts.json");

@@ -30,6 +30,7 @@ pub(super) fn write(corpus: &Path) -> Result<()> {
 
 fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
     Ok(vec![
+        ("agent_requests", agent_requests()),
         ("client_hello", client_hello()),
         ("dns_answer", dns_answer()),
         ("dns_question", dns_question()),
@@ -77,6 +78,34 @@ fn http_requests() -> Vec<Seed> {
         ),
         stream("http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         stream("switched", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"),
+    ]
+}
+
+/// Messages of the ssh-agent protocol, each behind its length; the first byte says that git may sign.
+fn agent_requests() -> Vec<Seed> {
+    let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes()[..], bytes].concat();
+    let key = b"\0\0\0\x0bssh-ed25519\0\0\0\x20the key of the person, 32 bytes.";
+    let sign = |data: &[u8]| [&[13], &string(key)[..], &string(data), &[0; 4]].concat();
+    let sshsig = |name: &[u8]| {
+        [b"SSHSIG", &string(name)[..], &string(b""), &string(b"sha512"), &string(&[1; 64])].concat()
+    };
+    let words = [string(b"git"), string(b"ssh-connection"), string(b"publickey")].concat();
+    let login = [&string(&[9; 32])[..], &[50], &words, &[1], &string(b"ssh-ed25519"), &string(key)].concat();
+    let host = [string(b"ssh-ed25519"), string(&[2; 32])].concat();
+    let signature = [string(b"ssh-ed25519"), string(&[3; 64])].concat();
+    let bound = [string(b"session-bind@openssh.com"), string(&host), string(&[9; 32]), string(&signature)];
+    let bind = [&[27], &bound.concat()[..], &[0]].concat();
+    let list = [&[12, 0, 0, 0, 1], &string(key)[..], &string(b"comment")].concat();
+    let all = |name, messages: &[Vec<u8>]| {
+        let framed = messages.iter().map(|message| long(message)).collect::<Vec<_>>().concat();
+        (name, [&[1], &framed[..]].concat())
+    };
+    vec![
+        all("list", &[vec![11], list]),
+        all("git", &[sign(&sshsig(b"git"))]),
+        all("file", &[sign(&sshsig(b"file"))]),
+        all("login", &[bind, sign(&login)]),
+        all("others", &[vec![17], vec![19], vec![22], vec![27]]),
     ]
 }
 

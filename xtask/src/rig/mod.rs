@@ -17,10 +17,12 @@ mod suite;
 
 use crate::build::{Kind, build};
 use crate::setup::{self, Verb};
-use crate::{program, terminal::Paint};
+use crate::terminal::Paint;
+use crate::{program, test::Tally};
 use anyhow::Result;
 use nspawn::Nspawn;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::run as run_suite;
 
@@ -38,18 +40,34 @@ enum Rig {
         #[arg(last = true)]
         command: Vec<OsString>,
     },
+    /// The part of `test` that runs in the container
+    Suite {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Rig::Nspawn { command } = &arguments.rig;
     program::need_root("rig")?;
     setup::ensure(&[Verb::Build, Verb::Rig])?;
     let programs = build(Kind::Debug)?;
-    let rig = Nspawn::boot(&programs, None)?;
+    match &arguments.rig {
+        Rig::Nspawn { command } => interactive(&programs, command),
+        Rig::Suite { filter } => {
+            let mut tally = Tally::default();
+            let result = run_suite(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally);
+            println!("{tally}");
+            result.map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn interactive(programs: &Path, command: &[OsString]) -> Result<ExitCode> {
+    let rig = Nspawn::boot(programs, |_| Ok(()))?;
     let paint = Paint::for_stdout();
     println!("{}", paint.quiet("the container is up"));
     let shell = ["/bin/bash".into(), "-l".into()];
-    let line = if command.is_empty() { &shell[..] } else { &command[..] };
+    let line = if command.is_empty() { &shell[..] } else { command };
     let mut inside: Command = rig.command(&line[0]);
     let status = inside.args(&line[1..]).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

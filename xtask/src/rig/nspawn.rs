@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,36 +58,37 @@ pub(super) const ROOT: Root = Root {
 pub(super) struct Nspawn {
     process: Child,
     leader: u32,
-    /// After the process: it is removed when nothing runs in it.
+    /// Removed when nothing runs in it any more.
     place: Place,
 }
 
 impl Nspawn {
     /// Boots one with agentbox installed. `prepare` may put more into its root before.
-    pub(super) fn boot(programs: &Path, prepare: Option<&dyn Fn(&Place) -> Result<()>>) -> Result<Self> {
+    pub(super) fn boot(programs: &Path, prepare: impl FnOnce(&Place) -> Result<()>) -> Result<Self> {
         let place = Place::make(&ROOT, programs)?;
-        if let Some(prepare) = prepare {
-            prepare(&place)?;
-        }
-        let log = place.path().with_extension("log");
-        let mut command = Command::new("systemd-nspawn");
-        command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());
-        command.arg(format!("--machine=agentbox-rig-{}", std::process::id()));
-        command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]);
-        command.args(["--console=passive", "--capability=all", "--system-call-filter=@known"]);
-        let output = File::create(&log)?;
-        let process = command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot run systemd-nspawn")?;
+        prepare(&place)?;
+        let process = start(&place)?;
         let mut rig = Self { process, leader: 0, place };
-        let booted = rig.wait_until_booted();
+        rig.boot_to_its_end()?;
+        Ok(rig)
+    }
+
+    fn boot_to_its_end(&mut self) -> Result<()> {
+        let booted = self.wait_until_booted();
+        let log = log(&self.place);
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         let _ = std::fs::remove_file(&log);
-        booted.with_context(|| format!("the container did not boot; it said:\n{said}"))?;
-        Ok(rig)
+        booted.with_context(|| format!("the container did not boot; it said:\n{said}"))
+    }
+
+    /// Reboots it: what is not on its disk is gone.
+    pub(super) fn reboot(&mut self) -> Result<()> {
+        let _ = self.command("systemctl").arg("reboot").status()?;
+        // systemd-nspawn(1) ends with a status of its own, which asks for another start.
+        self.wait_until_halted();
+        self.process = start(&self.place)?;
+        self.leader = 0;
+        self.boot_to_its_end()
     }
 
     fn wait_until_booted(&mut self) -> Result<()> {
@@ -125,21 +126,38 @@ impl Nspawn {
         command.env("HOME", "/root").env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
         command
     }
+}
 
-    /// Its root file system.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
-    }
+fn log(place: &Place) -> PathBuf {
+    place.path().with_extension("log")
+}
+
+fn start(place: &Place) -> Result<Child> {
+    let mut command = Command::new("systemd-nspawn");
+    command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());
+    command.arg(format!("--machine=agentbox-rig-{}", std::process::id()));
+    command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]);
+    command.args(["--console=passive", "--capability=all", "--system-call-filter=@known"]);
+    let output = File::create(log(place))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("cannot run systemd-nspawn")
 }
 
 impl Drop for Nspawn {
     fn drop(&mut self) {
-        let signal = |signal| {
-            let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-            pid.map(|pid| rustix::process::kill_process(pid, signal))
-        };
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         // systemd-nspawn passes it on as an order to halt.
-        signal(Signal::TERM);
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, Signal::TERM));
+        self.wait_until_halted();
+    }
+}
+
+impl Nspawn {
+    fn wait_until_halted(&mut self) {
         let end = Instant::now() + HALT_LIMIT;
         loop {
             match self.process.try_wait() {

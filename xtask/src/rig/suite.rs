@@ -11,33 +11,57 @@ use std::process::Stdio;
 const TESTS: &str = "/opt/agentbox/tests";
 const PROGRAMS: &str = "/opt/agentbox/programs";
 const TESTING_PROGRAMS: &str = "/opt/agentbox/testing";
+const PACKAGE: &str = "/opt/agentbox/agentbox.deb";
+/// The test of which one half runs before a reboot and one after it.
+const REBOOT: &str = "rig_reboot";
 /// Longest time of one test program.
 const LIMIT_SECONDS: &str = "900";
-/// Test programs that drive a supervisor which is a service: whole files of the suite. Those of the other
-/// files speak of what only the embedded supervisor does, or need the internet of the lab.
-const PARTS: &[&str] = &["rig_service"];
+/// Test programs that drive a supervisor which is a service: whole files of the suite, in this order. Those of
+/// the other files speak of what only the embedded supervisor does, or need the internet of the lab. With some goes
+/// what the names of their tests have to hold. The last one takes agentbox away.
+const PARTS: &[(&str, Option<&str>)] = &[
+    // That every attack works where nothing holds it is proved on the machine itself: a container has no disks,
+    // and its kernel's settings are read-only.
+    ("battery_l2", Some("no_attack_works_inside")),
+    ("bounds", None),
+    ("rig_service", None),
+    ("rig_consent", None),
+    ("rig_restart", None),
+    (REBOOT, None),
+    ("rig_package", None),
+];
 
 /// Boots a container and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let tests = build()?;
+    let package = crate::deb::package(programs)?;
     let prepare = |place: &super::place::Place| -> Result<()> {
         place.copy_programs(TESTS, tests.iter().map(PathBuf::as_path))?;
         for (from, to) in [(programs, PROGRAMS), (testing, TESTING_PROGRAMS)] {
             let files: Vec<PathBuf> = std::fs::read_dir(from)?.flatten().map(|entry| entry.path()).collect();
             place.copy_programs(to, files.iter().map(PathBuf::as_path))?;
         }
+        std::fs::copy(&package, place.inside(PACKAGE)).context("cannot copy the package")?;
         Ok(())
     };
-    let rig = Nspawn::boot(programs, Some(&prepare))?;
+    let mut rig = Nspawn::boot(programs, prepare)?;
     let mut failed = Vec::new();
-    for test in &tests {
+    for (test, (part, only)) in tests.iter().zip(PARTS) {
         let name = test.file_name().context("a test without a name")?.to_string_lossy().into_owned();
-        let mut command = rig.command("timeout");
-        command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
-        command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
-        command.env("AGENTBOX_RIG", "nspawn").arg("--test-threads=1").args(filter);
-        if let Err(error) = tally.count(&mut command, 0) {
-            failed.push(format!("{name}: {error:#}"));
+        let mut run = |rig: &Nspawn, boot: &str| {
+            let mut command = rig.command("timeout");
+            command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
+            command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
+            command.env("AGENTBOX_RIG", "nspawn").env("AGENTBOX_DEB", PACKAGE).env("AGENTBOX_BOOT", boot);
+            command.arg("--test-threads=1").args(filter.or(*only));
+            if let Err(error) = tally.count(&mut command, 0) {
+                failed.push(format!("{name}: {error:#}"));
+            }
+        };
+        run(&rig, "first");
+        if *part == REBOOT {
+            rig.reboot()?;
+            run(&rig, "second");
         }
     }
     if !failed.is_empty() {
@@ -53,7 +77,7 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
 fn build() -> Result<Vec<PathBuf>> {
     let mut command = cargo();
     command.args(["test", "--no-run", "--message-format=json", "--package", "agentbox-suite"]);
-    for part in PARTS {
+    for (part, _) in PARTS {
         command.args(["--test", part]);
     }
     let output =
@@ -69,5 +93,13 @@ fn build() -> Result<Vec<PathBuf>> {
     if programs.len() != PARTS.len() {
         bail!("{} test programs were built, not {}", programs.len(), PARTS.len());
     }
-    Ok(programs)
+    // cargo gives them a suffix of its own, and no order.
+    let of = |part: &str| {
+        let is_it = |path: &&PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.rsplit_once('-').is_some_and(|(name, _)| name == part)
+        };
+        programs.iter().find(is_it).cloned().with_context(|| format!("{part} was not built"))
+    };
+    PARTS.iter().map(|(part, _)| of(part)).collect()
 }

@@ -10,6 +10,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("agentbox-plan", &["serde", "libc", "rustix"]),
     ("agentbox-launch", &["tokio", "zbus", "toml", "serde", "serde_json", "tracing", "clap", "anyhow"]),
     ("agentbox-gate", &["tokio", "zbus", "toml", "serde_json", "tracing", "clap", "anyhow", "rustls"]),
+    ("agentbox-look", &["tokio", "zbus", "toml", "serde", "serde_json", "tracing", "clap", "anyhow"]),
     ("agentbox-kernel", &["tokio", "zbus", "toml"]),
 ];
 
@@ -21,6 +22,7 @@ const LISTED: &[(&str, &[&str])] = &[
         "agentbox-gate",
         &["agentbox-launch", "agentbox-plan", "domain", "httparse", "ring", "rustix", "thiserror"],
     ),
+    ("agentbox-look", &["agentbox-launch", "agentbox-plan", "rustix", "sha2", "thiserror"]),
 ];
 
 /// What a crate that does no IO and knows no clock is not linked with.

@@ -10,7 +10,7 @@ use crate::demo::{Place, remove_abandoned};
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
-use crate::{fuzz, host, program, rig, structure, workspace};
+use crate::{fuzz, host, nix, program, rig, structure, workspace};
 use anyhow::{Context as _, Result, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
@@ -70,6 +70,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "doc tests", quick: true, filtered: false, run: docs },
     Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "build", quick: false, filtered: true, run: programs },
+    Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "suite", quick: false, filtered: true, run: suite },
     Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
@@ -183,6 +184,16 @@ fn programs(run: &mut Run) -> Result<()> {
     println!("{}\n{}", debug.display(), testing.display());
     remove_abandoned()?;
     run.programs = Some(Copies::make(&debug, &testing)?);
+    Ok(())
+}
+
+fn nixos(run: &mut Run) -> Result<()> {
+    let Some(Copies { debug, .. }) = &run.programs else { bail!("not run: the programs were not built") };
+    let tally = nix::check(debug)?;
+    run.tally.add(tally);
+    if tally.failed > 0 {
+        bail!("{} checks of the NixOS side failed", tally.failed);
+    }
     Ok(())
 }
 

@@ -79,10 +79,9 @@ impl Client {
         if let Err(reason) = self.connect().await {
             return self.refuse(Some(asked), reason);
         }
-        match self.link.sign(key, purpose).await {
-            // Written down by the supervisor, unless it is away.
-            Err(_refused) => return vec![FAILURE],
-            Ok(()) => {}
+        // A refusal is written down by the supervisor, unless it is away.
+        if self.link.sign(key, purpose).await.is_err() {
+            return vec![FAILURE];
         }
         match self.ask_agent(message).await {
             Ok(answer) if is_signature(&answer) => answer,

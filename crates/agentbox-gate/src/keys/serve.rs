@@ -32,7 +32,10 @@ pub(super) async fn serve(plan: Rc<KeysPlan>, link: Link, listener: OwnedFd) -> 
         // The socket is where nobody else reaches it; this is for the day on which it is not.
         let is_ours =
             sockopt::socket_peercred(&stream).is_ok_and(|peer| peer.uid.as_raw() == plan.client_uid);
-        if !is_ours || clients.get() >= MAX_CLIENTS {
+        if !is_ours {
+            continue;
+        }
+        if clients.get() >= MAX_CLIENTS {
             link.refused(None, None, KeyReason::TooMany);
             continue;
         }

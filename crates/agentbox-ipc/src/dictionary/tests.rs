@@ -146,6 +146,7 @@ fn the_other_answers_survive() {
         cgroup: "/c".into(),
         values,
         posture_diff: vec!["umask".into()],
+        frozen: Some("no room".into()),
         exit: Some("0".into()),
     });
     survives(&Check { check: "c".into(), state: CheckState::Missing, found: "f".into(), remedy: "r".into() });

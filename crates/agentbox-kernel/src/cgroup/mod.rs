@@ -148,6 +148,10 @@ pub struct GroupLimits {
     pub memory_max: Option<u64>,
     /// Processes and threads.
     pub tasks_max: Option<u64>,
+    /// Share of the processors against other groups, 1 to 10000; theirs is 100.
+    pub cpu_weight: Option<u64>,
+    /// The same of disks.
+    pub io_weight: Option<u64>,
 }
 
 /// Which limits that were asked for the kernel enforces.
@@ -157,6 +161,10 @@ pub struct Enforced {
     pub memory: bool,
     /// Processes and threads.
     pub tasks: bool,
+    /// Share of the processors.
+    pub cpu: bool,
+    /// Share of the disks.
+    pub io: bool,
 }
 
 impl Hierarchy {
@@ -355,7 +363,7 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when they cannot be killed.
     pub fn kill(&self) -> Result<(), CgroupError> {
-        kill(self.dir.as_fd())
+        self.unless_gone((), kill(self.dir.as_fd()))
     }
 
     /// Kills every process of the agent; the launcher's outer half reports the end.
@@ -363,7 +371,7 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when they cannot be killed.
     pub fn kill_payload(&self) -> Result<(), CgroupError> {
-        kill(self.payload.as_fd())
+        self.unless_gone((), kill(self.payload.as_fd()))
     }
 
     /// Stops every process of the agent where it is, and waits until all have stopped. False when they
@@ -384,12 +392,19 @@ impl SessionGroup {
         write(&self.payload, c"cgroup.freeze", b"0")
     }
 
+    /// Whether the agent's processes are to stand still.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        read(&self.payload, c"cgroup.freeze").is_ok_and(|freeze| freeze.trim() == "1")
+    }
+
     /// Whether any process of the session lives.
     ///
     /// # Errors
     /// [`CgroupError`] when it cannot be read.
     pub fn is_populated(&self) -> Result<bool, CgroupError> {
-        Ok(!has_line(&read(&self.dir, c"cgroup.events")?, "populated 0"))
+        let populated = read(&self.dir, c"cgroup.events").map(|events| !has_line(&events, "populated 0"));
+        self.unless_gone(false, populated)
     }
 
     /// Waits until no process of the session lives; false when one does after `timeout`.
@@ -397,7 +412,22 @@ impl SessionGroup {
     /// # Errors
     /// [`CgroupError`] when it cannot be read.
     pub fn wait_empty(&self, timeout: Duration) -> Result<bool, CgroupError> {
-        wait_for(self.dir.as_fd(), "populated 0", timeout)
+        self.unless_gone(true, wait_for(self.dir.as_fd(), "populated 0", timeout))
+    }
+
+    /// A service manager removes a scope when it sees that nobody is in it, at any time: then nothing of it is
+    /// populated or can be killed.
+    fn unless_gone<T>(&self, when_gone: T, result: Result<T, CgroupError>) -> Result<T, CgroupError> {
+        match result {
+            Err(CgroupError::Io { .. }) if self.is_gone() => Ok(when_gone),
+            other => other,
+        }
+    }
+
+    /// Only an empty group can be removed, and the files of a removed one cannot be opened.
+    fn is_gone(&self) -> bool {
+        let procs = fs::openat(&self.dir, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        matches!(procs, Err(Errno::NOENT | Errno::NODEV))
     }
 
     /// `cgroup.events` of the session, open for reading: `POLLPRI` says that it changed since it was
@@ -433,6 +463,13 @@ impl SessionGroup {
         pids(self.payload.as_fd())
     }
 
+    /// Microseconds of processor time that the payload has used; the kernel counts them with any controllers.
+    #[must_use]
+    pub fn cpu_usec(&self) -> Option<u64> {
+        let stat = read(&self.payload, c"cpu.stat").ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok())
+    }
+
     /// Bytes of memory of the payload; `None` where nobody counts them.
     #[must_use]
     pub fn memory_bytes(&self) -> Option<u64> {
@@ -454,7 +491,7 @@ impl SessionGroup {
         u64::try_from(count).ok()
     }
 
-    /// Sets limits of the payload, and switches the controllers on for that. Says which of those asked
+    /// Sets limits of the payload and weights of the session, and switches the controllers on for that. Says which of those asked
     /// for are enforced now; where the hierarchy has no such controller none is, which is no error here.
     ///
     /// # Errors
@@ -478,7 +515,31 @@ impl SessionGroup {
                 Err(error) => Err(error),
             }
         };
+        let weigh = |controller: &str, files: &[&CStr], weight: Option<u64>| {
+            let Some(weight) = weight else { return Ok(false) };
+            if self.layout == Layout::Own {
+                for group in [&self.mount, &self.above] {
+                    let _ = write(group, c"cgroup.subtree_control", format!("+{controller}").as_bytes());
+                }
+            }
+            for file in files {
+                // A scope's weight was set by the service manager, silently without where there is no file.
+                let result = match self.layout {
+                    Layout::Own => write(&self.dir, file, weight.to_string().as_bytes()),
+                    Layout::Scopes => Ok(()),
+                };
+                match result.and_then(|()| read(&self.dir, file)) {
+                    // io.weight has a line for each device, the first for all others.
+                    Ok(is) => return Ok(is.split_whitespace().any(|word| word == weight.to_string())),
+                    Err(CgroupError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(false)
+        };
         Ok(Enforced {
+            cpu: weigh("cpu", &[c"cpu.weight"], limits.cpu_weight)?,
+            io: weigh("io", &[c"io.weight", c"io.bfq.weight"], limits.io_weight)?,
             memory: set("memory", c"memory.max", limits.memory_max)?,
             tasks: set("pids", c"pids.max", limits.tasks_max)?,
         })
@@ -521,6 +582,19 @@ mod tests {
         let hierarchy = Hierarchy::find_for(Layout::Scopes).unwrap();
         assert!(hierarchy.create(&id).is_err());
         assert!(!hierarchy.list().unwrap().contains(&id));
+    }
+
+    #[test]
+    fn a_group_that_somebody_removed_is_empty_and_killed() {
+        let mut random = [0; 8];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).unwrap();
+        let hierarchy = Hierarchy::find().unwrap();
+        let group = hierarchy.create(&SessionId::from_random(random)).unwrap();
+        hierarchy.open_existing(group.id()).unwrap().unwrap().remove().unwrap();
+        assert!(!group.is_populated().unwrap() && group.wait_empty(Duration::ZERO).unwrap());
+        group.kill().unwrap();
+        group.kill_payload().unwrap();
+        group.remove().unwrap();
     }
 
     #[test]

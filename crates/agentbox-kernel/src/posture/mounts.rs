@@ -7,6 +7,7 @@
 use super::observed::At;
 use super::{Difference, Observed};
 use crate::mountinfo::Mount as Seen;
+use agentbox_plan::look::Hiding;
 use agentbox_plan::{Access, InnerPath, Mount};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,6 +95,12 @@ fn wanted(steps: &[Mount]) -> BTreeMap<InnerPath, Wanted> {
                     wanted.brings = Some(options);
                 }
             }
+            Mount::Overlay { .. } => {
+                wanted.kind = Some("overlay");
+                wanted.with.extend(["nodev", "rw"]);
+                // Its layers are mapped, it is not (overlayfs has no maps of its own).
+                wanted.without.push("idmapped");
+            }
             Mount::Tmpfs { size_bytes, exec, .. } => {
                 wanted.kind = Some("tmpfs");
                 wanted.with.push("nodev");
@@ -119,6 +126,11 @@ fn wanted(steps: &[Mount]) -> BTreeMap<InnerPath, Wanted> {
             }
             Mount::Mask { .. } | Mount::ReadOnly { .. } => {
                 wanted.with.extend(["ro", "nodev"]);
+                wanted.optional = true;
+            }
+            Mount::Hold { hiding, .. } => {
+                wanted.with.extend(["nodev", if *hiding == Hiding::Pinned { "rw" } else { "ro" }]);
+                // The person may have removed it on the host, and the mount with it.
                 wanted.optional = true;
             }
         }

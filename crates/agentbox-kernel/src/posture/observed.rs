@@ -56,6 +56,8 @@ pub struct Observed {
     pub seccomp: u32,
     /// How many seccomp filters it has; `None` before Linux 5.9.
     pub seccomp_filters: Option<u32>,
+    /// How many of them every process of this machine has: those of its first one. A container has some.
+    pub machine_filters: u32,
     /// Inode numbers of its namespaces by name; a name that cannot be read is missing.
     pub namespaces: BTreeMap<String, u64>,
     /// The same of this process.
@@ -117,6 +119,11 @@ pub fn observe(pid: u32) -> Result<Observed, PostureError> {
         no_new_privs: number("NoNewPrivs")? == 1,
         seccomp: number("Seccomp")?,
         seccomp_filters: number("Seccomp_filters").ok(),
+        machine_filters: Proc::open(1)?
+            .text("status")?
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp_filters:")?.trim().parse().ok())
+            .unwrap_or(0),
         namespaces: process.namespaces()?,
         own_namespaces: Proc::open(std::process::id())?.namespaces()?,
         descriptors: process.descriptors()?,

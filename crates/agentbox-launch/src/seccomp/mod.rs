@@ -31,6 +31,15 @@ pub(crate) fn confine_console() -> Result<(), StepError> {
         .step("system call filter of the console")
 }
 
+/// Loads the filter of a looker.
+///
+/// # Errors
+/// As [`confine_session`].
+pub(crate) fn confine_look(watches: bool) -> Result<(), StepError> {
+    sys::load_filter(&assemble::program(&rules::look(watches), Verdict::Allow))
+        .step("system call filter of the looker")
+}
+
 /// Loads the filter of a gate, which is a list of what it may do.
 ///
 /// # Errors

@@ -70,6 +70,14 @@ fn join_configs(one: &Config, other: &Config) -> Config {
         on_gate_loss: _,
         trifecta: _,
         guard: _,
+        cpu_weight: _,
+        io_weight: _,
+        runtime_max: _,
+        idle_stop: _,
+        disk_free_min: _,
+        on_trigger: _,
+        on_shared_files: _,
+        mask,
         private,
         read,
         write,
@@ -89,6 +97,7 @@ fn join_configs(one: &Config, other: &Config) -> Config {
         write: both(write, &other.write),
         allow: both(allow, &other.allow),
         deny: either(deny, &other.deny),
+        mask: either(mask, &other.mask),
         env: pass.map(|pass| Environment { pass: Some(pass), ..Environment::default() }),
         ..with_settings(settings)
     }
@@ -112,6 +121,13 @@ fn with_settings(settings: Settings) -> Config {
         on_gate_loss,
         trifecta,
         guard,
+        cpu_weight,
+        io_weight,
+        runtime_max,
+        idle_stop,
+        disk_free_min,
+        on_trigger,
+        on_shared_files,
     } = settings;
     Config {
         isolation,
@@ -130,6 +146,13 @@ fn with_settings(settings: Settings) -> Config {
         on_gate_loss,
         trifecta,
         guard,
+        cpu_weight,
+        io_weight,
+        runtime_max,
+        idle_stop,
+        disk_free_min,
+        on_trigger,
+        on_shared_files,
         ..Config::default()
     }
 }

@@ -24,11 +24,13 @@ pub use hosts::{HostRule, InternalName};
 pub(crate) use join::{differences, join};
 pub use ports::{PortRange, Publish, Resolver};
 pub use tables::{PostureTable, ProfileTable, ProjectTable};
-pub use value::{Count, HostPath, KeptName, Line, Name, PassName, PinnedPath, Size, UserName, VariableName};
+pub use value::{
+    Count, HostPath, KeptName, Line, Name, PassName, Pattern, PinnedPath, Size, Time, UserName, VariableName,
+};
 
 use crate::lattice::{
-    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
-    TmpfsSize, Trifecta, Upload, Workspace,
+    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Trifecta, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,6 +123,21 @@ pub struct Config {
     /// A project's own file: at most so many processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// A project's own file: at most this share of the processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// A project's own file: at most this share of the disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// A project's own file: at most this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// A project's own file: at most this time without work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// A project's own file: at least so many bytes stay free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// A project's own file: at most so many open descriptors of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<OpenFiles>,
@@ -148,6 +165,15 @@ pub struct Config {
     /// A project's own file: at least this of the kernel's guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// A project's own file: at least this when a trigger file appears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// A project's own file: at least this when its files are shared with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// A project's own file: secrets that are hidden besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
     /// A project's own file: of the paths that are granted for reading, only these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Vec<HostPath>>,

@@ -85,9 +85,9 @@ impl Error for Fault {
         let expected = match expected.as_str() {
             "a string" => "a text",
             "a sequence" => "a list",
+            "a boolean" => "true or false",
             "a map" => "a table",
             "i64" | "u32" => "a whole number",
-            "a boolean" => "true or false",
             other if other.starts_with("struct ") => "a table",
             other => other,
         };

@@ -1,12 +1,12 @@
 //! The tables of profiles, projects and postures as they are written.
 
 use super::{
-    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, PinnedPath, Publish,
-    SshAgentTable,
+    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, Pattern, PinnedPath, Publish,
+    SshAgentTable, Time,
 };
 use crate::lattice::{
-    Filesystem, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OpenFiles, Settings, State, Tasks,
-    TmpfsSize, Trifecta, Upload, Workspace,
+    Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Trifecta, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,21 @@ pub struct ProfileTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -138,6 +153,21 @@ pub struct ProjectTable {
     /// Most processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// Longest time without work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// Bytes that stay free where the project is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most bytes that the session sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_max: Option<Upload>,
@@ -156,6 +186,21 @@ pub struct ProjectTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
+    /// Secrets of the project that are hidden besides those that are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Vec<Pattern>>,
+    /// What is not hidden, although it is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmask: Option<Vec<Pattern>>,
+    /// Git directories and object stores outside of the project that its repository needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_dirs: Option<Vec<HostPath>>,
 }
 
 /// How strongly a session is held.
@@ -189,6 +234,21 @@ pub struct PostureTable {
     /// Most processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// Longest time without work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// Bytes that stay free where the project is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most open descriptors of a process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<OpenFiles>,
@@ -213,6 +273,12 @@ pub struct PostureTable {
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
 }
 
 macro_rules! settings_of {
@@ -234,7 +300,9 @@ settings_of!(
     name_upload_max,
     on_gate_loss,
     trifecta,
-    guard
+    guard,
+    on_trigger,
+    on_shared_files
 );
 settings_of!(
     ProjectTable: network,
@@ -242,11 +310,18 @@ settings_of!(
     state,
     memory_max,
     tasks_max,
+    cpu_weight,
+    io_weight,
+    runtime_max,
+    idle_stop,
+    disk_free_min,
     upload_max,
     name_upload_max,
     on_gate_loss,
     trifecta,
-    guard
+    guard,
+    on_trigger,
+    on_shared_files
 );
 
 macro_rules! all_settings_of {
@@ -264,6 +339,11 @@ macro_rules! all_settings_of {
                     state: self.state,
                     memory_max: self.memory_max,
                     tasks_max: self.tasks_max,
+                    cpu_weight: self.cpu_weight,
+                    io_weight: self.io_weight,
+                    runtime_max: self.runtime_max,
+                    idle_stop: self.idle_stop,
+                    disk_free_min: self.disk_free_min,
                     open_files: self.open_files,
                     tmp_size: self.tmp_size,
                     home_size: self.home_size,
@@ -272,6 +352,8 @@ macro_rules! all_settings_of {
                     on_gate_loss: self.on_gate_loss,
                     trifecta: self.trifecta,
                     guard: self.guard,
+                    on_trigger: self.on_trigger,
+                    on_shared_files: self.on_shared_files,
                 }
             }
         }

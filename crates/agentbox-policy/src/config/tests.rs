@@ -256,6 +256,8 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         }
         "size" => "\"64M\"".to_owned(),
         "number" => "70000".to_owned(),
+        "share" => "50".to_owned(),
+        "time" => "\"8h\"".to_owned(),
         "list of paths" => "[\"/x\"]".to_owned(),
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),
@@ -271,6 +273,10 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "name of a host" => "\"a.org\"".to_owned(),
         "list of kept things" => "[\"claude:credentials\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
+        "list of fingerprints" => format!("[\"SHA256:{}\"]", "A".repeat(43)),
+        "list of hosts of ssh" => "[\"a.org\", \"b.org:2222\"]".to_owned(),
+        "list of `git`" => "[\"git\"]".to_owned(),
+        "`true` or `false`" => "true".to_owned(),
         _ => "\"x\"".to_owned(),
     };
     for row in TABLE {
@@ -351,6 +357,9 @@ fn the_schema_and_the_table_know_the_same_keys() {
             for (name, below) in properties {
                 walk(below, &join(name), resolve, keys);
             }
+            for below in node.get("patternProperties").and_then(|all| all.as_object()).into_iter().flatten() {
+                walk(below.1, &join("NAME"), resolve, keys);
+            }
         } else if let Some(below) = node
             .pointer("/patternProperties")
             .and_then(|all| all.as_object()?.values().next())
@@ -364,7 +373,7 @@ fn the_schema_and_the_table_know_the_same_keys() {
     let mut keys = Vec::new();
     walk(&schema, "", &resolve, &mut keys);
     // `env` at the top is one schema for all; that nobody may set there is refused by the table.
-    keys.retain(|key| key != "env.set.NAME");
+    keys.retain(|key| key != "env.set.NAME" && !key.starts_with("env.NAME."));
     let mut table: Vec<_> = TABLE.iter().map(|row| row.key.to_owned()).collect();
     keys.sort();
     table.sort();
@@ -387,6 +396,8 @@ fn the_table_states_the_orders_of_the_types() {
             "on_gate_loss" => order(OnGateLoss::ALL),
             "trifecta" => order(Trifecta::ALL),
             "guard" => order(Guard::ALL),
+            "on_trigger" => order(OnTrigger::ALL),
+            "on_shared_files" => order(OnSharedFiles::ALL),
             other => panic!("{other}"),
         };
         assert_eq!(row.order, expected, "{}", row.key);
@@ -507,7 +518,7 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
         publish: vec!["8080:3000".parse().unwrap()],
         ..Request::default()
     });
-    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"";
+    let text = "write = []\nenv.pass = []\nmemory_max = \"1G\"\nallow = [\"@npm\"]\ndeny = []\non_gate_loss = \"stop\"\nmask = [\"x/**\"]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::Project).unwrap());
     let text = "users = []\nresolvers = [\"9.9.9.9\"]\nceiling.publish = [\"3000-3999\"]\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\npublish = [3000]\ninternal = [\"a.corp\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::System).unwrap());

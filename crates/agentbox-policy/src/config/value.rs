@@ -1,11 +1,21 @@
 //! Values of configuration files. Each one checks itself while it is read, so that a bad value is
 //! reported with the line it stands in.
 
+use agentbox_plan::glob::PathGlob;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+
+impl Pattern {
+    /// The pattern.
+    #[must_use]
+    pub fn glob(&self) -> Option<PathGlob> {
+        // Checked when it was read.
+        self.0.parse().ok()
+    }
+}
 
 /// Declares a string that is only made through its check.
 macro_rules! checked_text {
@@ -75,6 +85,10 @@ checked_text! {
 checked_text! {
     /// An absolute path, or one below the person's home: `~` or `~/…`.
     HostPath, check_path, "^(/|~/?)"
+}
+checked_text! {
+    /// A pattern of paths in a project, as [`PathGlob`] has it.
+    Pattern, check_pattern, "^.{1,256}$"
 }
 checked_text! {
     /// Name of an environment variable.
@@ -167,6 +181,10 @@ fn check_path(text: &str) -> Result<(), String> {
         return Err("a path has no `.`, no `..`, no doubled and no trailing `/`".to_owned());
     }
     Ok(())
+}
+
+fn check_pattern(text: &str) -> Result<(), String> {
+    text.parse::<PathGlob>().map(drop).map_err(|error| format!("a pattern of paths: {error}"))
 }
 
 fn check_variable(text: &str) -> Result<(), String> {
@@ -291,6 +309,95 @@ impl<const MIN: u64> JsonSchema for Size<MIN> {
     }
 }
 
+/// A time: whole seconds, or a whole number followed by `s`, `m`, `h` or `d`. At least a minute, at most 366 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+/// Letters of times with their seconds, the largest first.
+const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3600), ('m', 60), ('s', 1)];
+
+impl Time {
+    const MIN: u64 = 60;
+    const MAX: u64 = 366 * 86_400;
+
+    /// Takes a number of seconds.
+    ///
+    /// # Errors
+    /// What it should have been.
+    pub fn new(seconds: u64) -> Result<Self, String> {
+        if (Self::MIN..=Self::MAX).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            Err("a time of at least 1m and at most 366d".to_owned())
+        }
+    }
+
+    /// Seconds.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "a time is a whole number of seconds, or one with s, m, h or d: \"8h\"".to_owned();
+        let unit = UNITS.iter().find(|(letter, _)| text.ends_with(*letter));
+        let (digits, seconds) = unit.map_or((text, 1), |(_, seconds)| (&text[..text.len() - 1], *seconds));
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        Self::new(number.saturating_mul(seconds))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS.iter().find(|(_, seconds)| self.0.is_multiple_of(*seconds)).unwrap_or(&UNITS[3]);
+        write!(f, "{}{}", self.0 / unit.1, unit.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl Visitor<'_> for Read {
+            type Value = Time;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as 3600 or \"8h\"")
+            }
+            fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Time, E> {
+                Time::new(seconds).map_err(E::custom)
+            }
+            fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Time, E> {
+                // A negative number is below every time.
+                Time::new(u64::try_from(seconds).unwrap_or(0)).map_err(E::custom)
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+                Time::parse(text).map_err(E::custom)
+            }
+        }
+        input.deserialize_any(Read)
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": Self::MIN, "maximum": Self::MAX },
+            { "type": "string", "pattern": "^[0-9]+[smhd]?$" },
+        ]})
+    }
+}
+
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Count<const MIN: u32, const MAX: u32>(u32);
@@ -369,6 +476,23 @@ mod tests {
             assert!(HostPath::new(bad).is_err(), "{bad:?}");
         }
         assert!(HostPath::new(format!("/{}", "a/".repeat(2500) + "a")).is_err());
+    }
+
+    #[test]
+    fn times_are_read_in_every_unit_and_written_in_the_largest() {
+        for (text, seconds, shown) in [
+            ("90", 90, "90s"),
+            ("60s", 60, "1m"),
+            ("8h", 28_800, "8h"),
+            ("24h", 86_400, "1d"),
+            ("366d", 31_622_400, "366d"),
+        ] {
+            let time = Time::parse(text).unwrap();
+            assert_eq!((time.get(), time.to_string().as_str()), (seconds, shown), "{text}");
+        }
+        for bad in ["", "h", "59", "0m", "367d", "99999999999999999999d", "1.5h", "-1h", "1w", "1 h"] {
+            assert!(Time::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

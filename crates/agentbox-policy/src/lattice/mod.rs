@@ -8,7 +8,7 @@ mod table;
 
 pub use table::{Row, TABLE};
 
-use crate::config::{Count, Size};
+use crate::config::{Count, Size, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -120,6 +120,27 @@ ordered! {
 }
 
 ordered! {
+    /// What happens when a trigger file appears in a project and the kernel does not refuse it.
+    OnTrigger {
+        /// The person reads of it at the end.
+        Report = "report",
+        /// The session is frozen until its person lets it go on.
+        Freeze = "freeze",
+    }
+}
+
+ordered! {
+    /// What happens when a project has files that others have as well (further names elsewhere, sockets), as
+    /// a session starts that changes it in place.
+    OnSharedFiles {
+        /// The person is told.
+        Warn = "warn",
+        /// The session does not start.
+        Refuse = "refuse",
+    }
+}
+
+ordered! {
     /// How the project can be changed.
     Workspace {
         /// In place.
@@ -161,6 +182,10 @@ pub type Memory = Size<{ 16 << 20 }>;
 pub type TmpfsSize = Size<{ 1 << 20 }>;
 /// Bytes that a session sends. Below this not even a handshake of TLS comes through.
 pub type Upload = Size<{ 16 << 10 }>;
+/// Bytes that stay free on a disk.
+pub type FreeSpace = Size<{ 1 << 20 }>;
+/// A share against others, who have 100.
+pub type Weight = Count<1, 10_000>;
 /// Processes and threads.
 pub type Tasks = Count<8, 4_194_304>;
 /// Open descriptors of a process.
@@ -194,6 +219,21 @@ pub struct Settings {
     /// Most processes and threads of the whole session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_max: Option<Tasks>,
+    /// Share of the processors against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<Weight>,
+    /// Share of the disks against others, who have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<Weight>,
+    /// Longest time that the session runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_max: Option<Time>,
+    /// The session is stopped when it has done no work for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_stop: Option<Time>,
+    /// While less than this is free where the project is, the session stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_min: Option<FreeSpace>,
     /// Most open descriptors of one process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_files: Option<OpenFiles>,
@@ -218,6 +258,12 @@ pub struct Settings {
     /// Whether the kernel refuses trigger files in a project that is changed in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What happens when a trigger file appears and the kernel does not refuse it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trigger: Option<OnTrigger>,
+    /// What happens when files of the project are shared with others as a session starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shared_files: Option<OnSharedFiles>,
 }
 
 macro_rules! settings {
@@ -276,6 +322,7 @@ macro_rules! settings {
     };
     (@rank order $value:ident) => { $value as u64 };
     (@rank most $value:ident) => { u64::MAX - $value.get() };
+    (@rank least $value:ident) => { $value.get() };
 }
 
 settings! {
@@ -287,6 +334,11 @@ settings! {
     State(State) = state order,
     MemoryMax(Memory) = memory_max most,
     TasksMax(Tasks) = tasks_max most,
+    CpuWeight(Weight) = cpu_weight most,
+    IoWeight(Weight) = io_weight most,
+    RuntimeMax(Time) = runtime_max most,
+    IdleStop(Time) = idle_stop most,
+    DiskFreeMin(FreeSpace) = disk_free_min least,
     OpenFiles(OpenFiles) = open_files most,
     TmpSize(TmpfsSize) = tmp_size most,
     HomeSize(TmpfsSize) = home_size most,
@@ -295,6 +347,8 @@ settings! {
     OnGateLoss(OnGateLoss) = on_gate_loss order,
     Trifecta(Trifecta) = trifecta order,
     Guard(Guard) = guard order,
+    OnTrigger(OnTrigger) = on_trigger order,
+    OnSharedFiles(OnSharedFiles) = on_shared_files order,
 }
 
 impl Settings {

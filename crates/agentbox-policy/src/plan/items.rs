@@ -3,7 +3,7 @@
 use super::{Opener, Wanted, WantedKind, agent, names, told};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
-use crate::{Filesystem, Isolation, KeptWhat, Policy, PolicyError};
+use crate::{Filesystem, Isolation, KeptWhat, Policy, PolicyError, Workspace};
 
 /// What an opened thing is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) enum Role {
     Denials,
     /// What the session is.
     Told,
+    /// The layer over the project.
+    Layer,
     /// The ssh-agent's socket.
     AgentSocket,
 }
@@ -122,6 +124,9 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     }
     if policy.has_gate() {
         names::items(shared, &mut add);
+    }
+    if policy.workspace() == Workspace::Overlay {
+        add("layer", Opener::System, false, WantedKind::Layer, "workspace `overlay`", Role::Layer);
     }
     if policy.has_gate() || policy.ssh_agent.is_some() {
         names::denials_item(&mut add);

@@ -23,8 +23,9 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
-    tree.project(policy)?;
+    tree.project(scene)?;
     tree.hide(scene, false)?;
+    tree.held(scene)?;
     tree.symlink("/etc/mtab", "/proc/self/mounts")?;
     let shell = process::shell(policy, Some(&tree));
     for path in &scene.base.made {

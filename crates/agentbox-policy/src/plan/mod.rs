@@ -32,6 +32,7 @@ use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
 pub(crate) use items::project_key;
 
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{
     Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
     TerminalSize,
@@ -74,6 +75,9 @@ pub enum WantedKind {
     /// The file of the session in which the supervisor tells the session what it is: made by the supervisor,
     /// owned by root, mode 0444. The path is its name in the session's directory.
     Told,
+    /// The session's layer over its project: a directory that outlives the session, which the supervisor
+    /// makes, with `upper` and `work` in it. The path is only a name for messages.
+    Layer,
     /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
     /// its name in the session's directory. It is found as [`Found::File`].
     AgentSocket,
@@ -101,7 +105,7 @@ pub enum WantedKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
-    /// [`WantedKind::Told`], [`WantedKind::AgentSocket`] and [`WantedKind::Made`].
+    /// [`WantedKind::Told`], [`WantedKind::AgentSocket`], [`WantedKind::Layer`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -149,6 +153,8 @@ pub struct Facts {
     pub resolved_groups: Vec<(u32, String)>,
     /// Values of secrets that the session gets as variables, by name.
     pub secrets: Vec<(String, SecretText)>,
+    /// What is held of the project (place 0) and of the git directories of the policy, in their order.
+    pub held: Vec<HeldPlace>,
 }
 
 /// A secret, which no message shows.

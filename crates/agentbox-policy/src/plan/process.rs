@@ -4,7 +4,7 @@ use super::tree::Tree;
 use super::{Facts, c_string, inner, made};
 use crate::environment::MAX_VARIABLE_BYTES;
 use crate::paths::is_normal;
-use crate::{Policy, PolicyError};
+use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::Process;
 use agentbox_plan::keys::SOCKET;
 use std::collections::BTreeMap;
@@ -36,6 +36,10 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     };
     for (name, secret) in &facts.secrets {
         variables.insert(name, secret.0.clone());
+    }
+    if tree.is_some() && policy.workspace() == Workspace::Direct {
+        // Directories that are held are made by nobody: no samples of hooks in new repositories (git(1)).
+        variables.entry("GIT_TEMPLATE_DIR").or_default();
     }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());

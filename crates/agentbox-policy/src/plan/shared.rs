@@ -33,8 +33,9 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
-    tree.project(scene.policy)?;
+    tree.project(scene)?;
     tree.hide(scene, true)?;
+    tree.held(scene)?;
     names::cover(scene, &mut tree)?;
     names::denials(scene, &mut tree)?;
     told::file(scene, &mut tree)?;

@@ -6,6 +6,7 @@ use crate::paths::{is_below, is_within};
 use crate::places::{Base, credentials};
 use crate::text::printable;
 use crate::{Policy, PolicyError, Workspace};
+use agentbox_plan::look::{HeldPlace, Hiding};
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Access, InnerPath, Mount, Owner, SourceIndex};
 use std::collections::BTreeMap;
@@ -309,14 +310,49 @@ impl Tree {
     }
 
     /// The project, at its real path.
-    pub(super) fn project(&mut self, policy: &Policy) -> Result<(), PolicyError> {
-        let access = match policy.workspace() {
-            Workspace::Readonly => Access::ReadOnly,
-            Workspace::Direct | Workspace::Overlay => Access::ReadWrite,
-        };
+    pub(super) fn project(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
+        let policy = scene.policy;
         let target = inner(&policy.place.path)?;
         let idmap = owners::project_map(policy);
+        let access = match policy.workspace() {
+            Workspace::Readonly => Access::ReadOnly,
+            Workspace::Direct => Access::ReadWrite,
+            Workspace::Overlay => {
+                let layer = scene.found().find(|(item, _, _)| item.role == Role::Layer);
+                let Some((_, Found::Directory, layer)) = layer else {
+                    return Err(PolicyError::Invalid { what: "an overlay without a layer".to_owned() });
+                };
+                self.put(Mount::Overlay { lower: PROJECT, layer, target, idmap });
+                return Ok(());
+            }
+        };
         self.put(Mount::Bind { source: PROJECT, target, access, recursive: false, idmap });
+        Ok(())
+    }
+
+    /// Holds what was found to be held. Where something else is mounted, that counts.
+    pub(super) fn held(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
+        let places: Vec<&str> = std::iter::once(scene.policy.place.path.as_str())
+            .chain(scene.policy.git_dirs().map(|(path, _)| path))
+            .collect();
+        for HeldPlace { spot, hiding } in &scene.facts.held {
+            let wrong = || PolicyError::Invalid { what: format!("a held place `{}`", spot.path) };
+            let place = places.get(usize::from(spot.place)).ok_or_else(wrong)?;
+            let mut path = place.as_bytes().to_vec();
+            if !spot.path.is_place() {
+                path.push(b'/');
+                path.extend_from_slice(spot.path.as_bytes());
+            }
+            let target = InnerPath::new(path).map_err(|_| wrong())?;
+            let covered = self.steps.iter().any(|(above, step)| {
+                let covers = matches!(step, Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. });
+                target == *above || (covers && target.is_within(above))
+            });
+            // A place itself is a mount already.
+            if !covered && !spot.path.is_place() {
+                self.put(Mount::Hold { target, hiding: *hiding });
+            }
+        }
         Ok(())
     }
 
@@ -375,7 +411,7 @@ impl Tree {
     pub(super) fn is_visible(&self, path: &str) -> bool {
         let Ok(path) = InnerPath::new(path) else { return false };
         let around = self.steps.iter().rev().find(|(target, _)| path.is_within(target));
-        around.is_some_and(|(_, step)| matches!(step, Mount::Bind { .. } | Mount::Symlink { .. }))
+        around.is_some_and(|(_, step)| is_of_the_host(step))
     }
 
     /// Whether a directory holds something that is there to be executed.
@@ -383,9 +419,7 @@ impl Tree {
         let Ok(directory) = InnerPath::new(directory) else { return false };
         let depth = directory.parts().count() + 1;
         self.steps.iter().any(|(target, step)| {
-            matches!(step, Mount::Bind { .. } | Mount::Symlink { .. })
-                && target.is_within(&directory)
-                && target.parts().count() == depth
+            is_of_the_host(step) && target.is_within(&directory) && target.parts().count() == depth
         })
     }
 
@@ -402,6 +436,11 @@ impl Tree {
         }
         Ok(self.steps.values().cloned().collect())
     }
+}
+
+/// Whether a step shows something that is there already.
+fn is_of_the_host(step: &Mount) -> bool {
+    matches!(step, Mount::Bind { .. } | Mount::Overlay { .. } | Mount::Symlink { .. })
 }
 
 fn tmp_size(policy: &Policy) -> u64 {

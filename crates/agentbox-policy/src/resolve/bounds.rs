@@ -203,9 +203,6 @@ fn in_this_version(held: Held, settled: &Settled) -> Result<(), PolicyError> {
         let what = "network `host` in a sandbox".to_owned();
         return missing(Key::Network, what, "use network `public`, `allowlist` or `none`");
     }
-    if held.workspace == Workspace::Overlay {
-        return missing(Key::Workspace, named(Key::Workspace), "use workspace `direct` or `readonly`");
-    }
     Ok(())
 }
 

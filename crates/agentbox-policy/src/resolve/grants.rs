@@ -27,6 +27,8 @@ pub(super) struct Context<'a, 'b> {
 struct List<'a> {
     paths: &'a [HostPath],
     write: bool,
+    /// Of git directories: what is called `objects` is only read.
+    git: bool,
     /// From the person's own file: the ceiling holds.
     own: bool,
     rule: String,
@@ -38,14 +40,16 @@ pub(super) fn collect(context: &Context<'_, '_>) -> Result<Vec<Grant>, PolicyErr
     for path in &context.preset.read {
         let origin = format!("preset {}", context.choice.agent.value);
         let path = expand(path, home);
-        grants.insert(path.clone(), Grant { path, write: false, preset: true, origin });
+        grants.insert(path.clone(), Grant { path, write: false, preset: true, git: false, origin });
     }
     for list in lists(context) {
         for path in list.paths {
+            let path = expand(path, home);
             let grant = Grant {
-                path: expand(path, home),
-                write: list.write,
+                write: list.write && !(list.git && path.ends_with("/objects")),
+                path,
                 preset: false,
+                git: list.git,
                 origin: list.rule.clone(),
             };
             check(context, &grant)?;
@@ -55,6 +59,8 @@ pub(super) fn collect(context: &Context<'_, '_>) -> Result<Vec<Grant>, PolicyErr
             // Who may write may read; and a person's word replaces a preset's.
             match grants.get(&grant.path) {
                 Some(other) if other.write && !grant.write => {}
+                // A git directory is held wherever it comes from.
+                Some(other) if other.git => {}
                 _ => drop(grants.insert(grant.path.clone(), grant)),
             }
         }
@@ -82,7 +88,7 @@ fn lists<'b>(context: &'b Context<'_, '_>) -> Vec<List<'b>> {
     let mut lists = Vec::new();
     let mut add = |paths: &'b Option<Vec<HostPath>>, write: bool, own: bool, rule: String| {
         if let Some(paths) = paths {
-            lists.push(List { paths, write, own, rule });
+            lists.push(List { paths, write, git: false, own, rule });
         }
     };
     let choice = context.choice;
@@ -96,6 +102,18 @@ fn lists<'b>(context: &'b Context<'_, '_>) -> Vec<List<'b>> {
         add(&entry.table.read, false, own, entry.rule("read"));
         add(&entry.table.write, true, own, entry.rule("write"));
     }
+    let mut git = |paths: &'b [HostPath], own: bool, rule: String| {
+        lists.push(List { paths, write: true, git: true, own, rule });
+    };
+    if let Some((source, table)) = choice.table {
+        let paths = table.git_dirs.as_deref().unwrap_or_default();
+        git(paths, context.sources.is_person(source), choice.profile_rule("git_dirs"));
+    }
+    if let Some(entry) = choice.own() {
+        let paths = entry.table.git_dirs.as_deref().unwrap_or_default();
+        git(paths, context.sources.is_person(entry.source), entry.rule("git_dirs"));
+    }
+    git(&context.inputs.request.git_dirs, true, super::COMMAND_LINE.to_owned());
     lists
 }
 

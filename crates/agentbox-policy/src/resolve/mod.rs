@@ -7,6 +7,7 @@
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
 //! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
 //! 7. [`legs`]: which legs of the trifecta stand.
+//! 8. [`masks`]: what is hidden in the project.
 //! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
@@ -14,6 +15,7 @@ mod choice;
 mod grants;
 mod hosts;
 mod legs;
+mod masks;
 mod persist;
 mod pins;
 mod place;
@@ -120,6 +122,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         ssh_agent: ssh_agent.as_ref(),
         secrets: &secrets,
     })?;
+    let (mask, unmask) = (masks::masked(&sources, &choice), masks::unmasked(&choice));
     let mut rendered = rendered(inputs, &preset, held, &grants, &environment)?;
     rendered.retain(|file| !pins.iter().any(|pin| pin.inside == file.path));
     let command = if inputs.request.login && inputs.request.command.is_empty() {
@@ -153,6 +156,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         rendered,
         project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
         ssh_agent,
+        mask,
+        unmask,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })

@@ -50,7 +50,8 @@ pub(super) fn collect(context: &grants::Context<'_, '_>, held: Held) -> Result<V
         }
         let own = context.sources.is_person(source);
         let by = if own { Opener::Person } else { Opener::System };
-        let grant = Grant { path: path.clone(), write: false, preset: false, origin: origin.clone() };
+        let grant =
+            Grant { path: path.clone(), write: false, preset: false, git: false, origin: origin.clone() };
         grants::check_pin(context, &grant, own)?;
         if pins.iter().any(|other| other.inside == inside) {
             let what = format!("two skills of the name `{}`", printable(name));

@@ -29,10 +29,13 @@ fn any_settings() -> impl Strategy<Value = Vec<String>> {
             number("tmp_size", 2_000_000..9_000_000),
             number("upload_max", 20_000..90_000),
             number("name_upload_max", 20_000..90_000),
+            number("cpu_weight", 1..10_000),
+            number("runtime_max", 60..9000),
+            number("disk_free_min", 2_000_000..9_000_000),
         ),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h, i, (j, k, l))| {
-            [a, b, c, d, e, f, g, h, i, j, k, l].into_iter().flatten().collect()
+        .prop_map(|(a, b, c, d, e, f, g, h, i, (j, k, l, m, n, o))| {
+            [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o].into_iter().flatten().collect()
         })
 }
 
@@ -196,6 +199,9 @@ proptest! {
         let smaller = |a: Option<u64>, b: Option<u64>| a.is_none_or(|a| b.is_some_and(|b| b <= a));
         prop_assert!(smaller(a.memory_max.map(|size| size.get()), b.memory_max.map(|size| size.get())));
         prop_assert!(smaller(a.tasks_max.map(|count| count.get()), b.tasks_max.map(|count| count.get())));
+        prop_assert!(smaller(a.cpu_weight.map(|weight| weight.get()), b.cpu_weight.map(|weight| weight.get())));
+        prop_assert!(smaller(a.runtime_max.map(|time| time.get()), b.runtime_max.map(|time| time.get())));
+        prop_assert!(a.disk_free_min.is_none_or(|a| b.disk_free_min.is_some_and(|b| b.get() >= a.get())));
         prop_assert!(smaller(a.open_files.map(|count| count.get()), b.open_files.map(|count| count.get())));
         prop_assert!(smaller(a.tmp_size.map(|size| size.get()), b.tmp_size.map(|size| size.get())));
         prop_assert!(smaller(a.home_size.map(|size| size.get()), b.home_size.map(|size| size.get())));

@@ -132,6 +132,9 @@ fn git_settings(
     let built_in = || "built-in: git inside".to_owned();
     // An empty helper forgets those that were named before (gitcredentials(7)).
     let mut settings = vec![("credential.helper".to_owned(), String::new(), built_in())];
+    // For dumb transports, which nobody uses over a project's own directory, and into a directory that is held
+    // (git-repack(1)).
+    settings.push(("repack.updateServerInfo".to_owned(), "false".to_owned(), built_in()));
     if !signs {
         settings.push(("commit.gpgSign".to_owned(), "false".to_owned(), built_in()));
         settings.push(("tag.gpgSign".to_owned(), "false".to_owned(), built_in()));

@@ -12,11 +12,13 @@ mod t2_names;
 mod t2_packets;
 mod t2_protocols;
 mod t2_tls;
+pub(crate) mod t4_agent;
 mod t4_credentials;
 mod t5_host;
 mod t5_link;
 mod t5_ranges;
 mod t6_home;
+mod t6_project;
 mod t7_namespaces;
 mod t7_privilege;
 mod t7_set_id;
@@ -47,11 +49,13 @@ pub(crate) const TABLES: &[&[Attack]] = &[
     t2_kernel::TABLE,
     t2_limits::TABLE,
     t4_credentials::TABLE,
+    t4_agent::TABLE,
     t5_ranges::TABLE,
     t5_ranges::FIXED,
     t5_host::TABLE,
     t5_link::TABLE,
     t6_home::TABLE,
+    t6_project::TABLE,
     t7_privilege::TABLE,
     t7_set_id::TABLE,
     t7_namespaces::TABLE,

@@ -4,6 +4,7 @@
 //! so a slow reader slows the writer, as in a pipe.
 
 mod backlog;
+pub(crate) mod collect;
 mod detach_key;
 mod frames;
 mod screen;
@@ -29,6 +30,10 @@ use std::time::{Duration, Instant};
 
 /// What may wait in one direction before its source is no longer read.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
+/// What a person is told in the middle of a session. No session can make it true by printing it: what waits is
+/// asked of the supervisor.
+const WAITS: &[u8] =
+    b"\r\nagentbox: a signature waits to be confirmed, in another terminal: agentboxctl confirm\r\n";
 /// Bytes of one read: what a pipe holds by default (pipe(7)).
 const READ_BYTES: usize = 64 * 1024;
 /// How long the console may take to say good-bye. It detaches a client that just closes all the same.
@@ -333,6 +338,8 @@ impl<'a> Client<'a> {
                 FromConsole::Exited(exit) => self.ending = Some(Ok(Ending::Exited(exit))),
                 FromConsole::Detached if self.leaving_since.is_some() => self.ending = Some(Ok(Ending::Left)),
                 FromConsole::Detached => self.ending = Some(Ok(Ending::Replaced)),
+                FromConsole::Waits if self.streams.output => self.output.push(WAITS),
+                FromConsole::Waits => {}
                 FromConsole::State { .. } => self.ending = Some(Err("an unexpected answer".into())),
             }
         }

@@ -228,6 +228,19 @@ fn what_the_agent_switched_on_is_switched_off_at_the_end() {
 }
 
 #[test]
+fn a_signature_that_waits_is_told_on_a_terminal_and_nowhere_else() {
+    for (streams, is_told) in [(Streams::TERMINAL, true), (Streams::PIPES, false)] {
+        let mut rig = rig(streams);
+        say(&mut rig.console, &FromConsole::Waits);
+        say(&mut rig.console, &exited(0));
+        assert!(rig.client.join().unwrap().is_ok());
+        let mut output = String::new();
+        rig.output.take().unwrap().read_to_string(&mut output).unwrap();
+        assert_eq!(output.contains("agentboxctl confirm"), is_told, "{output:?}");
+    }
+}
+
+#[test]
 fn output_that_came_before_a_lost_connection_is_written() {
     let mut rig = rig(Streams::PIPES);
     let said = pattern(4);

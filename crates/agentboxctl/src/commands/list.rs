@@ -5,19 +5,57 @@ use crate::errors::Failure;
 use crate::output::table::{Columns, Tone};
 use crate::output::{print, print_json, units};
 use crate::supervisor::{Supervisor, understand};
-use agentbox_ipc::{SessionState, SessionSummary};
+use agentbox_ipc::{ChangeSet, SessionState, SessionSummary};
 
 pub(super) fn run(list: &List, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
     let mut sessions = sessions(&supervisor)?;
     sessions.retain(|session| list.all || session.state != SessionState::Ending);
     sessions.sort_by(|one, other| (one.started_unix_s, &one.id).cmp(&(other.started_unix_s, &other.id)));
+    let is_root = rustix::process::getuid().is_root();
+    let mut ended = if list.all { sets(&supervisor)? } else { Vec::new() };
+    ended.retain(|set| !set.live);
     if list.json {
-        print_json(&sessions)?;
+        // Two kinds of things, told apart by what they have: what has ended has no state.
+        let ended = ended.iter().map(serde_json::to_value);
+        let all: Result<Vec<_>, _> = sessions.iter().map(serde_json::to_value).chain(ended).collect();
+        print_json(&all.map_err(|error| Failure::new(error.to_string()))?)?;
     } else {
-        print(&table(&sessions, units::now_unix_s(), rustix::process::getuid().is_root()))?;
+        print(&table(&sessions, units::now_unix_s(), is_root))?;
+        if !ended.is_empty() {
+            print(&format!(
+                "\nChanges that wait to be looked at (agentboxctl diff ID):\n{}",
+                waiting(&ended, is_root)
+            ))?;
+        }
     }
     Ok(0)
+}
+
+/// All layers that the supervisor shows.
+pub(super) fn sets(supervisor: &Supervisor) -> Result<Vec<ChangeSet>, Failure> {
+    supervisor.ask(async |manager| manager.changes().await)?.into_iter().map(understand).collect()
+}
+
+fn waiting(sets: &[ChangeSet], owners: bool) -> String {
+    let mut heads = vec!["ID", "NAME", "PROJECT", "PROFILE", "AGENT", "STARTED"];
+    if owners {
+        heads.push("OWNER");
+    }
+    let mut columns = Columns::new(&heads);
+    for set in sets {
+        let age = units::age(units::now_unix_s().saturating_sub(set.started_unix_s));
+        let owner = set.owner_uid.to_string();
+        let mut cells: Vec<(&str, Tone)> =
+            [&set.id, set.name.as_deref().unwrap_or("-"), &set.project, &set.profile, &set.agent, &age]
+                .map(|cell: &str| (cell, Tone::Plain))
+                .into();
+        if owners {
+            cells.push((&owner, Tone::Plain));
+        }
+        columns.row(cells);
+    }
+    columns.finish()
 }
 
 /// All sessions that the supervisor shows.
@@ -30,6 +68,7 @@ pub(super) fn state(state: SessionState) -> (&'static str, Tone) {
     match state {
         SessionState::Starting => ("starting", Tone::Warning),
         SessionState::Running => ("running", Tone::Good),
+        SessionState::Frozen => ("frozen", Tone::Bad),
         SessionState::Stopping => ("stopping", Tone::Warning),
         SessionState::Ending => ("ending", Tone::Warning),
     }

@@ -1,10 +1,14 @@
 //! A file for each verb; `allow` and `deny` share one.
 
 mod allow;
+mod apply;
 mod attach;
 mod check;
+mod commits;
 mod completions;
 mod confirm;
+mod diff;
+mod discard;
 mod doctor;
 mod exec;
 mod explain;
@@ -13,10 +17,12 @@ mod list;
 mod log;
 mod profile;
 mod project;
+mod report;
 mod schema;
 mod start;
 mod status;
 mod stop;
+mod thaw;
 mod trust;
 mod why;
 
@@ -39,10 +45,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Exec(exec) => exec::run(&exec, embedded),
         Command::Stop(stop) => stop::run(&stop, embedded),
         Command::Status(status) => status::run(&status, embedded),
+        Command::Diff(diff) => diff::run(&diff, embedded),
+        Command::Apply(apply) => apply::run(&apply, embedded),
+        Command::Discard(discard) => discard::run(&discard, embedded),
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
         Command::Confirm(confirm) => confirm::run(&confirm, embedded),
+        Command::Thaw(thaw) => thaw::run(&thaw, embedded),
+        Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
         Command::Inspect(inspect) => inspect::run(&inspect),
@@ -68,6 +79,7 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         allow: choice.allow.clone(),
         deny: choice.deny.clone(),
         publish: choice.publish.clone(),
+        git_dirs: choice.git_dir.clone(),
         project,
         name,
         command: choice.command.clone(),

@@ -1,10 +1,12 @@
 //! `start`: a session of a project, and the bridge to it.
 
+use super::report::{Notices, Telling, after_session};
 use super::{conclude, environment, request};
 use crate::account::own_home;
 use crate::arguments::{Choice, Start};
-use crate::client;
+use crate::client::{self, Ending};
 use crate::errors::Failure;
+use crate::git;
 use crate::layers;
 use crate::output::network::{published, reach};
 use crate::output::{escape, legs, note, print, print_json};
@@ -14,8 +16,8 @@ use crate::ssh;
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal;
 use agentbox_ipc::{Dict, StartAnswer, StartRequest, to_dict};
-use agentbox_plan::Streams;
-use agentbox_policy::Ssh;
+use agentbox_plan::{SessionId, Streams};
+use agentbox_policy::{Ssh, Workspace};
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -29,7 +31,16 @@ pub(super) fn run(start: Start, embedded: bool) -> Result<u8, Failure> {
 
 /// A session in which the agent's own login runs.
 pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
-    let start = Start { choice, name: None, detach: false, json: false, quiet: false, verbose: false };
+    let start = Start {
+        choice,
+        name: None,
+        detach: false,
+        json: false,
+        quiet: false,
+        verbose: false,
+        resume: None,
+        yes: false,
+    };
     begin(start, embedded, true)
 }
 
@@ -37,6 +48,9 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
+    if let Some(id) = &start.resume {
+        go_on(&Supervisor::connect(embedded)?, id, &mut start.choice)?;
+    }
     let gathered = Gathered::begin(&start.choice)?;
     // The owner's files are read and git answers while the supervisor is reached.
     let supervisor = Supervisor::connect(embedded)?;
@@ -44,6 +58,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     wanted.streams = [streams.input, streams.output, streams.error];
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
     wanted.detach = start.detach;
+    wanted.resume = start.resume.as_ref().map(ToString::to_string);
     wanted.options.login = login;
     let (answer, console) = match ask(&supervisor, &project, &wanted) {
         Err(failure) if failure.is_unconfirmed() && !start.quiet && agreed(&failure)? => {
@@ -54,8 +69,6 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         other => other?,
     };
     let answer: StartAnswer = understand(answer)?;
-    // From here on the session and its console need no supervisor.
-    drop(supervisor);
     drop(project);
     if start.verbose || !start.quiet && streams_to_a_person() {
         announce(&answer);
@@ -68,8 +81,35 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    // The session and its console need no supervisor; it is asked again only when the session has ended.
+    let direct = answer.workspace == "direct" && answer.isolation != "none";
+    let all = start.verbose || !start.quiet && streams_to_a_person();
+    let notices = direct.then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = client::run(OwnedFd::from(console))?;
-    Ok(conclude(ending, &answer.id, start.choice.command.first().map(String::as_str)))
+    let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
+    if matches!(ending, Ending::Exited(_)) && direct {
+        let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
+        after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
+    }
+    Ok(status)
+}
+
+/// A session that goes on with a layer is as its first one was, where nothing else is asked for.
+fn go_on(supervisor: &Supervisor, id: &SessionId, choice: &mut Choice) -> Result<(), Failure> {
+    let sets = super::list::sets(supervisor)?;
+    let set = sets.into_iter().find(|set| set.id == id.as_str()).ok_or_else(|| {
+        Failure::new(format!(
+            "no session `{id}` left changes to go on with\nagentboxctl list --all shows which did"
+        ))
+    })?;
+    choice.project = Some(set.project.into());
+    choice.workspace.get_or_insert(Workspace::Overlay);
+    choice.posture.get_or_insert(set.posture);
+    choice.agent.get_or_insert(set.agent);
+    if choice.profile.is_none() && !set.profile.is_empty() {
+        choice.profile = Some(set.profile);
+    }
+    Ok(())
 }
 
 fn ask(
@@ -143,6 +183,7 @@ impl Gathered {
             environment: self.environment,
             git_name: files.author.name,
             git_email: files.author.email,
+            base_commit: git::head(&self.project.directory),
             ssh,
             ..StartRequest::default()
         };
@@ -198,6 +239,12 @@ fn banner(answer: &StartAnswer) -> String {
     text.push_str(&format!("\n  trifecta {}", escape::name(&legs::line(&answer.legs))));
     for port in &answer.published {
         text.push_str(&format!("\n  {}", published(port)));
+    }
+    if workspace == "overlay" {
+        text.push_str(&format!(
+            "\n  changes stay in a layer: agentboxctl diff {0}, apply {0}",
+            escape::name(id)
+        ));
     }
     if !answer.banner.is_empty() {
         text.push_str("\n  ");

@@ -55,6 +55,9 @@ fn of_session(status: &SessionStatus) -> String {
         columns.plain(["name", name]);
     }
     columns.row([("state", Tone::Plain), (word, tone)]);
+    if let Some(why) = &status.frozen {
+        columns.plain(["stands still", why]);
+    }
     if let Some(exit) = &status.exit {
         columns.plain(["exit", exit]);
     }

@@ -35,6 +35,19 @@ pub(crate) fn message(text: &str) -> String {
     out
 }
 
+/// A line of a file, without its end: tabs are part of how it looks.
+pub(crate) fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => out.push('\t'),
+            _ if is_dangerous(character) => push_escaped(character, &mut out),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
 /// A JSON text: JSON escapes only C0. Outside of strings it holds nothing that could be dangerous.
 pub(crate) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 /// Name of the state in the session's directory.
 const FILE: &str = "ssh-agent";
@@ -69,6 +70,8 @@ pub(crate) struct SessionKeys {
     sign_git: bool,
     pub(super) confirm: bool,
     changing: Mutex<Changing>,
+    /// Told when another signature waits.
+    more_wait: Notify,
 }
 
 /// An ssh-agent that may be shared.
@@ -97,6 +100,7 @@ impl SessionKeys {
             sign_git: agent.sign_git,
             confirm: agent.confirm,
             changing: Mutex::default(),
+            more_wait: Notify::new(),
         }
     }
 
@@ -120,6 +124,7 @@ impl SessionKeys {
             sign_git: kept.sign_git,
             confirm: kept.confirm,
             changing: Mutex::default(),
+            more_wait: Notify::new(),
         }))
     }
 
@@ -203,6 +208,7 @@ impl SessionKeys {
     /// Asks the person, who has [`LIMIT`].
     pub(super) async fn ask(&self, key: Fingerprint, purpose: Purpose) -> Result<(), KeyReason> {
         let (number, answered) = self.lock().waiting.add(key, purpose);
+        self.more_wait.notify_one();
         match tokio::time::timeout(LIMIT, answered).await {
             Ok(Ok(true)) => Ok(()),
             Ok(_) => Err(KeyReason::Declined),
@@ -211,6 +217,11 @@ impl SessionKeys {
                 Err(KeyReason::NoAnswer)
             }
         }
+    }
+
+    /// Waits until another signature waits for the person. Cancel safe.
+    pub(crate) async fn more_wait(&self) {
+        self.more_wait.notified().await;
     }
 
     /// What waits for the person.
@@ -310,5 +321,71 @@ impl SessionKeys {
             tracing::error!("{}: {error}", self.id);
             KeyReason::SupervisorAway
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentbox_plan::keys::HostKey;
+
+    const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+    fn keys(sign_git: bool) -> SessionKeys {
+        let key: HostKey = HOST_KEY.parse().unwrap();
+        SessionKeys {
+            id: "abc".parse().unwrap(),
+            owner_uid: 1000,
+            gate_uid: 7,
+            socket: "/run/agent".into(),
+            client_uid: 4,
+            keys: vec![Fingerprint([1; 32])],
+            hosts: vec![KnownHost { host: "a.org".parse().unwrap(), keys: vec![key] }],
+            sign_git,
+            confirm: true,
+            changing: Mutex::default(),
+            more_wait: Notify::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_gate_says_is_judged_again() {
+        let (key, other) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let login = |host| Purpose::Login { host };
+        for (sign_git, key, purpose, judged) in [
+            (false, key, login(0), Ok(())),
+            (true, key, Purpose::Git, Ok(())),
+            (false, key, Purpose::Git, Err(KeyReason::NotPermitted)),
+            (true, key, login(1), Err(KeyReason::OtherHost)),
+            (true, other, login(0), Err(KeyReason::KeyNotListed)),
+            (true, other, Purpose::Git, Err(KeyReason::KeyNotListed)),
+        ] {
+            assert_eq!(keys(sign_git).judge(key, purpose), judged, "{key} {purpose:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_and_what_cannot_be_understood_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(place.path()).unwrap();
+        let id = || "abc".parse().unwrap();
+        assert!(SessionKeys::read(id(), 1000, &directory).unwrap().is_none());
+        let kept = keys(true);
+        kept.keep(&directory).unwrap();
+        let read = SessionKeys::read(id(), 1000, &directory).unwrap().unwrap();
+        assert_eq!((read.plan(), &read.socket, read.confirm), (kept.plan(), &kept.socket, true));
+        std::fs::write(place.path().join(FILE), "{\"gate_uid\":1}").unwrap();
+        assert!(SessionKeys::read(id(), 1000, &directory).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_who_says_nothing_for_a_minute_has_said_no() {
+        let keys = keys(true);
+        let begun = tokio::time::Instant::now();
+        let asked = keys.ask(Fingerprint([1; 32]), Purpose::Git).await;
+        assert_eq!((asked, begun.elapsed().as_secs()), (Err(KeyReason::NoAnswer), LIMIT.as_secs()));
+        assert!(keys.waiting().is_empty());
+        // It was told that something waited.
+        keys.more_wait().await;
     }
 }

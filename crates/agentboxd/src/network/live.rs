@@ -8,7 +8,9 @@ use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{Decision, Destination, Reason, Rule, Rules, Verdict, internal_range};
-use agentbox_policy::{HostRule, LIVE_ALLOW, LIVE_DENY, System, live_allow, live_deny, with_live};
+use agentbox_policy::{
+    HostRule, LIVE_ALLOW, LIVE_DENY, System, live_allow, live_deny, profile_denials, with_live,
+};
 use serde_json::json;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -68,18 +70,18 @@ pub(crate) fn change(
     let now = network.rules();
     let host = supervisor.network_if_open();
     let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &now));
-    network.audit(
-        supervisor,
-        json!({
-            "event": "rule-added",
-            "verdict": if change == Change::Deny { "deny" } else { "allow" },
-            "target": asked.to_string(),
-            "for_ms": (for_ms > 0).then_some(for_ms),
-            "caller_uid": caller_uid,
-            "above_ceiling": matches!(change, Change::Allow { above_ceiling: true }).then_some(true),
-            "cut": cut,
-        }),
-    );
+    let mut event = json!({
+        "event": "rule-added",
+        "verdict": if change == Change::Deny { "deny" } else { "allow" },
+        "target": asked.to_string(),
+        "for_ms": (for_ms > 0).then_some(for_ms),
+        "caller_uid": caller_uid,
+        "cut": cut,
+    });
+    if matches!(change, Change::Allow { above_ceiling: true }) {
+        event["above_ceiling"] = true.into();
+    }
+    network.audit(supervisor, event);
     let rules = u32::try_from(now.rules.len()).unwrap_or(u32::MAX);
     Ok(AllowAnswer { target: asked.to_string(), rules, cut, warnings: warning.into_iter().collect() })
 }
@@ -102,6 +104,39 @@ pub(crate) fn without_gate(session: &Session) -> Error {
          start it with --network allowlist or public",
         session.id()
     ))
+}
+
+/// The configuration was read again: what it denies now is denied to sessions that run, and cut. What it allows
+/// now, and every other change, is for sessions that start.
+pub(crate) fn tighten(supervisor: &Supervisor, system: &System) {
+    for session in supervisor.sessions() {
+        let Some(network) = session.network() else { continue };
+        let rules = network.rules();
+        let mut more = profile_denials(system, &session.record.profile);
+        more.retain(|rule| {
+            !rules.rules.iter().any(|old| old.verdict == Verdict::Deny && old.target == rule.target)
+        });
+        if more.is_empty() {
+            continue;
+        }
+        if let Err(error) = with_live(&rules, &more) {
+            supervisor.report(format!("session {}: {error}", session.id()));
+            continue;
+        }
+        let targets: Vec<String> = more.iter().map(|rule| rule.target.to_string()).collect();
+        more.into_iter().for_each(|rule| network.add(rule, None));
+        let host = supervisor.network_if_open();
+        let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &network.rules()));
+        for target in targets {
+            network.audit(
+                supervisor,
+                json!({
+                    "event": "rule-added", "verdict": "deny", "target": target, "for_ms": null,
+                    "caller_uid": null, "cut": cut,
+                }),
+            );
+        }
+    }
 }
 
 /// Ends rules whose time is over.

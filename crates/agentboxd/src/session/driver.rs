@@ -3,12 +3,15 @@
 //! It waits for the launcher, for the time limit of the state and for a stop; each of these is an event
 //! for the [`machine`](super::machine), whose effects it carries out. Nobody else writes the state.
 
+use super::bounds::{self, Found};
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
+use super::still::Still;
 use super::supervise::Said;
-use super::{Live, Record, Session, State, Step, exit_text};
+use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
+use crate::workspace::{Seen, put_back};
 use agentbox_ipc::Error;
 use agentbox_plan::Exit;
 use agentbox_plan::report::Report;
@@ -20,6 +23,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+/// How long a session whose time is over may take to end by itself.
+const BOUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Notices that a person attached to a session gets.
+const MAX_NOTICES: usize = 100;
 /// SIGTERM
 const TERMINATE: u8 = 15;
 
@@ -33,10 +40,14 @@ struct Driver {
     state: State,
     live: Live,
     publish: watch::Sender<Live>,
-    stop: mpsc::UnboundedReceiver<Duration>,
+    asked: mpsc::UnboundedReceiver<Asked>,
     steps: Steps,
     limit: Option<Instant>,
+    bounds: Option<bounds::Watch>,
+    still: Still,
     waiting: Option<Waiting>,
+    /// It is frozen at most once: its person has said what they think of it.
+    was_frozen: bool,
     /// What is said to who waits when it never runs.
     failure: Option<Error>,
 }
@@ -71,25 +82,30 @@ fn spawn(
     waiting: Option<Waiting>,
 ) -> Arc<Session> {
     let (publish, live_receiver) = watch::channel(live.clone());
-    let (stop_sender, stop) = mpsc::unbounded_channel();
+    let (ask, asked) = mpsc::unbounded_channel();
     let session = Arc::new(Session {
         record: record.clone(),
         live: live_receiver,
         network: std::sync::OnceLock::new(),
         keys: std::sync::OnceLock::new(),
-        stop: stop_sender,
+        asked: ask,
     });
     supervisor.register(Arc::clone(&session));
+    let bounds =
+        bounds::Watch::new(record.bounds, record.started_unix_s, &record.project, steps.group.as_ref());
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
         record,
         state: live.state,
         live,
         publish,
-        stop,
+        asked,
         steps,
         limit: None,
+        bounds,
+        still: Still::default(),
         waiting,
+        was_frozen: false,
         failure: None,
     };
     tokio::spawn(driver.run(effects));
@@ -99,6 +115,9 @@ fn spawn(
 impl Driver {
     async fn run(mut self, first: Vec<Effect>) {
         let mut events = VecDeque::new();
+        if self.state == machine::adopted() {
+            self.watch_again().await;
+        }
         self.carry_out(first, &mut events).await;
         while self.state != State::Gone {
             let event = match events.pop_front() {
@@ -122,6 +141,26 @@ impl Driver {
                 failure.unwrap_or_else(|| Error::Failed("the session was stopped before it ran".into()));
             let _ = waiting.send(Err(failure));
         }
+    }
+
+    /// The watch of an earlier supervisor ended with it.
+    async fn watch_again(&mut self) {
+        if let Err(error) = self.steps.begin_watch(&mut self.live).await {
+            self.supervisor
+                .report(format!("session {}: its project is not watched: {error}", self.record.id));
+        }
+        if self.steps.is_frozen() {
+            let why = "it was frozen before".to_owned();
+            // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
+            if self.steps.freezes() {
+                self.was_frozen = true;
+                self.still.for_trigger(why);
+            } else {
+                self.still.for_room(Some(why));
+            }
+            self.live.frozen = self.still.why().map(str::to_owned);
+        }
+        self.publish.send_replace(self.live.clone());
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>, events: &mut VecDeque<Event>) {
@@ -164,7 +203,8 @@ impl Driver {
     async fn wait(&mut self) -> Event {
         loop {
             let limit = self.limit;
-            let Steps { launcher, reports, supervise, .. } = &mut self.steps;
+            let Steps { launcher, reports, supervise, group, keys, seen: watch, .. } = &mut self.steps;
+            let bounds = self.bounds.as_mut().filter(|_| self.state == State::Running);
             // In order of what is known best: a report that waits comes before the end of its sender.
             tokio::select! {
                 biased;
@@ -183,14 +223,33 @@ impl Driver {
                 _ = async { match launcher { Some(launcher) => launcher.ended().await, None => std::future::pending().await } } => {
                     return self.launcher_gone();
                 }
-                stop = self.stop.recv() => match stop {
-                    Some(timeout) => {
+                () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
+                    if let Some(supervise) = &self.steps.supervise
+                        && let Err(error) = supervise.signature_waits()
+                    {
+                        tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);
+                    }
+                }
+                seen = async { match watch { Some(watch) => watch.recv().await, None => std::future::pending().await } } => {
+                    match seen {
+                        Some(seen) => self.seen(seen),
+                        None => self.steps.seen = None,
+                    }
+                }
+                asked = self.asked.recv() => match asked {
+                    Some(Asked::Thaw(answer)) => {
+                        let _ = answer.send(self.thaw());
+                    }
+                    Some(Asked::Stop(timeout)) => {
                         self.audit(json!({ "event": "stop", "timeout_ms": u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }));
                         return Event::Stop(timeout);
                     }
                     // Handles are kept until the session is gone.
                     None => std::future::pending().await,
                 },
+                found = async { match bounds { Some(bounds) => bounds.next(group.as_ref()).await, None => std::future::pending().await } } => {
+                    if let Some(event) = self.bounded(found) { return event }
+                }
                 () = async { match limit { Some(limit) => tokio::time::sleep_until(limit).await, None => std::future::pending().await } } => {
                     self.limit = None;
                     if matches!(self.state, State::Released | State::Starting { .. }) {
@@ -200,6 +259,42 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A bound was reached, or is kept again.
+    fn bounded(&mut self, found: Found) -> Option<Event> {
+        match found {
+            Found::Over(key) => {
+                let timeout_ms = u64::try_from(BOUND_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                self.audit(json!({ "event": "stop", "timeout_ms": timeout_ms, "why": key }));
+                return Some(Event::Stop(BOUND_TIMEOUT));
+            }
+            Found::NoRoom(what) => {
+                self.audit(json!({ "event": "frozen", "why": "disk_free_min", "what": what }));
+                self.still.for_room(Some(what));
+                let _reported = self.keep_still();
+            }
+            Found::Room => {
+                self.still.for_room(None);
+                if self.still.why().is_none() {
+                    self.audit(json!({ "event": "thawed" }));
+                }
+                let _reported = self.keep_still();
+            }
+        }
+        None
+    }
+
+    /// Has the agent stand still while there is a reason.
+    fn keep_still(&mut self) -> Result<(), String> {
+        let why = self.still.why().map(str::to_owned);
+        let done = self.steps.stand_still(why.is_some()).map_err(|error| error.to_string());
+        if let Err(error) = &done {
+            self.supervisor.report(format!("session {}: {error}", self.record.id));
+        }
+        self.live.frozen = why;
+        self.publish.send_replace(self.live.clone());
+        done
     }
 
     fn reported(&mut self, report: Report) -> Event {
@@ -271,8 +366,76 @@ impl Driver {
         }
     }
 
+    /// Something came to be in the project.
+    fn seen(&mut self, seen: Seen) {
+        match seen {
+            Seen::Trigger { path, actor } => {
+                let freeze = self.steps.freezes() && self.state == State::Running && !self.was_frozen;
+                let frozen = freeze && self.freeze(&path, &actor);
+                self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": frozen }));
+                if !frozen {
+                    self.notice(format!("{path} came to be, on which {actor} acts"));
+                }
+            }
+            Seen::Restored { refused } => {
+                for (path, what) in refused {
+                    self.audit(put_back(&self.record, &path, &what));
+                    self.notice(format!("put back in {path}: {what}"));
+                }
+            }
+            Seen::Lost => {
+                self.audit(json!({ "event": "watch-lost" }));
+                self.notice("the watch of trigger files lost sight; the report tells of all".to_owned());
+            }
+        }
+        self.publish.send_replace(self.live.clone());
+    }
+
+    /// Holds every process of the agent where it is, once in the life of a session.
+    fn freeze(&mut self, path: &str, actor: &str) -> bool {
+        let why = format!("{path} came to be, on which {actor} acts");
+        self.still.for_trigger(why.clone());
+        if self.keep_still().is_err() {
+            self.still.allowed();
+            self.live.frozen = self.still.why().map(str::to_owned);
+            return false;
+        }
+        self.was_frozen = true;
+        let id = &self.record.id;
+        self.notice(format!(
+            "frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"
+        ));
+        true
+    }
+
+    fn thaw(&mut self) -> Result<bool, String> {
+        if !self.still.allowed() {
+            return Ok(false);
+        }
+        self.audit(json!({ "event": "thawed" }));
+        self.keep_still().map(|()| true)
+    }
+
+    fn notice(&mut self, text: String) {
+        if self.live.notices.len() < MAX_NOTICES {
+            self.live.notices.push(text);
+        }
+    }
+
     fn terminate(&mut self) {
         kill_point::reached(Point::Stop);
+        if self.still.waits_for_person() {
+            // It could not end by itself, and is not to run again.
+            if let Err(error) = self.steps.kill_payload() {
+                tracing::error!("{}: {error}", self.record.id);
+            }
+            return;
+        }
+        if self.still.why().is_some() {
+            // What stands still hears nothing.
+            self.still = Still::default();
+            let _reported = self.keep_still();
+        }
         let Some(supervise) = &self.steps.supervise else { return };
         if let Err(error) = supervise.signal(TERMINATE) {
             tracing::warn!("{}: SIGTERM could not be passed on: {error}", self.record.id);

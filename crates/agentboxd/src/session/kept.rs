@@ -88,7 +88,7 @@ fn file(
     match own::take(&own.root, path, max_bytes)? {
         Taken::Missing if before.is_none() => Ok(json!({ "verdict": "none" })),
         Taken::Missing => {
-            directory::remove_file(supervisor.directories.kept(&above)?, last)?;
+            directory::remove_file(supervisor.directories.kept_below(&above)?, last)?;
             Ok(json!({ "verdict": "removed", "before": before }))
         }
         Taken::Refused(why) => Ok(json!({ "verdict": "refused", "why": why, "before": before })),
@@ -100,7 +100,7 @@ fn file(
             if let Err(why) = shape::is_object(&bytes) {
                 return Ok(json!({ "verdict": "refused", "why": why, "before": before, "after": after }));
             }
-            directory::write_atomic(supervisor.directories.kept(&above)?, last, &bytes, 0o600, true)?;
+            directory::write_atomic(supervisor.directories.kept_below(&above)?, last, &bytes, 0o600, true)?;
             let verdict = if before.is_some() { "changed" } else { "new" };
             Ok(json!({ "verdict": verdict, "before": before, "after": after, "bytes": bytes.len() }))
         }
@@ -126,7 +126,7 @@ fn sweep(
 fn stored(supervisor: &Supervisor, kept: &Kept, max_bytes: u64) -> Result<Option<Vec<u8>>, DirectoryError> {
     let (last, above) = split(kept)?;
     let most = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    directory::read_file(supervisor.directories.kept(&above)?, last, most)
+    directory::read_file(supervisor.directories.kept_below(&above)?, last, most)
 }
 
 fn split(kept: &Kept) -> Result<(&str, Vec<&str>), DirectoryError> {

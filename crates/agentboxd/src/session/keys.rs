@@ -110,6 +110,11 @@ impl Keys {
         Ok(Some(Self { shared, conversation, ready: None }))
     }
 
+    /// Waits until another signature waits for the person. Cancel safe.
+    pub(super) async fn more_wait(&self) {
+        self.shared.more_wait().await;
+    }
+
     /// Waits until the gate has given up its rights.
     pub(super) async fn ready(&mut self) -> Result<(), StepError> {
         let Some(ready) = self.ready.take() else { return Ok(()) };

@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Lease,
     /// Its directory, with the ledger and the console socket.
     Directory,
+    /// What is in the project is looked at; reverted: what changed is, when nothing of the session runs any more.
+    Project,
     /// Its control groups.
     Group,
     /// Its network namespace and its gates, of the network and of keys; nothing for one without.
@@ -51,9 +53,10 @@ pub(crate) enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Lease,
         Self::Directory,
+        Self::Project,
         Self::Group,
         Self::Network,
         Self::Sources,
@@ -67,6 +70,7 @@ impl Step {
         match self {
             Self::Lease => "lease",
             Self::Directory => "directory",
+            Self::Project => "project",
             Self::Group => "group",
             Self::Network => "network",
             Self::Sources => "sources",
@@ -146,7 +150,8 @@ pub(crate) enum Effect {
     KillPayload,
 }
 
-/// The steps together take 5 ms; this is for a host that is swapping or whose name service hangs.
+/// The steps together take 5 ms, and the look at a large project two seconds; this is for a host that is swapping
+/// or whose name service hangs.
 pub(crate) const STARTING_LIMIT: Duration = Duration::from_secs(30);
 /// The launcher takes 3 ms; the same host.
 pub(crate) const RELEASED_LIMIT: Duration = Duration::from_secs(30);

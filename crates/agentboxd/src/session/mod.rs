@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `machine` | what follows from what, without doing anything |
 //! | `driver` | the task that owns a session's state, waits and does |
-//! | `steps` | how each step is performed and reverted |
+//! | `steps` | how each step is performed and reverted; `group` of them is the control group |
 //! | `sources` | what a session will see, opened, and its plan |
 //! | `kept`, `shape` | what of the agent's own files outlives the session, and what it has to look like |
+//! | `still` | why an agent stands still |
+//! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
 //! | `network` | the steps of a session's network |
 //! | `keys` | the steps of a session's ssh-agent |
 //! | `supervise` | the supervisor's own conversation with the launcher |
 
+pub(crate) mod bounds;
 pub(crate) mod driver;
 pub(crate) mod kept;
 mod keys;
@@ -21,6 +24,7 @@ pub(crate) mod order;
 mod shape;
 pub(crate) mod sources;
 pub(crate) mod steps;
+pub(crate) mod still;
 pub(crate) mod supervise;
 
 pub(crate) use machine::{State, Step};
@@ -29,7 +33,7 @@ pub(crate) use order::{Order, Record};
 use agentbox_ipc::{SessionState, SessionSummary};
 use agentbox_plan::{Exit, SessionId};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What changes while a session lives. Written by its driver only.
 #[derive(Debug, Clone)]
@@ -46,15 +50,41 @@ pub(crate) struct Live {
     pub(crate) agent_pid: u32,
     /// How the agent ended.
     pub(crate) exit: Option<Exit>,
+    /// Why everything of the agent stands still.
+    pub(crate) frozen: Option<String>,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
+    /// What happened in its project that an attached person is told at once, oldest first.
+    pub(crate) notices: Vec<String>,
+}
+
+/// What is asked of a session that runs.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// To end, by itself within this time.
+    Stop(Duration),
+    /// To go on, when it was frozen; answers whether it was.
+    Thaw(oneshot::Sender<Result<bool, String>>),
 }
 
 impl Live {
     fn new(state: State) -> Self {
-        Self { state, uid: 0, gid: 0, init_pid: 0, agent_pid: 0, exit: None, notes: Vec::new() }
+        Self {
+            state,
+            uid: 0,
+            gid: 0,
+            init_pid: 0,
+            agent_pid: 0,
+            exit: None,
+            notes: Vec::new(),
+            frozen: None,
+            notices: Vec::new(),
+        }
     }
 }
+
+/// How long an ending is waited for. It takes milliseconds, unless its output has no reader.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A handle to a session.
 #[derive(Debug)]
@@ -64,7 +94,7 @@ pub(crate) struct Session {
     live: watch::Receiver<Live>,
     network: std::sync::OnceLock<crate::network::session::Shared>,
     keys: std::sync::OnceLock<crate::keys::session::Shared>,
-    stop: mpsc::UnboundedSender<Duration>,
+    asked: mpsc::UnboundedSender<Asked>,
 }
 
 impl Session {
@@ -103,9 +133,40 @@ impl Session {
     /// Ends it; returns when nothing of it is left.
     pub(crate) async fn stop(&self, timeout: Duration) {
         // A driver that is gone has ended its session.
-        let _ = self.stop.send(timeout);
+        let _ = self.asked.send(Asked::Stop(timeout));
+        self.gone().await;
+    }
+
+    /// Lets it go on when it was frozen; whether it was.
+    pub(crate) async fn thaw(&self) -> Result<bool, String> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.asked.send(Asked::Thaw(answer));
+        answered.await.unwrap_or_else(|_ended| Err("it has ended".to_owned()))
+    }
+
+    /// Notices behind the first `after`, as soon as there are some; none when it runs no more.
+    pub(crate) async fn notices(&self, after: usize) -> Vec<String> {
+        let mut live = self.live.clone();
+        let runs = |live: &Live| {
+            matches!(live.state, State::Starting { .. } | State::Released | State::Running | State::Draining)
+        };
+        let news = live.wait_for(|live| live.notices.len() > after || !runs(live)).await;
+        news.map(|live| live.notices.get(after..).unwrap_or_default().to_vec()).unwrap_or_default()
+    }
+
+    /// Returns when nothing of it is left.
+    pub(crate) async fn gone(&self) {
         let mut live = self.live.clone();
         let _ = live.wait_for(|live| live.state == State::Gone).await;
+    }
+
+    /// Waits for the end of one that is ending by itself; at once for every other one.
+    pub(crate) async fn settle(&self) {
+        let mut live = self.live.clone();
+        let is_ending = |state: State| matches!(state, State::Draining | State::Reverting { .. });
+        let settled = live.wait_for(|live| !is_ending(live.state));
+        // What takes longer is as good as one that runs.
+        let _taking_longer = tokio::time::timeout(SETTLE_LIMIT, settled).await;
     }
 
     /// Its line in a list.
@@ -120,6 +181,7 @@ impl Session {
             agent: record.agent.clone(),
             state: match self.live.borrow().state {
                 State::Starting { .. } | State::Released => SessionState::Starting,
+                State::Running if self.live.borrow().frozen.is_some() => SessionState::Frozen,
                 State::Running => SessionState::Running,
                 State::Stopping | State::Killing => SessionState::Stopping,
                 State::Draining | State::Reverting { .. } | State::Gone => SessionState::Ending,

@@ -11,6 +11,7 @@ use crate::supervisor::Supervisor;
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::{dial, gate, netns};
+use agentbox_plan::SessionId;
 use agentbox_plan::net::{Mode, Pattern, Verdict};
 use agentbox_policy::{OnGateLoss, Policy};
 use std::io;
@@ -83,6 +84,11 @@ impl Network {
         };
         let (started, connection) = parts.start(supervisor, &shared, Some(sockets))?;
         shared.gate_started(started.pid, Some(started.pidfd.try_clone()?), false);
+        if let Some(store) = supervisor.store() {
+            for ((port, _), listeners) in shared.fixed.published.iter().zip(&parts.published) {
+                listeners.iter().for_each(|listener| store.keep(&store_name(&record.id, *port), listener));
+            }
+        }
         let (tell, ready) = oneshot::channel();
         let conversation = Conversation {
             supervisor: Arc::clone(supervisor),
@@ -123,8 +129,14 @@ impl Network {
             namespace: copy(&namespace)?,
             directory: copy(directory)?,
             group: copy(&group.supervise)?,
-            // The gate has the listeners; another one can publish no more after it.
-            published: shared.fixed.published.iter().map(|_| Vec::new()).collect(),
+            // The gate has the listeners; for another one they are here only if somebody has kept them.
+            published: shared
+                .fixed
+                .published
+                .iter()
+                .map(|(port, _)| supervisor.store().map(|store| store.take(&store_name(&record.id, *port))))
+                .map(Option::unwrap_or_default)
+                .collect(),
         };
         // Nobody there: the conversation begins with a gate that is lost.
         let connection = gate::connect(directory).ok();
@@ -168,6 +180,10 @@ impl Network {
         self.conversation.abort();
         let _ = self.conversation.await;
         self.shared.write_rest(supervisor);
+        if let Some(store) = supervisor.store() {
+            let id = &self.shared.id;
+            self.shared.fixed.published.iter().for_each(|(port, _)| store.forget(&store_name(id, *port)));
+        }
         if let Some(host) = supervisor.network_if_open() {
             host.forget(self.shared.fixed.gate_uid);
         }
@@ -180,6 +196,11 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// Under which name the service manager keeps the listeners of a port.
+fn store_name(id: &SessionId, port: u16) -> String {
+    format!("publish-{id}-{port}")
 }
 
 /// Listens on a port of the host's loopback.

@@ -1,5 +1,6 @@
 //! What was asked for, resolved: all that the steps of a session need to know.
 
+use super::bounds::Bounds;
 use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
@@ -7,6 +8,7 @@ use agentbox_plan::{SessionId, Streams, TerminalSize};
 use agentbox_policy::{Kept, Neighbour, Policy};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// What does not change about a session. It is the first line of its ledger, so that a later supervisor
 /// knows whose the session is.
@@ -52,6 +54,9 @@ pub(crate) struct Record {
     /// Which legs stand, for other sessions on the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) neighbour: Option<Neighbour>,
+    /// What ends it, or has it stand still.
+    #[serde(default)]
+    pub(crate) bounds: Bounds,
     /// Every effective value with its origin.
     pub(crate) values: Vec<ValueRow>,
 }
@@ -78,6 +83,7 @@ impl Record {
             own: Vec::new(),
             kept: Vec::new(),
             neighbour: None,
+            bounds: Bounds::default(),
             values: Vec::new(),
         }
     }
@@ -100,6 +106,8 @@ pub(crate) struct Order {
     pub(crate) size: TerminalSize,
     /// Whether there is no client.
     pub(crate) detach: bool,
+    /// Commit that the project's `HEAD` is at, as the client says.
+    pub(crate) base_commit: Option<String>,
 }
 
 impl Order {
@@ -108,7 +116,9 @@ impl Order {
         ScopeLimits {
             memory_max: self.policy.memory_max().map(|limit| limit.value),
             tasks_max: self.policy.tasks_max().map(|limit| limit.value),
-            ..ScopeLimits::default()
+            cpu_weight: self.policy.cpu_weight().map(|limit| limit.value),
+            io_weight: self.policy.io_weight().map(|limit| limit.value),
+            runtime_max: self.policy.runtime_max().map(Duration::from_secs),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::supervisor::Supervisor;
 use agentbox_kernel::pinned as kernel_pinned;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, keys, own, person};
+use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Facts, Found, Identity, Leg, PolicyError, SecretHow, SecretText, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
@@ -30,10 +31,11 @@ pub(super) fn open(
     order: &Order,
     record: &Record,
     lease_first: u32,
+    held: Vec<HeldPlace>,
 ) -> Result<(Vec<OwnedFd>, Plan, Vec<OwnDirectory>), StepError> {
     let own = RefCell::new(Vec::new());
     let values = RefCell::new(Vec::new());
-    let (sources, plan) = open_with(order, record, lease_first, &values, &|wanted| {
+    let (sources, plan) = open_with(order, record, lease_first, (&values, held), &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
@@ -46,6 +48,7 @@ pub(super) fn open(
                 return pinned::copy(supervisor, pin, &order.person, &directory()?, &format!("pin-{at}"));
             }
             WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
+            WantedKind::Layer => return crate::layers::open(supervisor, order, record),
             WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
             WantedKind::Made { ref content } => return made(&directory()?, &wanted.path, content),
             WantedKind::Own { size_bytes, inodes } => {
@@ -66,10 +69,16 @@ pub(super) fn open(
 }
 
 /// What the plan of an order would be, with nothing made and nothing kept.
-pub(crate) fn preview(order: &Order, record: &Record, lease_first: u32) -> Result<Plan, StepError> {
+pub(crate) fn preview(
+    order: &Order,
+    record: &Record,
+    lease_first: u32,
+    held: Vec<HeldPlace>,
+) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
-    let (_sources, plan) =
-        open_with(order, record, lease_first, &RefCell::default(), &|_| Ok(order.project.try_clone()?))?;
+    let (_sources, plan) = open_with(order, record, lease_first, (&RefCell::default(), held), &|_| {
+        Ok(order.project.try_clone()?)
+    })?;
     Ok(plan)
 }
 
@@ -80,7 +89,7 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    values: &RefCell<Vec<(String, SecretText)>>,
+    (values, held): (&RefCell<Vec<(String, SecretText)>>, Vec<HeldPlace>),
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
@@ -101,7 +110,7 @@ fn open_with(
         // The indices of sources are those of what was wanted, so a place is held.
         sources.push(fd.map_or_else(|| null.try_clone(), Ok)?);
     }
-    let mut facts = facts(order, record, found, lease_first);
+    let mut facts = facts(order, record, found, lease_first, held);
     facts.secrets = values.take();
     Ok((sources, agentbox_policy::plan(&order.policy, &facts)?))
 }
@@ -126,7 +135,7 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
                 });
                 continue;
             }
-            WantedKind::Volume | WantedKind::Own { .. } => {
+            WantedKind::Volume | WantedKind::Own { .. } | WantedKind::Layer => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
@@ -168,6 +177,7 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         | WantedKind::Own { .. }
         | WantedKind::Secret { .. }
         | WantedKind::Pinned { .. }
+        | WantedKind::Layer
         | WantedKind::Denials
         | WantedKind::Told
         | WantedKind::AgentSocket
@@ -267,7 +277,7 @@ fn group_names(order: &Order) -> Vec<(u32, String)> {
     groups.into_iter().filter_map(|gid| Some((gid, person::group_name(gid)?))).collect()
 }
 
-fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) -> Facts {
+fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, held: Vec<HeldPlace>) -> Facts {
     Facts {
         found,
         lease_first,
@@ -277,6 +287,7 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32) ->
         hostname: HOSTNAME.to_owned(),
         resolved_groups: group_names(order),
         secrets: Vec::new(),
+        held,
     }
 }
 

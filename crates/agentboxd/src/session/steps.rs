@@ -5,6 +5,8 @@
 
 use super::kept::{self, OwnDirectory};
 use super::keys::Keys;
+mod group;
+
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
@@ -13,9 +15,10 @@ use crate::descriptor::watch;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
-use crate::system::scopes::{ScopeError, Scopes};
+use crate::system::scopes::ScopeError;
+use crate::workspace::{self, Guarded, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
-use agentbox_kernel::cgroup::{CgroupError, GroupLimits, Hierarchy, SessionGroup};
+use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
 use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
 /// uninterruptible sleep can need for ever, and is then left to `Repair`.
@@ -53,6 +57,10 @@ pub(crate) enum StepError {
     Launcher(#[from] LauncherError),
     #[error("{0}")]
     Gate(#[from] crate::network::gate::GateError),
+    #[error(transparent)]
+    Layer(#[from] agentbox_kernel::layer::LayerError),
+    #[error("{0}")]
+    Workspace(#[from] WorkspaceError),
     #[error("{0}")]
     Policy(#[from] PolicyError),
     #[error("{0}")]
@@ -65,7 +73,9 @@ impl StepError {
     /// What the one who asked for the session is told.
     pub(crate) fn for_caller(&self, step: Step) -> Error {
         match self {
-            Self::Policy(error) => crate::start::policy_error(error),
+            Self::Policy(error) | Self::Workspace(WorkspaceError::Policy(error)) => {
+                crate::start::policy_error(error)
+            }
             Self::Host(text) => Error::Failed(text.clone()),
             other => Error::Failed(format!("the session could not be started: {}: {other}", step.name())),
         }
@@ -85,14 +95,19 @@ pub(crate) struct Steps {
     listener: Option<OwnedFd>,
     /// Holds the scope until the launcher is in it.
     holder: Option<Holder>,
-    group: Option<SessionGroup>,
+    pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
-    keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
+    surveyed: Surveyed,
+    watch: Option<Watch>,
+    pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
+    /// Whether something of the session may have run.
+    released: bool,
     sources: Vec<OwnedFd>,
     /// The agent's own directories.
     own: Vec<OwnDirectory>,
-    /// Whether an agent may have run in it.
-    released: bool,
+    /// Whether an agent may have run in it, and nothing was taken back yet.
+    own_ran: bool,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
     pub(crate) launcher: Option<Watched>,
@@ -138,6 +153,7 @@ impl Steps {
         supervise: Option<Supervise>,
     ) -> io::Result<Self> {
         let mut steps = Self::empty(supervisor, record, None);
+        steps.released = true;
         steps.launcher = launcher.map(Watched::new).transpose()?;
         steps.directory = directory;
         steps.group = Some(group);
@@ -158,9 +174,13 @@ impl Steps {
             group: None,
             network: None,
             keys: None,
+            surveyed: Surveyed::default(),
+            watch: None,
+            seen: None,
+            released: false,
             sources: Vec::new(),
             own: Vec::new(),
-            released: false,
+            own_ran: false,
             plan: None,
             release: None,
             launcher: None,
@@ -214,12 +234,13 @@ impl Steps {
         match step {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
+            Step::Project => self.survey(live).await,
             Step::Group => self.make_group(live).await,
             Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
-            Step::Release => self.release().await,
+            Step::Release => self.release(live).await,
         }?;
         kill_point::reached(Point::After(step));
         if let Some(ledger) = &mut self.ledger {
@@ -240,7 +261,11 @@ impl Steps {
                 self.client = None;
             }
             Step::Spawn => self.end_launcher().await?,
-            Step::Sources => self.sources.clear(),
+            Step::Sources => {
+                self.sources.clear();
+                // Nothing writes any more: its processes are gone with its launcher.
+                crate::layers::end(&self.supervisor, &self.record)?;
+            }
             Step::Network => {
                 if let Some(keys) = self.keys.take() {
                     keys.revert(&self.supervisor).await?;
@@ -250,6 +275,14 @@ impl Steps {
                 }
             }
             Step::Group => self.remove_group().await?,
+            // A process of the session could change what is being looked at.
+            Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
+            Step::Project if self.watch.is_some() => {
+                self.end_watch().await;
+                workspace::sweep(&self.supervisor, &self.record.id).await?;
+            }
+            Step::Project if self.released => workspace::sweep(&self.supervisor, &self.record.id).await?,
+            Step::Project => workspace::forget(&self.supervisor, &self.record.id)?,
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Directory => {
@@ -284,72 +317,60 @@ impl Steps {
         Ok(())
     }
 
-    async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let supervisor = Arc::clone(&self.supervisor);
-        let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
-        let group = match supervisor.scopes() {
-            None => hierarchy.create(&self.record.id)?,
-            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
-        };
-        let group = self.group.insert(group);
-        let Some(order) = &self.order else { return Err(missing("an order")) };
-        let (memory, tasks) = (order.policy.memory_max(), order.policy.tasks_max());
-        let limits = GroupLimits {
-            memory_max: memory.map(|limit| limit.value),
-            tasks_max: tasks.map(|limit| limit.value),
-        };
-        if limits == GroupLimits::default() {
+    async fn survey(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.surveyed = workspace::survey(&self.supervisor, self.order()?).await?;
+        self.surveyed.keep(&self.supervisor, &self.record)?;
+        live.notes.append(&mut self.surveyed.notes);
+        Ok(())
+    }
+
+    /// Watches the project of a session that may change it.
+    pub(crate) async fn begin_watch(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let Some(group) =
+            self.supervisor.hierarchy().map_err(StepError::Host)?.open_existing(&self.record.id)?
+        else {
             return Ok(());
+        };
+        let (tell, seen) = mpsc::unbounded_channel();
+        let guarded = match workspace::watch(&self.supervisor, &self.record.id, group, tell).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((watch, guarded))) => {
+                (self.watch, self.seen) = (Some(watch), Some(seen));
+                guarded
+            }
+            // Some file systems and containers have no fanotify; the look at the end needs none.
+            Err(error) => Guarded::Nothing(error.to_string()),
+        };
+        live.notes.push(guarded.words(self.freezes()));
+        Ok(())
+    }
+
+    async fn end_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.end().await;
         }
-        let enforced = group.set_limits(limits)?;
-        for (key, limit, enforced, controller) in
-            [("memory_max", memory, enforced.memory, "memory"), ("tasks_max", tasks, enforced.tasks, "pids")]
-        {
-            match limit {
-                Some(limit) if !enforced && limit.configured => {
-                    return Err(StepError::Host(format!(
-                        "refused: `{key}` is configured and this host cannot enforce it\n\
-                         rule: the control group hierarchy has no controller `{controller}`\n\
-                         take `{key}` out of the configuration, or use a host with control groups version 2"
-                    )));
+        // What was put back at the last moment belongs into the report as well.
+        while let Some(Ok(seen)) = self.seen.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
+            if let Seen::Restored { refused } = seen {
+                for event in refused.iter().map(|(path, what)| workspace::put_back(&self.record, path, what))
+                {
+                    if let Err(error) = self.supervisor.audit().record(event) {
+                        tracing::error!("{}: {error}", self.record.id);
+                    }
                 }
-                Some(_) if !enforced => {
-                    live.notes.push(format!("{key} is not enforced here: no controller `{controller}`"));
-                }
-                _ => {}
             }
         }
-        Ok(())
+        self.seen = None;
     }
 
-    /// A scope of the service manager with a process of ours that holds it.
-    async fn make_scope(
-        &mut self,
-        hierarchy: &Hierarchy,
-        scopes: &Scopes,
-    ) -> Result<SessionGroup, StepError> {
-        let id = &self.record.id;
-        let limits = self.order()?.scope_limits();
-        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
-        let holder = self.holder.insert(holder);
-        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
-        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
-        // The manager has said so; the kernel says it too.
-        if !made.take_in(holder.launcher.pid)? {
-            return Err(missing("a process in the scope"));
-        }
-        Ok(made)
+    /// Whether a trigger file freezes it.
+    pub(crate) fn freezes(&self) -> bool {
+        self.record.values.iter().any(|[key, value, _]| key == "on_trigger" && value == "freeze")
     }
 
-    /// The holder of the scope ends; the session's own processes are in it.
-    async fn let_go(&mut self) -> Result<(), StepError> {
-        let Some(holder) = self.holder.take() else { return Ok(()) };
-        let holder = Watched::new(holder.let_go())?;
-        tokio::time::timeout(GONE_LIMIT, holder.ended())
-            .await
-            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
-        holder.launcher.try_wait()?;
-        Ok(())
+    /// Whether it is frozen now.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.group.as_ref().is_some_and(SessionGroup::is_frozen)
     }
 
     fn make_network(&mut self) -> Result<(), StepError> {
@@ -380,8 +401,13 @@ impl Steps {
     }
 
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let (sources, plan, own) =
-            super::sources::open(&self.supervisor, self.order()?, &self.record, self.lease_first)?;
+        let (sources, plan, own) = super::sources::open(
+            &self.supervisor,
+            self.order()?,
+            &self.record,
+            self.lease_first,
+            self.surveyed.held.clone(),
+        )?;
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         super::sources::keep_plan(directory, &plan)?;
         (live.uid, live.gid) = (plan.identity.agent.uid, plan.identity.agent.gid);
@@ -435,7 +461,8 @@ impl Steps {
         Ok(())
     }
 
-    async fn release(&mut self) -> Result<(), StepError> {
+    async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.begin_watch(live).await?;
         // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;
@@ -444,7 +471,7 @@ impl Steps {
             keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
-        self.released = true;
+        (self.released, self.own_ran) = (true, true);
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.
         self.order = None;
@@ -455,10 +482,10 @@ impl Steps {
     /// Takes back what is kept of the agent's own files: all that ran in the session is gone.
     fn take_back(&mut self) {
         let own = std::mem::take(&mut self.own);
-        if !self.released {
+        if !self.own_ran {
             return;
         }
-        self.released = false;
+        self.own_ran = false;
         for mut event in kept::take_back(&self.supervisor, &self.record, &own) {
             event["session"] = self.record.id.as_str().into();
             event["owner_uid"] = self.record.owner_uid.into();
@@ -472,7 +499,7 @@ impl Steps {
     /// does its network.
     pub(crate) fn adopt_own(&mut self, init_pid: u32) -> Result<(), String> {
         let Some(group) = &self.group else { return Ok(()) };
-        if self.order.is_some() || self.released {
+        if self.order.is_some() || self.own_ran {
             return Ok(());
         }
         if !group.payload_pids().map_err(|error| error.to_string())?.contains(&init_pid) {
@@ -483,8 +510,17 @@ impl Steps {
                 self.own.push(OwnDirectory { path: path.clone(), root, put: Vec::new() });
             }
         }
-        self.released = true;
+        self.own_ran = true;
         Ok(())
+    }
+
+    /// Has everything of the agent stand still, or go on. What is on its way into the kernel stops there.
+    pub(crate) fn stand_still(&self, still: bool) -> Result<(), StepError> {
+        match &self.group {
+            Some(group) if still => Ok(group.freeze(Duration::ZERO).map(drop)?),
+            Some(group) => Ok(group.thaw()?),
+            None => Ok(()),
+        }
     }
 
     /// Kills what runs in the payload.
@@ -521,43 +557,6 @@ impl Steps {
         self.reports = None;
         Ok(())
     }
-
-    async fn remove_group(&mut self) -> Result<(), StepError> {
-        self.let_go().await?;
-        if self.group.is_none() {
-            // `create` may have made half of it.
-            let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-            self.group = hierarchy.open_existing(&self.record.id)?;
-        }
-        let Some(group) = &self.group else { return self.end_scope().await };
-        if group.is_populated()? {
-            group.kill()?;
-            tokio::time::timeout(GONE_LIMIT, until_empty(group))
-                .await
-                .map_err(|_elapsed| missing("an end of its processes"))??;
-        }
-        group.remove()?;
-        self.group = None;
-        self.end_scope().await
-    }
-
-    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
-    /// waits for that.
-    async fn end_scope(&self) -> Result<(), StepError> {
-        match self.supervisor.scopes() {
-            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
-            None => Ok(()),
-        }
-    }
-}
-
-/// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
-async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
-    let events = watch(group.events()?, Interest::PRIORITY)?;
-    while group.is_populated()? {
-        events.ready(Interest::PRIORITY).await?.clear_ready();
-    }
-    Ok(())
 }
 
 pub(super) fn missing(what: &str) -> StepError {

@@ -105,7 +105,10 @@ impl Supervise {
                         return Some(Said::Processes { init_pid, agent_pid });
                     }
                     FromConsole::Exited(exit) => return Some(Said::Exited(exit)),
-                    FromConsole::Output(_) | FromConsole::Error(_) | FromConsole::Detached => {}
+                    FromConsole::Output(_)
+                    | FromConsole::Error(_)
+                    | FromConsole::Detached
+                    | FromConsole::Waits => {}
                 }
             }
             if self.buffer.len() > MAX_BUFFER_BYTES {
@@ -123,8 +126,17 @@ impl Supervise {
 
     /// Sends a signal to the agent.
     pub(crate) fn signal(&self, number: u8) -> io::Result<()> {
+        self.say(&ToConsole::Signal(number))
+    }
+
+    /// Has attached clients told that a signature waits.
+    pub(crate) fn signature_waits(&self) -> io::Result<()> {
+        self.say(&ToConsole::Waits)
+    }
+
+    fn say(&self, message: &ToConsole) -> io::Result<()> {
         // Six bytes into an empty socket buffer: they fit or the launcher no longer reads.
-        let bytes = ToConsole::Signal(number).to_frame().encode();
+        let bytes = message.to_frame().encode();
         match self.stream.try_write(&bytes)? {
             written if written == bytes.len() => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),

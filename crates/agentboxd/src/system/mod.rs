@@ -7,16 +7,18 @@
 //! |---|---|
 //! | `scopes` | units of the service manager |
 //! | `polkit` | who may do what no rule allows |
+//! | `store` | descriptors for the next supervisor |
 //! | `notify` | what the service manager is told |
 
 pub(crate) mod notify;
 pub(crate) mod polkit;
 pub(crate) mod scopes;
+pub(crate) mod store;
 
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::{process, reconcile};
+use crate::{process, reconcile, workspace};
 use agentbox_ipc::{BUS_NAME, PATH};
 use agentbox_kernel::directory::DirectoryError;
 use notify::Notifier;
@@ -24,6 +26,7 @@ use scopes::Scopes;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{Left, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
@@ -55,21 +58,32 @@ pub(crate) fn run(options: &Options) -> Result<(), SystemError> {
     if !std::path::Path::new(BOOTED).is_dir() {
         return Err(SystemError::NoManager);
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options))
+    let left = store::inherited()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options, left))
 }
 
-async fn serve(options: &Options) -> Result<(), SystemError> {
+async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
+    process::forbid_inspection()?;
     process::raise_descriptor_limit();
-    let notifier = Notifier::from_environment()?;
-    let tell = |what: &dyn Fn(&Notifier)| notifier.as_ref().map_or((), what);
+    let notifier = Notifier::from_environment()?.map(Arc::new);
+    let tell = |what: &dyn Fn(&Notifier)| notifier.as_deref().map_or((), what);
+    let store = notifier.clone().map(|notifier| Store::new(notifier, left));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut reload = signal(SignalKind::hangup())?;
     let connection = zbus::connection::Builder::system().build().await?;
     let scopes = Scopes::new(&connection).await?;
-    let supervisor = process::supervisor(options, process::directories()?, Some(scopes))?;
+    let supervisor = process::supervisor(options, process::directories()?, Some(scopes), store)?;
     // What an earlier one left is taken over before anybody can ask for it.
     reconcile::reconcile(&supervisor).await;
+    // Before anybody starts something in a project again.
+    workspace::finish_all(&supervisor).await;
+    if let Some(store) = supervisor.store() {
+        let sessions = supervisor.sessions();
+        store.forget_unless(|name| {
+            sessions.iter().any(|session| name.split('-').any(|part| part == session.id().as_str()))
+        });
+    }
     connection.object_server().at(PATH, Manager::on_bus(Arc::clone(&supervisor))).await?;
     connection.request_name(BUS_NAME).await?;
     tell(&Notifier::ready);

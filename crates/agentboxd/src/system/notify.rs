@@ -1,9 +1,11 @@
 //! What a service tells its manager (sd_notify(3)): datagrams of lines to the socket in `NOTIFY_SOCKET`.
 
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix};
+use rustix::net::{SocketFlags, SocketType};
 use rustix::time::{ClockId, clock_gettime};
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -30,7 +32,19 @@ impl Notifier {
     }
 
     fn send(&self, lines: &str) {
-        let sent = rustix::net::sendto(&self.socket, lines.as_bytes(), SendFlags::NOSIGNAL, &self.address);
+        self.send_with(lines, &[]);
+    }
+
+    fn send_with(&self, lines: &str, descriptors: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            tracing::warn!("the service manager takes one descriptor at a time");
+            return;
+        }
+        let bytes = [IoSlice::new(lines.as_bytes())];
+        let flags = SendFlags::NOSIGNAL;
+        let sent = rustix::net::sendmsg_addr(&self.socket, &self.address, &bytes, &mut ancillary, flags);
         if let Err(error) = sent {
             tracing::warn!("the service manager could not be told: {error}");
         }
@@ -61,6 +75,16 @@ impl Notifier {
     /// Not stuck.
     pub(crate) fn alive(&self) {
         self.send("WATCHDOG=1");
+    }
+
+    /// Keeps a descriptor for the next supervisor.
+    pub(super) fn store(&self, name: &str, descriptor: BorrowedFd<'_>) {
+        self.send_with(&format!("FDSTORE=1\nFDNAME={name}"), &[descriptor]);
+    }
+
+    /// Keeps it no longer.
+    pub(super) fn forget(&self, name: &str) {
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 }
 

@@ -26,6 +26,7 @@ impl Server {
         match (role, message) {
             (Role::New, ToConsole::Hello(hello)) => self.hello(id, hello, now),
             (Role::Supervisor, ToConsole::Signal(signal)) => self.signal(AGENT, signal),
+            (Role::Supervisor, ToConsole::Waits) => self.tell_of_waiting(),
             (Role::Process(number), message) => self.streamed(id, number, message, now),
             // Not in order: the conversation has no meaning from here on.
             _ => self.vanished(id, now),
@@ -35,7 +36,7 @@ impl Server {
     fn streamed(&mut self, id: ClientId, number: u32, message: ToConsole, now: Instant) {
         let Some(process) = self.processes.get_mut(&number) else { return };
         match message {
-            ToConsole::Hello(_) => self.vanished(id, now),
+            ToConsole::Hello(_) | ToConsole::Waits => self.vanished(id, now),
             ToConsole::Input(bytes) => process.input.push(&bytes),
             ToConsole::InputEnd => process.input.end(),
             // The process gets SIGPIPE when it writes to a pipe next.
@@ -53,6 +54,15 @@ impl Server {
         }
         if let Some(process) = self.processes.get_mut(&number) {
             process.close(kind);
+        }
+    }
+
+    /// Tells every client that shows a terminal to a person.
+    fn tell_of_waiting(&mut self) {
+        for client in self.clients.values_mut() {
+            if matches!(client.role, Role::Process(_)) && client.is_terminal(Stream::Output) {
+                client.say(&FromConsole::Waits);
+            }
         }
     }
 

@@ -172,6 +172,33 @@ fn a_client_that_says_it_leaves_does_not_hang_the_agent_up() {
 }
 
 #[test]
+fn only_the_supervisor_tells_that_something_waits_and_only_terminals_are_told() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut supervisor = rig.hello(Hello::Supervise);
+    let mut pipes = rig.start_pipes(0);
+    let _state = supervisor.next();
+    // What a client has been sent says that it is attached; a signal that was heard, that what was said before is.
+    let mut attach = |streams, said: &[u8]| {
+        let mut client = rig.attach(streams);
+        pipes.output.write_all(said).unwrap();
+        assert_eq!(client.output_until(said), said);
+        supervisor.say(ToConsole::Waits);
+        supervisor.say(ToConsole::Signal(15));
+        assert_eq!(rig.heard(), ToInner::Signal { number: 0, signal: 15 });
+        client
+    };
+    let mut shown = attach(Streams::TERMINAL, b"one");
+    assert_eq!(shown.next(), Some(FromConsole::Waits));
+    let mut piped = attach(Streams::PIPES, b"two");
+    piped.say(ToConsole::Detach);
+    assert_eq!(piped.next(), Some(FromConsole::Detached));
+    // From anybody else it is no message.
+    let mut client = attach(Streams::PIPES, b"three");
+    client.say(ToConsole::Waits);
+    assert_eq!(client.next(), None);
+}
+
+#[test]
 fn a_supervisor_learns_the_processes_and_the_end() {
     let rig = Rig::new(Streams::PIPES);
     let mut early = rig.hello(Hello::Supervise);

@@ -31,7 +31,10 @@ impl Knocking {
                 rustix::thread::move_into_link_name_space(rustix::fd::AsFd::as_fd(&handle), Some(kind))
                     .is_ok()
             });
-            while entered {
+            if !entered {
+                return;
+            }
+            loop {
                 for to in &targets {
                     knock(*to, token);
                 }

@@ -46,6 +46,9 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
             &["owner_uid", "verdict", "target", "for_ms", "caller_uid", "cut"],
         ),
         "budget-reached" => (event.budget()?, &["owner_uid", "destination", "limit_bytes"]),
+        "report" => {
+            (event.report()?, &["owner_uid", "project", "findings", "grave", "named", "unseen", "failed"])
+        }
         "firewall-restored" => {
             ("the firewall's table was gone and is in force again".to_owned(), &["owner_uid"])
         }
@@ -158,6 +161,24 @@ impl Event<'_> {
         })
     }
 
+    fn report(&self) -> Option<String> {
+        if let Some(why) = self.text("failed")? {
+            return Some(format!("its project could not be looked at: {why}"));
+        }
+        let findings = counted(self.number("findings")??, "finding", "findings");
+        let mut text = format!("its project: {findings}, {} of them grave", self.number("grave")??);
+        for name in self.0.get("named").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("; {}", name.as_str()?));
+        }
+        match self.number("unseen")?.unwrap_or(0) {
+            0 => {}
+            count => {
+                text.push_str(&format!("; {} not looked into", counted(count, "directory", "directories")))
+            }
+        }
+        Some(text)
+    }
+
     fn budget(&self) -> Option<String> {
         let limit = units::size(self.number("limit_bytes")??);
         let to = self.text("destination")?.map_or_else(String::new, |name| format!(" to {name}"));
@@ -225,6 +246,12 @@ mod tests {
                 json!({"event": "budget-reached", "destination": "a.org", "limit_bytes": 1024}),
                 "it has sent 1.0 KiB to a.org, as much as it may",
             ),
+            (
+                json!({"event": "report", "project": "/p", "findings": 3, "grave": 1,
+                    "named": ["trigger added .git/hooks/x"], "unseen": 0, "failed": null}),
+                "its project: 3 findings, 1 of them grave; trigger added .git/hooks/x",
+            ),
+            (json!({"event": "report", "failed": "gone"}), "its project could not be looked at: gone"),
             (json!({"event": "firewall-restored"}), "the firewall's table was gone and is in force again"),
             (
                 json!({"event": "sign-allowed", "key": "SHA256:x", "purpose": "login", "host": "github.com", "count": 2}),

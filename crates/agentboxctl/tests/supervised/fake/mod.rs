@@ -5,7 +5,7 @@ mod console;
 
 use agentbox_ipc::{
     AllowAnswer, Check, CheckState, Dict, Error, ExplainAnswer, LogVerdict, PATH, SOCKET_NAME, StartAnswer,
-    StartRequest, from_dict, to_dict,
+    StartRequest, TrustAnswer, from_dict, to_dict,
 };
 pub(crate) use console::Console;
 use std::os::fd::OwnedFd;
@@ -259,6 +259,21 @@ impl Manager {
     async fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error> {
         self.say(Said::Confirm(id.to_owned(), number, accept));
         Ok(())
+    }
+
+    #[zbus(out_args("was_frozen"))]
+    async fn thaw(&self, id: &str) -> Result<bool, Error> {
+        Ok(id == "abc")
+    }
+
+    #[zbus(out_args("notices"))]
+    async fn notices(&self, id: &str, after: u64) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
+    #[zbus(out_args("report"))]
+    async fn report(&self, id: &str) -> Result<Dict, Error> {
+        Err(Error::NotFound("there is no report".into()))
     }
 
     #[zbus(out_args("lines"))]

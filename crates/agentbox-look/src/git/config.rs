@@ -1,0 +1,367 @@
+//! The format of git's configuration (git-config(1), "Syntax"), read and written.
+
+use std::fmt::Write as _;
+
+/// Most bytes of a configuration.
+pub const MAX_BYTES: usize = 256 << 10;
+/// Most entries of one.
+const MAX_ENTRIES: usize = 8192;
+
+/// One variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Section, in lower case.
+    pub section: String,
+    /// Its own name, as written.
+    pub subsection: Option<Vec<u8>>,
+    /// Key, in lower case.
+    pub key: String,
+    /// Value; none for a key that stands alone and is true.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// Whether it is the same variable.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.section == other.section && self.subsection == other.subsection && self.key == other.key
+    }
+
+    /// Its name as git writes it, escaped.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.subsection {
+            None => format!("{}.{}", self.section, self.key),
+            Some(name) => format!("{}.{}.{}", self.section, escaped(name), self.key),
+        }
+    }
+}
+
+/// Bytes that anybody wrote, for a message.
+#[must_use]
+pub fn escaped(bytes: &[u8]) -> String {
+    const MOST: usize = 200;
+    let mut text = String::new();
+    for chunk in bytes[..bytes.len().min(MOST)].utf8_chunks() {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{}{}", chunk.valid().escape_debug(), chunk.invalid().escape_ascii());
+    }
+    if bytes.len() > MOST {
+        text.push('…');
+    }
+    text
+}
+
+/// A configuration that git would not read either, or that is larger than any.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ConfigError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// [`ConfigError`] with the line.
+pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, ConfigError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = Reader { bytes, at: 0, line: 1 };
+    if bytes.len() > MAX_BYTES || bytes.contains(&0) {
+        return Err(reader.error("larger than any configuration, or with a NUL byte"));
+    }
+    let mut entries = Vec::new();
+    let mut header: Option<(String, Option<Vec<u8>>)> = None;
+    while let Some(byte) = reader.next() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {}
+            b'#' | b';' => reader.skip_line(),
+            b'[' => header = Some(reader.header()?),
+            byte if byte.is_ascii_alphabetic() => {
+                let Some((section, subsection)) = header.clone() else {
+                    return Err(reader.error("a key without a section"));
+                };
+                let (key, value) = reader.variable(byte)?;
+                entries.push(Entry { section, subsection, key, value });
+                if entries.len() > MAX_ENTRIES {
+                    return Err(reader.error("too many keys"));
+                }
+            }
+            _ => return Err(reader.error("neither a section nor a key")),
+        }
+    }
+    Ok(entries)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Reader<'_> {
+    fn error(&self, what: &'static str) -> ConfigError {
+        ConfigError { line: self.line, what }
+    }
+
+    /// The next byte; a carriage return before a newline is no byte, as for git.
+    fn next(&mut self) -> Option<u8> {
+        let mut byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        if byte == b'\r' && self.bytes.get(self.at) == Some(&b'\n') {
+            self.at += 1;
+            byte = b'\n';
+        }
+        if byte == b'\n' {
+            self.line += 1;
+        }
+        Some(byte)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn skip_line(&mut self) {
+        while let Some(byte) = self.next() {
+            if byte == b'\n' {
+                return;
+            }
+        }
+    }
+
+    fn header(&mut self) -> Result<(String, Option<Vec<u8>>), ConfigError> {
+        let mut name = String::new();
+        loop {
+            match self.next() {
+                Some(b']') if !name.is_empty() => break,
+                Some(byte @ (b' ' | b'\t')) if !name.is_empty() => return self.named(name, byte),
+                Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') => {
+                    name.push(char::from(byte.to_ascii_lowercase()));
+                }
+                _ => return Err(self.error("a section without an end")),
+            }
+        }
+        // The old way to write a name: in lower case, behind a dot.
+        Ok(match name.split_once('.') {
+            Some((section, own)) => (section.to_owned(), Some(own.as_bytes().to_vec())),
+            None => (name, None),
+        })
+    }
+
+    fn named(&mut self, mut section: String, mut byte: u8) -> Result<(String, Option<Vec<u8>>), ConfigError> {
+        while matches!(byte, b' ' | b'\t') {
+            byte = self.next().ok_or_else(|| self.error("a section without an end"))?;
+        }
+        if byte != b'"' {
+            return Err(self.error("a section whose name is not quoted"));
+        }
+        let mut own = Vec::new();
+        loop {
+            match self.next() {
+                Some(b'"') => break,
+                Some(b'\\') => match self.next() {
+                    None | Some(b'\n') => return Err(self.error("a section over two lines")),
+                    Some(byte) => own.push(byte),
+                },
+                None | Some(b'\n') => return Err(self.error("a section over two lines")),
+                Some(byte) => own.push(byte),
+            }
+        }
+        if self.next() != Some(b']') {
+            return Err(self.error("a section without an end"));
+        }
+        if let Some((first, rest)) = section.clone().split_once('.') {
+            // Both ways at once: one name with a dot between.
+            own = [rest.as_bytes(), b".", &own].concat();
+            section = first.to_owned();
+        }
+        Ok((section, Some(own)))
+    }
+
+    fn variable(&mut self, first: u8) -> Result<(String, Option<Vec<u8>>), ConfigError> {
+        let mut key = String::from(char::from(first.to_ascii_lowercase()));
+        while let Some(byte) = self.peek().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') {
+            key.push(char::from(byte.to_ascii_lowercase()));
+            self.at += 1;
+        }
+        while matches!(self.peek(), Some(b' ' | b'\t')) {
+            self.at += 1;
+        }
+        match self.next() {
+            None | Some(b'\n') => Ok((key, None)),
+            Some(b'=') => Ok((key, Some(self.value()?))),
+            _ => Err(self.error("a key that is followed by something else than `=`")),
+        }
+    }
+
+    fn value(&mut self) -> Result<Vec<u8>, ConfigError> {
+        let mut value = Vec::new();
+        // How much of it stays when what follows is a comment or the end.
+        let mut kept = 0;
+        let (mut quoted, mut comment) = (false, false);
+        loop {
+            match self.next() {
+                None | Some(b'\n') => {
+                    if quoted {
+                        return Err(self.error("a quote without an end"));
+                    }
+                    value.truncate(kept);
+                    return Ok(value);
+                }
+                Some(_) if comment => {}
+                Some(b'#' | b';') if !quoted => comment = true,
+                Some(b'"') => quoted = !quoted,
+                Some(b'\\') => {
+                    match self.next() {
+                        Some(b'\n') => continue,
+                        Some(b'n') => value.push(b'\n'),
+                        Some(b't') => value.push(b'\t'),
+                        Some(b'b') => value.push(0x08),
+                        Some(byte @ (b'"' | b'\\')) => value.push(byte),
+                        _ => return Err(self.error("an unknown escape")),
+                    }
+                    kept = value.len();
+                }
+                Some(byte) if !quoted && byte.is_ascii_whitespace() => {
+                    if !value.is_empty() {
+                        value.push(byte);
+                    }
+                }
+                Some(byte) => {
+                    value.push(byte);
+                    kept = value.len();
+                }
+            }
+            if quoted {
+                kept = value.len();
+            }
+        }
+    }
+}
+
+/// Writes a configuration that [`parse`] reads back as the same entries.
+#[must_use]
+pub fn write(entries: &[Entry]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut open: Option<(&String, &Option<Vec<u8>>)> = None;
+    for entry in entries {
+        if open != Some((&entry.section, &entry.subsection)) {
+            out.push(b'[');
+            out.extend_from_slice(entry.section.as_bytes());
+            if let Some(name) = &entry.subsection {
+                out.extend_from_slice(b" \"");
+                for byte in name {
+                    if matches!(byte, b'"' | b'\\') {
+                        out.push(b'\\');
+                    }
+                    out.push(*byte);
+                }
+                out.push(b'"');
+            }
+            out.extend_from_slice(b"]\n");
+            open = Some((&entry.section, &entry.subsection));
+        }
+        out.push(b'\t');
+        out.extend_from_slice(entry.key.as_bytes());
+        if let Some(value) = &entry.value {
+            out.extend_from_slice(b" = ");
+            put_value(value, &mut out);
+        }
+        out.push(b'\n');
+    }
+    out
+}
+
+fn put_value(value: &[u8], out: &mut Vec<u8>) {
+    let plain =
+        |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b';' | b'"' | b'\\') || *byte >= 0x80;
+    let inner = value.iter().all(|byte| plain(byte) || *byte == b' ');
+    let bare = inner && !value.starts_with(b" ") && !value.ends_with(b" ");
+    if bare {
+        return out.extend_from_slice(value);
+    }
+    out.push(b'"');
+    for byte in value {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            byte => out.push(*byte),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entries(text: &str) -> Vec<(String, Option<String>)> {
+        let text_of =
+            |value: &Option<Vec<u8>>| value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned());
+        parse(text.as_bytes()).unwrap().iter().map(|entry| (entry.name(), text_of(&entry.value))).collect()
+    }
+
+    #[test]
+    fn what_git_reads_is_read() {
+        let some = |text: &str| Some(text.to_owned());
+        for (text, name, value) in [
+            ("[core]\n\tbare = false\n", "core.bare", some("false")),
+            ("[Core] FileMode", "core.filemode", None),
+            ("[remote \"or\\\"ig in\"]\nurl=a b  ; x\n", "remote.or\\\"ig in.url", some("a b")),
+            ("[Branch.Main]\nmerge = refs/heads/x", "branch.main.merge", some("refs/heads/x")),
+            ("[alias]\nx = \"!sh -c 'a;b' # no\" # yes\n", "alias.x", some("!sh -c 'a;b' # no")),
+            ("[a]\nb = one \\\n  two\n", "a.b", some("one   two")),
+            ("[a]\r\nb = \"x\\n\\t\\\\\"\r\n", "a.b", some("x\n\t\\")),
+            ("\u{feff}# c\n[a] b=\n", "a.b", some("")),
+            ("[a]b=c[d]\n", "a.b", some("c[d]")),
+        ] {
+            assert_eq!(entries(text), [(name.to_owned(), value)], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_git_refuses_is_refused_with_its_line() {
+        for (text, line) in [
+            ("key = 1\n", 1),
+            ("[a\n", 2),
+            ("[a]\n\n1 = 2\n", 3),
+            ("[a]\nb = \"c\n", 3),
+            ("[a]\nb = \\x\n", 2),
+            ("[a \"b\n\"]\n", 2),
+            ("[a b]\n", 1),
+            ("[a]\nb c\n", 2),
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap_err().line, line, "{text:?}");
+        }
+        assert!(parse(b"[a]\0").is_err());
+        assert!(parse(&vec![b'\n'; MAX_BYTES + 1]).is_err());
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let bytes = || proptest::collection::vec(1u8..=255, 0..12);
+        let own = bytes().prop_map(|name| name.into_iter().filter(|b| *b != b'\n' && *b != b'\r').collect());
+        let value = bytes().prop_map(|value| value.into_iter().filter(|b| *b != b'\r').collect());
+        ("[a-z][a-z0-9-]{0,5}", proptest::option::of(own), "[a-z][a-z0-9-]{0,5}", proptest::option::of(value))
+            .prop_map(|(section, subsection, key, value)| Entry { section, subsection, key, value })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(entries in proptest::collection::vec(entry(), 0..12)) {
+            prop_assert_eq!(parse(&write(&entries)).unwrap(), entries);
+        }
+
+        #[test]
+        fn any_bytes_are_entries_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(entries) = parse(&bytes) {
+                prop_assert_eq!(parse(&write(&entries)).unwrap(), entries);
+            }
+        }
+    }
+}

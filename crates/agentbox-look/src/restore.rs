@@ -1,0 +1,178 @@
+//! A configuration of git written anew: whole beside the old one, synced, and renamed over it. A crash leaves
+//! the one or the other.
+
+use crate::place::Places;
+use agentbox_plan::look::Spot;
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// What the new one is called until it is whole.
+const NEW: &[u8] = b"config.agentbox-new";
+/// What one is called that could not be replaced.
+const ASIDE: &[u8] = b"config.agentbox-refused";
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// It says what it should.
+    Written,
+    /// There was no room: git has no configuration there now, and the refused one lies beside.
+    MovedAside,
+}
+
+/// How long a lock of git's is waited for. A live one is there for milliseconds; one that stays was left by a
+/// process that ended, or made so that this waits.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+
+/// Puts what `content` makes of a configuration in its place. It is asked while nobody who keeps to git's lock
+/// writes; nothing to write when it has none any more.
+pub(crate) fn restore(
+    places: &Places,
+    config: &Spot,
+    content: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<Restored, Errno> {
+    let (parent, name) = config.path.split().ok_or(Errno::INVAL)?;
+    let directory = places.directory(&Spot { place: config.place, path: parent })?;
+    let lock = Lock::take(&directory, name);
+    let Some(content) = content() else { return Ok(Restored::Written) };
+    let mode = match fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat.st_mode & 0o666,
+        // A directory cannot be replaced by a rename; anything else can.
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            fs::renameat(&directory, name, &directory, ASIDE)?;
+            0o644
+        }
+        Ok(_) | Err(_) => 0o644,
+    };
+    let written =
+        write(&directory, &content, mode).and_then(|()| fs::renameat(&directory, NEW, &directory, name));
+    let restored = match written {
+        Ok(()) => {
+            fs::fsync(&directory)?;
+            Restored::Written
+        }
+        Err(_) => {
+            // What may not be in force is not in force, whatever else.
+            let _ = fs::unlinkat(&directory, NEW, AtFlags::empty());
+            fs::renameat(&directory, name, &directory, ASIDE)?;
+            let _ = fs::fsync(&directory);
+            Restored::MovedAside
+        }
+    };
+    drop(lock);
+    Ok(restored)
+}
+
+/// `config.lock`, which keeps git from writing (gitglossary(7), "lock file").
+struct Lock<'a> {
+    directory: &'a OwnedFd,
+    name: Vec<u8>,
+    ours: bool,
+}
+
+impl<'a> Lock<'a> {
+    fn take(directory: &'a OwnedFd, config: &[u8]) -> Self {
+        let name = [config, b".lock"].concat();
+        let end = Instant::now() + LOCK_PATIENCE;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            match fs::openat(directory, &name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(_) => return Self { directory, name, ours: true },
+                Err(Errno::EXIST) if Instant::now() < end => std::thread::sleep(BETWEEN_TRIES),
+                // Without it a change of git's may be lost; with what is refused in force, more would be.
+                Err(_) => return Self { directory, name, ours: false },
+            }
+        }
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = fs::unlinkat(self.directory, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+fn write(directory: &impl std::os::fd::AsFd, content: &[u8], mode: u32) -> Result<(), Errno> {
+    // What an agent put under this name is not written through.
+    match fs::unlinkat(directory, NEW, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(directory, NEW, flags, Mode::from_raw_mode(mode))?;
+    let mut file = File::from(file);
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::tests::{places, spot};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn the_new_one_is_whole_has_the_old_mode_and_no_link_is_written_through() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::write(&outside, "mine").unwrap();
+        std::fs::create_dir(dir.path().join("git")).unwrap();
+        let config = dir.path().join("git/config");
+        std::fs::write(&config, "evil").unwrap();
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&outside, dir.path().join("git/config.agentbox-new")).unwrap();
+        let places = places(&[dir.path()]);
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(std::fs::read(&config).unwrap(), b"good");
+        assert_eq!(std::fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read(&outside).unwrap(), b"mine");
+        // A link in its place is replaced, not followed.
+        std::fs::remove_file(&config).unwrap();
+        symlink(&outside, &config).unwrap();
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            (std::fs::read(&outside).unwrap(), std::fs::read(&config).unwrap()),
+            (b"mine".to_vec(), b"good".to_vec())
+        );
+        // And a directory gives way.
+        std::fs::remove_file(&config).unwrap();
+        std::fs::create_dir(&config).unwrap();
+        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(std::fs::read(&config).unwrap(), b"good");
+    }
+
+    #[test]
+    fn a_lock_that_stays_does_not_keep_what_is_refused_in_force() {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("config"), "evil").unwrap();
+        let places = places(&[dir.path()]);
+        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert!(!dir.path().join("config.lock").exists());
+        std::fs::write(dir.path().join("config"), "evil").unwrap();
+        std::fs::write(dir.path().join("config.lock"), "stale").unwrap();
+        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(std::fs::read(dir.path().join("config")).unwrap(), b"good");
+        assert!(dir.path().join("config.lock").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_moved_aside() {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("config"), "evil").unwrap();
+        // Nothing can be written under that name.
+        std::fs::create_dir_all(dir.path().join("config.agentbox-new/x")).unwrap();
+        assert_eq!(
+            restore(&places(&[dir.path()]), &spot("config"), || Some(b"good".to_vec())),
+            Ok(Restored::MovedAside)
+        );
+        assert!(!dir.path().join("config").exists());
+        assert_eq!(std::fs::read(dir.path().join("config.agentbox-refused")).unwrap(), b"evil");
+    }
+}

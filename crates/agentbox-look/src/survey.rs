@@ -1,0 +1,243 @@
+//! All that is known of a project before a session starts, and again at its end.
+
+use crate::git::config;
+use crate::git::pointers::{self, Named, below};
+use crate::git::repository::{self, Repository};
+use crate::masks::Candidates;
+use crate::place::Places;
+use crate::walk::{self, Entry, Left, Listing};
+use agentbox_plan::look::{
+    Before, Claim, ConfigBefore, HeldPlace, LookPlan, Spot, Survey, Thing, ThingKind, TriggerBefore,
+};
+use agentbox_plan::trigger::Trigger;
+use agentbox_plan::wire::Bytes;
+use rustix::fs::FileType;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most trigger files that are remembered, and most other things.
+const MAX_KEPT: usize = 20_000;
+/// Most files with several names that are counted.
+const MAX_LINKED: usize = 100_000;
+/// Most configurations that others include.
+const MAX_INCLUDED: usize = 64;
+
+/// Everything in the places.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) repositories: Vec<Repository>,
+    /// Directories that hold a `.git`.
+    pub(crate) worktrees: BTreeSet<Spot>,
+    /// Files called `.git`.
+    pub(crate) git_files: Vec<Spot>,
+    pub(crate) things: Vec<Thing>,
+    pub(crate) triggers: Vec<Spot>,
+    pub(crate) secrets: Candidates,
+    pub(crate) left: Left,
+    /// Whether something was not kept.
+    pub(crate) more: bool,
+    linked: BTreeMap<(u64, u64), (u64, u64, Spot)>,
+}
+
+/// Looks at all of it.
+pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
+    let mut seen = Seen::default();
+    let left = walk::walk(places, plan.limits, |listing| {
+        seen.note(plan, listing);
+        walk::directories(listing)
+    });
+    seen.left = left;
+    for (links, found, spot) in std::mem::take(&mut seen.linked).into_values() {
+        if links > found {
+            seen.thing(ThingKind::HardLink, spot);
+        }
+    }
+    seen.things.sort();
+    seen
+}
+
+impl Seen {
+    fn note(&mut self, plan: &LookPlan, listing: &Listing) {
+        if let Some(repository) = repository::of(listing, listing.spot.path.is_place()) {
+            let kind = if repository.bare { ThingKind::BareRepository } else { ThingKind::Repository };
+            if !repository.spot.path.is_place() && !repository.linked {
+                self.thing(kind, repository.spot.clone());
+            }
+            self.repositories.push(repository);
+        }
+        let around = self.around(&listing.spot);
+        for entry in &listing.entries {
+            self.entry(plan, listing, entry, around);
+        }
+    }
+
+    /// The innermost git directory around a directory; directories are listed after those that hold them.
+    fn around(&self, spot: &Spot) -> Option<usize> {
+        let within = |at: &usize| self.repositories[*at].names(spot).is_some();
+        (0..self.repositories.len())
+            .filter(within)
+            .max_by_key(|at| self.repositories[*at].spot.path.as_bytes().len())
+    }
+
+    fn entry(&mut self, plan: &LookPlan, listing: &Listing, entry: &Entry, around: Option<usize>) {
+        let Some(spot) = listing.at(entry) else { return };
+        if entry.name == b".git" {
+            self.worktrees.insert(listing.spot.clone());
+            if entry.kind != FileType::Directory {
+                self.git_files.push(spot.clone());
+            }
+        }
+        if std::str::from_utf8(&entry.name).map_or(true, |name| name.chars().any(char::is_control)) {
+            self.thing(ThingKind::OddName, spot.clone());
+        }
+        match entry.kind {
+            FileType::Socket => self.thing(ThingKind::Socket, spot.clone()),
+            FileType::Fifo => self.thing(ThingKind::Pipe, spot.clone()),
+            FileType::CharacterDevice | FileType::BlockDevice => self.thing(ThingKind::Device, spot.clone()),
+            _ => {}
+        }
+        if let (FileType::RegularFile, Some(stat)) = (entry.kind, &entry.stat) {
+            if stat.st_mode & 0o6000 != 0 {
+                self.thing(ThingKind::SetId, spot.clone());
+            }
+            let key = (stat.st_dev, stat.st_ino);
+            if stat.st_nlink > 1 {
+                if let Some((_, found, _)) = self.linked.get_mut(&key) {
+                    *found += 1;
+                } else if self.linked.len() < MAX_LINKED {
+                    #[allow(clippy::useless_conversion, reason = "32 bits on other architectures")]
+                    let links = stat.st_nlink.into();
+                    self.linked.insert(key, (links, 1, spot.clone()));
+                } else {
+                    self.more = true;
+                }
+            }
+        }
+        if around.is_none() {
+            self.secrets.note(&plan.masks, listing, entry);
+        }
+        let repository = around.and_then(|at| self.repositories.get(at));
+        if entry.kind != FileType::Directory && trigger(plan, repository, &spot).is_some() {
+            if self.triggers.len() < MAX_KEPT {
+                self.triggers.push(spot);
+            } else {
+                self.more = true;
+            }
+        }
+    }
+
+    fn thing(&mut self, kind: ThingKind, spot: Spot) {
+        if self.things.len() < MAX_KEPT {
+            self.things.push(Thing { kind, spot });
+        } else {
+            self.more = true;
+        }
+    }
+
+    /// Every configuration of git, and those files of the places that these include.
+    pub(crate) fn configs(&self, places: &Places) -> BTreeSet<Spot> {
+        let mut all: BTreeSet<Spot> = self.repositories.iter().flat_map(Repository::configs).collect();
+        let mut waiting: Vec<Spot> = all.iter().cloned().collect();
+        let mut included = 0;
+        while let Some(spot) = waiting.pop() {
+            for other in includes(places, &spot) {
+                if included < MAX_INCLUDED && all.insert(other.clone()) {
+                    included += 1;
+                    waiting.push(other);
+                }
+            }
+        }
+        all
+    }
+
+    /// The innermost repository whose directory holds a spot.
+    pub(crate) fn repository_of(&self, spot: &Spot) -> Option<&Repository> {
+        let (parent, _) = spot.path.split()?;
+        self.around(&Spot { place: spot.place, path: parent }).map(|at| &self.repositories[at])
+    }
+
+    /// What is remembered.
+    pub(crate) fn before(&self, places: &Places) -> Before {
+        let config = |spot: Spot| {
+            let content = places.read(&spot, config::MAX_BYTES).map(Bytes);
+            ConfigBefore { spot, content }
+        };
+        let trigger = |spot: &Spot| Some(TriggerBefore { spot: spot.clone(), state: places.state(spot)? });
+        Before {
+            configs: self.configs(places).into_iter().map(config).collect(),
+            triggers: self.triggers.iter().filter_map(trigger).collect(),
+            things: self.things.clone(),
+            whole: self.left.count == 0 && !self.more,
+        }
+    }
+}
+
+/// The trigger that a spot is.
+pub(crate) fn trigger<'a>(
+    plan: &'a LookPlan,
+    repository: Option<&Repository>,
+    spot: &Spot,
+) -> Option<&'a Trigger> {
+    if let Some(names) = repository.and_then(|repository| repository.names(spot)) {
+        return plan.triggers.find(&names);
+    }
+    let names: Vec<&[u8]> = spot.path.names().collect();
+    plan.triggers.find(&names)
+}
+
+/// Files of the places that a configuration includes.
+fn includes(places: &Places, spot: &Spot) -> Vec<Spot> {
+    let Some(bytes) = places.read(spot, config::MAX_BYTES) else { return Vec::new() };
+    let Some((parent, _)) = spot.path.split() else { return Vec::new() };
+    let directory = Spot { place: spot.place, path: parent };
+    let entries = config::parse(&bytes).unwrap_or_default();
+    let paths = entries
+        .into_iter()
+        .filter(|entry| matches!(entry.section.as_str(), "include" | "includeif") && entry.key == "path");
+    let spots = paths.filter_map(|entry| match pointers::named(places, &directory, &entry.value?) {
+        Named::Inside(spot) => Some(spot),
+        Named::Outside(_) | Named::Nothing => None,
+    });
+    spots.collect()
+}
+
+/// What the supervisor is told before a session starts.
+pub(crate) fn survey(places: &Places, plan: &LookPlan) -> Survey {
+    let mut seen = look(places, plan);
+    let mut stores = BTreeSet::new();
+    let mut claims = Vec::new();
+    let mut claim = |file: Spot, named: Named| match named {
+        Named::Outside(names) => claims.push(Claim { file, names: Bytes(names) }),
+        Named::Inside(_) | Named::Nothing => {}
+    };
+    for file in &seen.git_files {
+        if let Some(named) = pointers::git_file(places, file) {
+            claim(file.clone(), named);
+        }
+    }
+    for repository in &seen.repositories {
+        for named in pointers::alternates(places, &repository.spot) {
+            match (named, below(&repository.spot, b"objects/info/alternates")) {
+                (Named::Inside(spot), _) => drop(stores.insert(spot)),
+                (named, Some(file)) => claim(file, named),
+                (_, None) => {}
+            }
+        }
+    }
+    let verdicts = pointers::judge(places, &stores);
+    let before = seen.before(places);
+    let mut held: BTreeSet<HeldPlace> = BTreeSet::new();
+    for repository in &seen.repositories {
+        repository.held(&mut held);
+    }
+    let (hidden, hidden_files) = std::mem::take(&mut seen.secrets).hide(places, &seen.worktrees);
+    held.extend(hidden);
+    Survey {
+        held: held.into_iter().collect(),
+        hidden_files,
+        claims,
+        places: verdicts,
+        before,
+        unseen: seen.left.unseen,
+        unseen_count: seen.left.count,
+    }
+}

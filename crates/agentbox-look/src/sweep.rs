@@ -1,0 +1,204 @@
+//! What is different at the end of a session.
+
+use crate::git::config;
+use crate::git::keys;
+use crate::git::pointers::{self, Named};
+use crate::place::Places;
+use crate::restore::{Restored, restore};
+use crate::survey::{self, Seen};
+use agentbox_plan::look::{
+    Before, Change, FileState, Finding, FindingKind, LookPlan, PlacePath, Report, Spot, Thing,
+};
+use agentbox_plan::wire::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most findings of a report; of more only the number is told.
+const MAX_FINDINGS: usize = 2000;
+
+/// Judges git's configurations, and restores what may not have changed.
+pub(crate) fn judge(places: &Places, plan: &LookPlan, before: &Before, spots: &[Spot]) -> Report {
+    let mut findings = Vec::new();
+    configs(places, plan, before, spots.iter().cloned().collect(), &mut findings);
+    report(findings, Seen::default())
+}
+
+/// The same, and everything else.
+pub(crate) fn sweep(places: &Places, plan: &LookPlan, before: &Before) -> Report {
+    let seen = survey::look(places, plan);
+    let mut findings = Vec::new();
+    configs(places, plan, before, seen.configs(places), &mut findings);
+    triggers(places, plan, before, &seen, &mut findings);
+    things(before, &seen, &mut findings);
+    links(places, before, &seen, &mut findings);
+    report(findings, seen)
+}
+
+fn report(mut findings: Vec<Finding>, seen: Seen) -> Report {
+    findings.sort_by_cached_key(|finding| (!finding.is_grave(), finding.spot.clone()));
+    findings.dedup();
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    findings.truncate(MAX_FINDINGS);
+    Report {
+        findings,
+        more: u32::try_from(more).unwrap_or(u32::MAX),
+        unseen: seen.left.unseen,
+        unseen_count: seen.left.count,
+    }
+}
+
+fn configs(
+    places: &Places,
+    plan: &LookPlan,
+    before: &Before,
+    mut all: BTreeSet<Spot>,
+    findings: &mut Vec<Finding>,
+) {
+    let was: BTreeMap<&Spot, Option<&Bytes>> =
+        before.configs.iter().map(|config| (&config.spot, config.content.as_ref())).collect();
+    all.extend(was.keys().map(|spot| (*spot).clone()));
+    for spot in all {
+        let old = was.get(&spot).copied().flatten().map(|content| content.0.as_slice());
+        let now = read(places, &spot);
+        if now.is_some()
+            && old.is_none()
+            && was.contains_key(&spot)
+            && unreadable_before(places, before, &spot)
+        {
+            continue;
+        }
+        let directory = spot.path.split().map(|(parent, _)| parent);
+        let is_module = |path: &PlacePath| spot.place == 0 && path.names().any(|name| name == b"modules");
+        let directory = directory.filter(is_module);
+        let verdict = keys::judge(&plan.keys, old, now.as_deref(), directory.as_ref());
+        let mut add = |kind: FindingKind, change: Change, detail: String| {
+            findings.push(Finding { kind, change, spot: spot.clone(), detail });
+        };
+        for words in verdict.told {
+            add(FindingKind::ConfigTold, Change::Changed, words);
+        }
+        if verdict.restored.is_none() {
+            continue;
+        }
+        // Judged again when git does not write: what it wrote meanwhile stays.
+        let again =
+            || keys::judge(&plan.keys, old, read(places, &spot).as_deref(), directory.as_ref()).restored;
+        let how = match restore(places, &spot, again) {
+            Ok(Restored::Written) => Ok(()),
+            Ok(Restored::MovedAside) => {
+                Err("; it could not be written anew and was moved to config.agentbox-refused".to_owned())
+            }
+            Err(errno) => Err(format!("; it could not be restored: {}", std::io::Error::from(errno))),
+        };
+        for words in verdict.refused {
+            match &how {
+                Ok(()) => add(FindingKind::ConfigRefused, Change::Restored, words),
+                Err(why) => add(FindingKind::ConfigRefused, Change::Changed, format!("{words}{why}")),
+            }
+        }
+    }
+}
+
+/// What a configuration says now. A link, a directory, something too large: that is not what git wrote.
+fn read(places: &Places, spot: &Spot) -> Option<Vec<u8>> {
+    places.kind(spot)?;
+    Some(places.read(spot, config::MAX_BYTES).unwrap_or_else(|| b"[".to_vec()))
+}
+
+/// Whether a configuration was there and could not be read: then it is only known whether it is the same.
+fn unreadable_before(places: &Places, before: &Before, spot: &Spot) -> bool {
+    before
+        .triggers
+        .iter()
+        .any(|trigger| trigger.spot == *spot && places.state(spot).as_ref() == Some(&trigger.state))
+}
+
+fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+    let was: BTreeMap<&Spot, &FileState> =
+        before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
+    let mut all: BTreeSet<&Spot> = seen.triggers.iter().collect();
+    all.extend(was.keys());
+    let configs: BTreeSet<&Spot> = before.configs.iter().map(|config| &config.spot).collect();
+    for spot in all {
+        let now = places.state(spot);
+        let change = match (was.get(spot), &now) {
+            (None, Some(_)) => Change::Added,
+            (Some(_), None) => Change::Removed,
+            (Some(old), Some(new)) if *old != new => Change::Changed,
+            _ => continue,
+        };
+        let Some(trigger) = survey::trigger(plan, seen.repository_of(spot), spot) else { continue };
+        // What it says was judged.
+        if trigger.hold == agentbox_plan::trigger::Hold::Judge
+            && (configs.contains(spot) || seen.repository_of(spot).is_some())
+        {
+            continue;
+        }
+        let detail = match &now {
+            Some(FileState::Link { to }) => format!("a link to {}", config::escaped(&to.0)),
+            Some(FileState::File { executable: true, .. }) => "can be executed".to_owned(),
+            _ => String::new(),
+        };
+        let kind = FindingKind::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
+        findings.push(Finding { kind, change, spot: spot.clone(), detail: note(detail, change, before) });
+    }
+}
+
+/// Without a whole look at the start, what is new may have been there.
+fn note(detail: String, change: Change, before: &Before) -> String {
+    if before.whole || change != Change::Added {
+        return detail;
+    }
+    let words = "or not seen at the start";
+    if detail.is_empty() { words.to_owned() } else { format!("{detail}; {words}") }
+}
+
+fn things(before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+    let was: BTreeSet<&Thing> = before.things.iter().collect();
+    for thing in seen.things.iter().filter(|thing| !was.contains(thing)) {
+        let detail = note(String::new(), Change::Added, before);
+        let kind = FindingKind::Thing { kind: thing.kind };
+        findings.push(Finding { kind, change: Change::Added, spot: thing.spot.clone(), detail });
+    }
+}
+
+/// Files of git that lead elsewhere than where git's own lead.
+fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+    let known = |spot: &Spot| {
+        let old = before.triggers.iter().find(|trigger| trigger.spot == *spot);
+        old.is_some_and(|trigger| places.state(spot).as_ref() == Some(&trigger.state))
+    };
+    let mut add = |spot: &Spot, detail: String| {
+        let finding =
+            Finding { kind: FindingKind::Pointer, change: Change::Added, spot: spot.clone(), detail };
+        findings.push(finding);
+    };
+    let repositories: BTreeSet<&Spot> = seen.repositories.iter().map(|repository| &repository.spot).collect();
+    for file in seen.git_files.iter().filter(|file| !known(file)) {
+        match pointers::git_file(places, file) {
+            Some(Named::Inside(spot)) if repositories.contains(&spot) => {}
+            Some(Named::Inside(spot)) => add(file, format!("leads to {}, which is no repository", spot.path)),
+            Some(Named::Outside(path)) => {
+                add(file, format!("leads out of the project, to {}", config::escaped(&path)))
+            }
+            Some(Named::Nothing) | None => add(file, "does not say where its repository is".to_owned()),
+        }
+    }
+    for repository in &seen.repositories {
+        let Some(common) = pointers::common(places, &repository.spot) else { continue };
+        let own = |spot: &Spot| {
+            let names: Vec<&[u8]> = repository.spot.path.names().collect();
+            let [above @ .., b"worktrees", _] = names.as_slice() else { return false };
+            spot.place == repository.spot.place && spot.path.names().eq(above.iter().copied())
+        };
+        let Some(file) = pointers::below(&repository.spot, b"commondir") else { continue };
+        match common {
+            Named::Inside(spot) if own(&spot) => {}
+            _ if known(&file) => {}
+            Named::Inside(spot) => add(&file, format!("leads to {}", spot.path)),
+            Named::Outside(path) => {
+                add(&file, format!("leads out of the project, to {}", config::escaped(&path)))
+            }
+            Named::Nothing => add(&file, "does not say where its repository is".to_owned()),
+        }
+    }
+}

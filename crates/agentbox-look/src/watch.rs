@@ -1,0 +1,241 @@
+//! What comes to be while a session runs: said as it is seen, which may be after it was used.
+//!
+//! Every directory is watched, the shallow ones first, as far as the limits go. A directory that comes to be is
+//! watched before it is listed, so that nothing falls between the two.
+
+use crate::place::Places;
+use crate::walk::{self, Listing};
+use agentbox_launch::look;
+use agentbox_plan::look::{LookPlan, PlacePath, Sighting, Spot, framed};
+use agentbox_plan::trigger::Hold;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// Most directories that are watched. Each costs the kernel about a kilobyte.
+const MAX_WATCHED: usize = 32_768;
+/// Directories of git's in which nothing lies that makes it act.
+const QUIET: [&[u8]; 4] = [b"objects", b"refs", b"logs", b"lfs"];
+/// Head of an event (fanotify(7), struct fanotify_event_metadata).
+const HEAD: usize = 24;
+/// Names of the kernel's that it sends: an overflow; a directory and a name in it.
+const OVERFLOW: u64 = 0x4000;
+const ON_DIRECTORY: u64 = 0x4000_0000;
+const DIRECTORY_AND_NAME: u8 = 2;
+
+struct Watch<'a> {
+    places: &'a Places,
+    plan: &'a LookPlan,
+    group: &'a OwnedFd,
+    out: File,
+    /// Directories by their handles.
+    known: HashMap<Vec<u8>, Spot>,
+    unseen: u32,
+}
+
+/// Watches until nobody reads any more.
+pub(crate) fn watch(places: &Places, plan: &LookPlan, group: &OwnedFd, out: File) -> io::Result<()> {
+    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), unseen: 0 };
+    for place in 0..places.count() {
+        watch.begin(Spot { place, path: PlacePath::default() }, None)?;
+    }
+    let directories = u32::try_from(watch.known.len()).unwrap_or(u32::MAX);
+    watch.say(&Sighting::Watching { directories, unseen: watch.unseen })?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        {
+            // The other end of the pipe is looked at as well: without a reader there is nothing to do.
+            let mut fds = [PollFd::new(group, PollFlags::IN), PollFd::new(&watch.out, PollFlags::empty())];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            if fds[1].revents().contains(PollFlags::ERR) {
+                return Ok(());
+            }
+        }
+        match rustix::io::read(group, &mut buffer) {
+            Ok(count) => watch.events(&buffer[..count])?,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+impl Watch<'_> {
+    fn say(&mut self, sighting: &Sighting) -> io::Result<()> {
+        self.out.write_all(&framed(sighting))
+    }
+
+    /// Watches a directory and all below it. `maker` is the process that made it, when it is new: then what is
+    /// in it is as well.
+    fn begin(&mut self, top: Spot, maker: Option<u32>) -> io::Result<()> {
+        let end = Instant::now() + Duration::from_millis(self.plan.limits.time_ms.into());
+        let mut budget = self.plan.limits.entries;
+        let mut waiting = VecDeque::from([top]);
+        while let Some(spot) = waiting.pop_front() {
+            if self.known.len() >= MAX_WATCHED || Instant::now() >= end {
+                self.unseen = self.unseen.saturating_add(1);
+                continue;
+            }
+            let Ok(directory) = self.places.directory(&spot) else { continue };
+            if look::mark(self.group, &directory, false).is_err() {
+                self.unseen = self.unseen.saturating_add(1);
+                continue;
+            }
+            if let Ok(handle) = look::handle(&directory) {
+                self.known.insert(handle, spot.clone());
+            }
+            let Ok((listing, stop)) = walk::list_open(&directory, &spot, &mut budget, end) else { continue };
+            self.unseen = self.unseen.saturating_add(u32::from(stop.is_some()));
+            let mut holds_one = false;
+            for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
+                let Some(spot) = listing.at(entry) else { continue };
+                let Some(sighting) = self.sighting(&spot, maker.unwrap_or(0)) else { continue };
+                holds_one = true;
+                if maker.is_some() {
+                    self.say(&sighting)?;
+                }
+            }
+            // What is there already can be written in place; elsewhere a written file tells nothing.
+            if holds_one && look::mark(self.group, &directory, true).is_err() {
+                self.unseen = self.unseen.saturating_add(1);
+            }
+            waiting.extend(self.below(&listing));
+        }
+        Ok(())
+    }
+
+    fn below(&self, listing: &Listing) -> Vec<Spot> {
+        let in_git = listing.spot.place > 0 || listing.spot.path.names().any(|name| name == b".git");
+        let names = walk::directories(listing);
+        let loud = names.iter().filter(|name| !in_git || !QUIET.contains(&name.as_slice()));
+        let at =
+            |name: &Vec<u8>| Some(Spot { place: listing.spot.place, path: listing.spot.path.join(name)? });
+        loud.filter_map(at).collect()
+    }
+
+    /// What it means that something is there.
+    fn sighting(&self, spot: &Spot, pid: u32) -> Option<Sighting> {
+        let mut names: Vec<&[u8]> = spot.path.names().collect();
+        if spot.place > 0 {
+            names.insert(0, b".git");
+        }
+        let trigger = self.plan.triggers.find(&names)?;
+        match trigger.hold {
+            Hold::Refuse => Some(Sighting::Trigger { spot: spot.clone(), actor: trigger.actor.clone(), pid }),
+            Hold::Judge => Some(Sighting::Config { spot: spot.clone() }),
+            Hold::Report => None,
+        }
+    }
+
+    fn events(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while let Some(event) = take_event(&mut bytes) {
+            if event.mask & OVERFLOW != 0 {
+                self.say(&Sighting::Lost)?;
+                // What came to be meanwhile is found by looking at everything again.
+                for place in 0..self.places.count() {
+                    self.begin(Spot { place, path: PlacePath::default() }, Some(0))?;
+                }
+                continue;
+            }
+            let (Some(handle), Some(name)) = (event.handle, event.name) else { continue };
+            let Some(directory) = self.known.get(&handle).cloned() else { continue };
+            let Some(path) = directory.path.join(name) else { continue };
+            let spot = Spot { place: directory.place, path };
+            if event.mask & ON_DIRECTORY != 0 {
+                let in_git = spot.place > 0 || spot.path.names().any(|name| name == b".git");
+                if !in_git || !QUIET.contains(&name) {
+                    self.begin(spot, Some(event.pid))?;
+                }
+            } else if let Some(sighting) = self.sighting(&spot, event.pid) {
+                self.say(&sighting)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Event<'a> {
+    mask: u64,
+    pid: u32,
+    handle: Option<Vec<u8>>,
+    name: Option<&'a [u8]>,
+}
+
+/// Takes one event from what the kernel wrote.
+fn take_event<'a>(bytes: &mut &'a [u8]) -> Option<Event<'a>> {
+    let length = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
+    if length < HEAD || length > bytes.len() {
+        return None;
+    }
+    let (event, rest) = bytes.split_at(length);
+    *bytes = rest;
+    let mask = u64::from_ne_bytes(event.get(8..16)?.try_into().ok()?);
+    let pid = i32::from_ne_bytes(event.get(20..24)?.try_into().ok()?);
+    let mut found = Event { mask, pid: u32::try_from(pid).unwrap_or(0), handle: None, name: None };
+    let mut infos = &event[HEAD..];
+    while let [kind, _, low, high, ..] = infos {
+        let length = usize::from(u16::from_ne_bytes([*low, *high]));
+        if length < 4 || length > infos.len() {
+            break;
+        }
+        let (info, rest) = infos.split_at(length);
+        infos = rest;
+        // Head, file system, size and type of the handle, the handle, the name with its end.
+        let size = info.get(12..16).and_then(|size| size.try_into().ok()).map(u32::from_ne_bytes);
+        if let (DIRECTORY_AND_NAME, Some(size)) = (*kind, size)
+            && let Some(handle) = info.get(16..20 + size as usize)
+        {
+            found.handle = Some(handle.to_vec());
+            let name = &info[20 + size as usize..];
+            found.name = name.split(|byte| *byte == 0).next().filter(|name| !name.is_empty());
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_event_has_a_directory_and_a_name() {
+        let mut info = vec![DIRECTORY_AND_NAME, 0, 0, 0];
+        info.extend([0; 8]);
+        info.extend(8u32.to_ne_bytes());
+        info.extend(1i32.to_ne_bytes());
+        info.extend([7; 8]);
+        info.extend(b"name\0\0\0\0");
+        let length = (info.len() as u16).to_ne_bytes();
+        info[2..4].copy_from_slice(&length);
+        let mut event = ((HEAD + info.len()) as u32).to_ne_bytes().to_vec();
+        event.extend([3, 0, 24, 0]);
+        event.extend(0x100u64.to_ne_bytes());
+        event.extend((-1i32).to_ne_bytes());
+        event.extend(42i32.to_ne_bytes());
+        event.extend(&info);
+        let twice = [event.clone(), event].concat();
+        let mut bytes = twice.as_slice();
+        for _ in 0..2 {
+            let event = take_event(&mut bytes).unwrap();
+            assert_eq!((event.mask, event.pid, event.name), (0x100, 42, Some(b"name".as_slice())));
+            assert_eq!(event.handle.unwrap(), [&1i32.to_ne_bytes()[..], &[7; 8]].concat());
+        }
+        assert!(take_event(&mut bytes).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_events_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut rest = bytes.as_slice();
+            while take_event(&mut rest).is_some() {}
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A project that is changed in place, where the kernel does not refuse trigger files: they are seen, the session
+//! is held until its person has spoken, and the end tells of all.
+
+use agentbox_suite::{Machine, Session, eventually};
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use std::fs;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn state(machine: &Machine, session: &Session<'_>) -> Result<String> {
+    let list = machine.ctl(&["list", "--all", "--json"])?.json()?;
+    let sessions = list.as_array().cloned().unwrap_or_default();
+    let own = sessions.iter().find(|one| one["id"] == session.id.as_str());
+    Ok(own.and_then(|one| one["state"].as_str()).unwrap_or("gone").to_owned())
+}
+
+fn until(machine: &Machine, session: &Session<'_>, wanted: &str) -> Result<()> {
+    eventually(wanted, LIMIT, || Ok((state(machine, session)? == wanted).then_some(())))
+}
+
+fn events(machine: &Machine, session: &Session<'_>, name: &str) -> Result<Vec<Value>> {
+    let log = machine.ctl(&["log", &session.id, "--json"])?.success()?;
+    let lines =
+        log.text().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
+    Ok(lines.into_iter().filter(|event| event["event"] == name).collect())
+}
+
+/// A session that does what is written to its `go` files, and counts in `beat`.
+const AGENT: &str = "i=0; while :; do i=$((i+1)); echo $i > /tmp/beat; \
+                     if [ -e go ]; then mv go went; . ./went; fi; sleep 0.05; done";
+
+fn tell(machine: &Machine, script: &str) -> Result<()> {
+    let project = machine.project();
+    machine.person.write(&project.join("going"), script.as_bytes(), 0o644)?;
+    Ok(fs::rename(project.join("going"), project.join("go"))?)
+}
+
+#[test]
+fn the_first_trigger_file_freezes_and_the_persons_word_thaws() -> Result<()> {
+    for (script, path) in [
+        ("echo x > .mcp.json", ".mcp.json"),
+        (
+            "mkdir -p new/deep/.claude; echo x > new/deep/.claude/settings.json",
+            "new/deep/.claude/settings.json",
+        ),
+        ("mkdir .prepared; echo x > .prepared/tasks.json; mv .prepared .vscode", ".vscode/tasks.json"),
+        ("ln -s /dev/null sub.tmp; mv sub.tmp .envrc", ".envrc"),
+    ] {
+        let machine = Machine::new()?;
+        let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+        ensure!(state(&machine, &session)? == "running");
+        tell(&machine, script)?;
+        until(&machine, &session, "frozen")?;
+        let beat = || session_beat(&machine, &session);
+        ensure!(beat()? == beat()?, "it goes on");
+        let triggers = events(&machine, &session, "trigger")?;
+        ensure!(
+            triggers.len() == 1 && triggers[0]["path"] == path && triggers[0]["frozen"] == true,
+            "{triggers:?}"
+        );
+        machine.ctl(&["thaw", &session.id])?.success()?;
+        until(&machine, &session, "running")?;
+        // Once is enough: what comes later is told.
+        tell(&machine, "mkdir -p .husky; echo x > .husky/pre-push")?;
+        eventually("the second is told", LIMIT, || {
+            Ok((events(&machine, &session, "trigger")?.len() >= 2).then_some(()))
+        })?;
+        ensure!(state(&machine, &session)? == "running");
+        session.stop()?;
+        let report = machine.ctl(&["report", &session.id, "--json"])?.json()?;
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        ensure!(
+            findings.iter().any(|finding| finding["path"] == path && finding["grave"] == true),
+            "{report:#}"
+        );
+    }
+    Ok(())
+}
+
+/// What the agent counts, as the host sees its memory of it: the control group does not get processor time.
+fn session_beat(machine: &Machine, session: &Session<'_>) -> Result<u64> {
+    let group =
+        machine.ctl(&["status", &session.id, "--json"])?.json()?["cgroup"].as_str().unwrap_or("").to_owned();
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (_, point, kind) = (words.next()?, words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| point.to_owned())
+    });
+    let roots: Vec<String> = mounts.collect();
+    let name = group.rsplit('/').next().unwrap_or("").to_owned();
+    for root in &roots {
+        let path = format!("{root}/agentbox/{name}/payload/cpu.stat");
+        if let Ok(text) = fs::read_to_string(path) {
+            let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "));
+            return Ok(line.and_then(|line| line.parse().ok()).unwrap_or(0));
+        }
+    }
+    anyhow::bail!("no control group {group} in {roots:?}")
+}
+
+#[test]
+fn what_a_policy_only_reports_freezes_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure("[posture.calm]\nextends = \"L2\"\non_trigger = \"report\"\n")?;
+    let session = machine.detached("calm", &["sh", "-c", AGENT])?;
+    tell(&machine, "echo x > .mcp.json")?;
+    eventually("it is told", LIMIT, || {
+        Ok((!events(&machine, &session, "trigger")?.is_empty()).then_some(()))
+    })?;
+    ensure!(state(&machine, &session)? == "running");
+    session.stop()
+}
+
+#[test]
+fn what_the_person_does_outside_freezes_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    // An editor that saves by rename, and lives on.
+    let project = machine.project();
+    let mut editor = machine.person.command("/bin/sh");
+    editor.current_dir(project);
+    editor.args([
+        "-c",
+        "echo x > .vscode.tmp; mkdir -p .vscode; mv .vscode.tmp .vscode/x; printf y > .envrc; exec sleep 5",
+    ]);
+    let mut editor = editor.spawn()?;
+    eventually("it was written", LIMIT, || Ok(project.join(".envrc").exists().then_some(())))?;
+    // What the session does afterwards is seen, so what was done before has been seen as well.
+    tell(&machine, "echo x > .exrc")?;
+    until(&machine, &session, "frozen")?;
+    let triggers = events(&machine, &session, "trigger")?;
+    let paths: Vec<_> =
+        triggers.iter().map(|event| event["path"].as_str().unwrap_or_default().to_owned()).collect();
+    editor.kill()?;
+    editor.wait()?;
+    ensure!(paths == [".exrc"], "{paths:?}");
+    session.stop()
+}
+
+#[test]
+fn a_configuration_is_put_back_while_the_session_runs() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    tell(
+        &machine,
+        "git config core.fsmonitor 'touch ran'; until git remote add up https://e.org/x; do sleep 0.05; done",
+    )?;
+    eventually("it is put back", LIMIT, || {
+        let config = fs::read_to_string(machine.project().join(".git/config"))?;
+        Ok((!config.contains("fsmonitor") && config.contains("e.org")).then_some(()))
+    })?;
+    ensure!(state(&machine, &session)? == "running");
+    eventually("it is told", LIMIT, || {
+        Ok((!events(&machine, &session, "git-config")?.is_empty()).then_some(()))
+    })?;
+    session.stop()
+}
+
+#[test]
+fn a_frozen_session_ends_when_it_is_told_to() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", &format!("trap '' TERM; {AGENT}")])?;
+    tell(&machine, "echo x > .mcp.json; echo more > later")?;
+    until(&machine, &session, "frozen")?;
+    session.stop()?;
+    machine.ends_without_leftovers()
+}

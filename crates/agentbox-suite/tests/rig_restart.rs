@@ -1,0 +1,94 @@
+//! What outlives a supervisor that is a service, and what a reload changes at once. Runs in a rig.
+
+use agentbox_suite::{Machine, Service, eventually, run};
+use anyhow::{Context, Result, ensure};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn outside_of_rigs() -> bool {
+    std::env::var_os("AGENTBOX_RIG").is_none()
+}
+
+fn service(machine: &Machine) -> Result<&Service> {
+    machine.service().context("no service")
+}
+
+#[test]
+fn published_ports_outlive_the_supervisor_and_the_gate() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    let server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "3000"];
+    let session = machine.detached_with("L2", &["--publish", "3217:3000"], &server)?;
+    let answers = || -> Result<Option<()>> {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "5", "--output", "/dev/null", "http://127.0.0.1:3217/"]);
+        Ok((run(&mut command, b"", LIMIT)?.status == 0).then_some(()))
+    };
+    eventually("the port answers", LIMIT, answers)?;
+    ensure!(service.property("NFileDescriptorStore")? != "0", "nothing is kept");
+    let pid = service.pid()?;
+    service.kill()?;
+    service.wait_for_another(pid)?;
+    let gate = || -> Result<u64> {
+        session.status()?["network"]["gate_pid"].as_u64().context("no gate in the status")
+    };
+    let before = eventually("its gate is known again", LIMIT, || Ok(Some(gate()?).filter(|pid| *pid != 0)))?;
+    let mut kill = Command::new("kill");
+    run(kill.args(["-KILL", &before.to_string()]), b"", LIMIT)?.success()?;
+    eventually("it has another gate", LIMIT, || Ok((![0, before].contains(&gate()?)).then_some(())))?;
+    eventually("the port answers again", LIMIT, answers)?;
+    session.stop()?;
+    ensure!(service.property("NFileDescriptorStore")? == "0", "something is kept for nobody");
+    ensure!(answers()?.is_none(), "the port answers without a session");
+    Ok(())
+}
+
+#[test]
+fn a_reload_closes_at_once_what_is_denied_from_now_on() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    let profile = "[profile.w]\nallow = [\"a.example.org\", \"b.example.org\"]\nnetwork = \"allowlist\"\n";
+    machine.configure(profile)?;
+    let session = machine.detached_with("L2", &["--profile", "w"], &["sleep", "600"])?;
+    let reaches = |name: &str| -> Result<bool> {
+        let why = machine.ctl(&["why", &session.id, name, "--json"])?;
+        why.json()?["allowed"].as_bool().context("no answer")
+    };
+    ensure!(reaches("a.example.org")? && reaches("b.example.org")?);
+    let file = machine.config().join("agentbox.toml");
+    let text = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, text.replace("[profile.w]", "[profile.w]\ndeny = [\"a.example.org\"]"))?;
+    service.systemctl(&["reload", "agentboxd.service"])?.success()?;
+    ensure!(!reaches("a.example.org")? && reaches("b.example.org")?);
+    // What is no longer denied waits for the next session.
+    std::fs::write(&file, &text)?;
+    service.systemctl(&["reload", "agentboxd.service"])?.success()?;
+    ensure!(!reaches("a.example.org")?);
+    session.stop()
+}
+
+#[test]
+fn a_client_that_is_attached_notices_nothing_of_another_supervisor() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    let mut running = machine.attached("L2", &["sh", "-c", "echo first; read line; echo got $line"])?;
+    running.wait_for(b"first", LIMIT)?;
+    let pid = service.pid()?;
+    service.kill()?;
+    service.wait_for_another(pid)?;
+    running.send(b"word\n");
+    let finished = running.finish(LIMIT)?;
+    ensure!(finished.status == 0 && finished.text().contains("got word"), "{finished:?}");
+    machine.ends_without_leftovers()
+}

@@ -1,0 +1,382 @@
+//! `apply` on plain directories: what is left when it is cut off, when a step fails, when somebody else works
+//! on the project at that moment.
+
+use super::engine::{Outcome, Place, Reached, Stopped, apply, recover};
+use super::journal::{Action, Step};
+use super::select::{Conflicts, Why, select};
+use crate::review::change::{Change, Judge, RelPath};
+use crate::review::compare::{Trees, compare};
+use crate::review::remember::Remembered;
+use crate::review::{renames, show};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+/// A project, the way a session left it, and a directory of reviews.
+struct Scene {
+    place: tempfile::TempDir,
+    review: OwnedFd,
+    trees: Trees,
+}
+
+impl Scene {
+    fn new(project: impl FnOnce(&Path), left: impl FnOnce(&Path)) -> Self {
+        // In memory, where syncing costs nothing: these are hundreds of runs.
+        let place = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let below = |name: &str| place.path().join(name);
+        for name in ["project", "merged", "review"] {
+            fs::create_dir(below(name)).unwrap();
+        }
+        project(&below("project"));
+        left(&below("merged"));
+        let open = |name: &str| OwnedFd::from(File::open(below(name)).unwrap());
+        // What was written has every name here, so everything is compared.
+        let trees = Trees { project: open("project"), merged: open("merged"), upper: open("merged") };
+        let review = open("review");
+        Self { place, review, trees }
+    }
+
+    fn project(&self) -> std::path::PathBuf {
+        self.place.path().join("project")
+    }
+
+    /// Nothing of the project counts as changed since.
+    fn remembered(&self) -> Remembered {
+        Remembered::read(&self.review, (i64::MAX, 0)).unwrap()
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
+        let mut changes = compare(&self.trees, &judge, &self.remembered()).unwrap().changes;
+        renames::find(&self.trees, &mut changes);
+        show::sort(&mut changes);
+        changes
+    }
+
+    fn apply_all(&self, reached: Reached<'_>) -> Result<Outcome, Stopped> {
+        let mut selection = select(&self.changes(), &[], true, &[], Conflicts::Leave);
+        let id = "abc".parse().unwrap();
+        let place = Place::new(&self.trees.project, &self.review, &id);
+        apply(&place, &self.trees, &mut selection, &mut self.remembered(), reached)
+    }
+
+    fn recover(&self, reached: Reached<'_>) -> Result<Option<Outcome>, Stopped> {
+        let id = "abc".parse().unwrap();
+        recover(&Place::new(&self.trees.project, &self.review, &id), &mut self.remembered(), reached)
+    }
+}
+
+/// Everything below a directory: mode and content.
+fn state(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let content = if metadata.is_symlink() {
+                format!("→{}", fs::read_link(&path).unwrap().display()).into_bytes()
+            } else if metadata.is_dir() {
+                open.push(path.clone());
+                b"directory".to_vec()
+            } else {
+                fs::read(&path).unwrap()
+            };
+            let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+            all.insert(name, (if metadata.is_symlink() { 0 } else { metadata.mode() & 0o777 }, content));
+        }
+    }
+    all
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn everything() -> Scene {
+    Scene::new(
+        |root| {
+            for name in [
+                "keep",
+                "change",
+                "mode",
+                "gone",
+                "gone-dir/a",
+                "gone-dir/b",
+                "to-dir",
+                "from-dir/x",
+                "old-name",
+            ] {
+                write(root, name, &format!("content of {name}\nand more\n"));
+            }
+            symlink("keep", root.join("link")).unwrap();
+        },
+        |root| {
+            for name in ["keep", "mode"] {
+                write(root, name, &format!("content of {name}\nand more\n"));
+            }
+            write(root, "new-name", "content of old-name\nand more\n");
+            write(root, "change", "changed\n");
+            write(root, "added", "added\n");
+            write(root, "deep/er/added", "added\n");
+            write(root, "to-dir/inside", "x\n");
+            write(root, "from-dir", "a file now\n");
+            symlink("change", root.join("link")).unwrap();
+            fs::set_permissions(root.join("mode"), fs::Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(root.join("added"), fs::Permissions::from_mode(0o6755)).unwrap();
+        },
+    )
+}
+
+/// What `everything` wants, without set-id bits.
+fn wanted(scene: &Scene) -> BTreeMap<String, (u32, Vec<u8>)> {
+    state(&scene.place.path().join("merged"))
+}
+
+#[test]
+fn everything_that_can_differ_is_applied() {
+    let scene = everything();
+    let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+    assert_eq!(outcome.left, []);
+    assert_eq!(state(&scene.project()), wanted(&scene));
+    assert_eq!(fs::metadata(scene.project().join("added")).unwrap().mode() & 0o7777, 0o755);
+    assert!(scene.changes().iter().all(|change| change.path.as_bytes() == b"added" && !change.content));
+    assert_eq!(fs::read_dir(scene.place.path().join("review")).unwrap().count(), 1);
+}
+
+/// Stops an `apply` before each thing that it does, as a kill would, and the call after it likewise, at most
+/// twice: in the end the project is as it was or as it should be, never between.
+#[test]
+fn cut_off_anywhere_it_is_whole_or_not_at_all_after_the_next_call() {
+    let (mut finished, mut undone) = (0, 0);
+    for first in 0.. {
+        let mut complete = false;
+        for second in [0, 1, 3, 7, 12, 20, usize::MAX] {
+            let scene = everything();
+            let before = state(&scene.project());
+            let stop_at = |at: usize| {
+                let mut count = 0;
+                move || {
+                    count += 1;
+                    if count > at { Err(io::Error::other("cut off")) } else { Ok(()) }
+                }
+            };
+            complete |= scene.apply_all(&mut stop_at(first)).is_ok();
+            let _cut_off_again = scene.recover(&mut stop_at(second));
+            scene.recover(&mut || Ok(())).unwrap();
+            let after = state(&scene.project());
+            if after == before {
+                undone += 1;
+            } else {
+                assert_eq!(after, wanted(&scene), "cut off before {first}, then before {second}");
+                finished += 1;
+            }
+            assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
+        }
+        if complete {
+            break;
+        }
+    }
+    assert!(finished > 40 && undone > 40, "{finished} {undone}");
+}
+
+#[test]
+fn a_step_that_fails_takes_all_of_them_back() {
+    let scene = everything();
+    let before = state(&scene.project());
+    let id = "abc".parse().unwrap();
+    let place = Place::new(&scene.trees.project, &scene.review, &id);
+    let mut selection = select(&scene.changes(), &[], true, &[], Conflicts::Leave);
+    // No file system has such a name.
+    let path = RelPath::new(&[b'x'; 300]).unwrap();
+    let expected = Some(crate::review::tree::examine(&scene.review).unwrap());
+    selection.steps.push(Step { path, action: Action::RemoveDirectory, expected });
+    let result = apply(&place, &scene.trees, &mut selection, &mut scene.remembered(), &mut || Ok(()));
+    assert!(matches!(result, Err(Stopped::TakenBack(_))), "{result:?}");
+    assert_eq!(state(&scene.project()), before);
+    assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
+}
+
+#[test]
+fn what_somebody_saves_at_that_moment_is_theirs() {
+    for by_rename in [false, true] {
+        let scene = Scene::new(|root| write(root, "file", "old\n"), |root| write(root, "file", "session\n"));
+        let file = scene.project().join("file");
+        let mut count = 0;
+        let outcome = scene
+            .apply_all(&mut || {
+                count += 1;
+                // After everything was looked at, before the first step.
+                if count == 4 {
+                    if by_rename {
+                        fs::write(file.with_extension("new"), "saved\n").unwrap();
+                        fs::rename(file.with_extension("new"), &file).unwrap();
+                    } else {
+                        fs::write(&file, "saved in place\n").unwrap();
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(outcome.left.len(), 1, "{outcome:?}");
+        assert!(fs::read_to_string(&file).unwrap().starts_with("saved"));
+    }
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_leads_nowhere() {
+    let scene = Scene::new(
+        |root| {
+            write(root, "sub/file", "old\n");
+            write(root, "sub/gone", "old\n");
+        },
+        |root| write(root, "sub/file", "session\n"),
+    );
+    let outside = scene.place.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "outside\n").unwrap();
+    fs::write(outside.join("gone"), "outside\n").unwrap();
+    let mut count = 0;
+    let project = scene.project();
+    let outcome = scene
+        .apply_all(&mut || {
+            count += 1;
+            if count == 4 {
+                fs::rename(project.join("sub"), project.join("away")).unwrap();
+                symlink(&outside, project.join("sub")).unwrap();
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(outcome.left.len(), 2, "{outcome:?}");
+    assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "outside\n");
+    assert!(outside.join("gone").exists());
+}
+
+#[test]
+fn trigger_files_links_into_their_places_and_pipes_are_never_taken_unnamed() {
+    let scene = Scene::new(
+        |_| {},
+        |root| {
+            write(root, ".claude/settings.json", "{}");
+            write(root, "assets/settings.json", "{}");
+            symlink("assets", root.join(".vscode")).unwrap();
+            write(root, ".git/hooks/post-commit", "#!/bin/sh\n");
+            write(root, ".git/objects/aa/bb", "x");
+            write(root, "package.json", "{}");
+            write(root, ".agentbox-apply-x/file", "x");
+            let root = File::open(root).unwrap();
+            rustix::fs::mknodat(
+                &root,
+                "pipe",
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::from_raw_mode(0o600),
+                0,
+            )
+            .unwrap();
+        },
+    );
+    scene.apply_all(&mut || Ok(())).unwrap();
+    let names: Vec<String> = state(&scene.project()).into_keys().collect();
+    assert_eq!(names, [".claude", "assets", "assets/settings.json"]);
+    let path = |text: &str| RelPath::new(text.as_bytes()).unwrap();
+    // A directory around it is no name of it; a report-only one may be named as any other path.
+    let selection = select(
+        &scene.changes(),
+        &[path(".claude"), path(".git"), path("package.json")],
+        false,
+        &[path(".git/hooks/post-commit")],
+        Conflicts::Leave,
+    );
+    let taken: Vec<String> = selection.triggers.iter().map(RelPath::text).collect();
+    assert_eq!(taken, [".git/hooks/post-commit", "package.json"]);
+    assert!(
+        selection
+            .left
+            .iter()
+            .any(|left| left.path == path(".claude/settings.json") && matches!(left.why, Why::Trigger(_)))
+    );
+}
+
+#[test]
+fn conflicts_are_named_and_left_or_decided() {
+    let scene = Scene::new(|root| write(root, "file", "person\n"), |root| write(root, "file", "session\n"));
+    // The layer was made before the person's file was stamped.
+    let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
+    let mut remembered = Remembered::read(&scene.review, (0, 0)).unwrap();
+    let changes = compare(&scene.trees, &judge, &remembered).unwrap().changes;
+    let left = select(&changes, &[], true, &[], Conflicts::Leave);
+    assert!(left.steps.is_empty() && left.left[0].why == Why::Conflict);
+    let mine = select(&changes, &[], true, &[], Conflicts::Mine);
+    assert!(mine.steps.is_empty() && mine.left.is_empty());
+    remembered.add(&scene.review, Vec::new(), mine.declined).unwrap();
+    let remembered = Remembered::read(&scene.review, (0, 0)).unwrap();
+    assert!(compare(&scene.trees, &judge, &remembered).unwrap().changes.is_empty());
+    assert_eq!(select(&changes, &[], true, &[], Conflicts::Theirs).steps.len(), 1);
+}
+
+fn any_tree() -> impl Strategy<Value = Vec<(String, u8)>> {
+    let name = prop_oneof!["[abc]", "[abc]/[xy]", "[abc]/[xy]/[12]"];
+    proptest::collection::vec((name, 0u8..6), 0..12)
+}
+
+fn plant(root: &Path, files: &[(String, u8)]) {
+    for (name, content) in files {
+        let path = root.join(name);
+        let there = path.ancestors().skip(1).any(|above| {
+            above.starts_with(root)
+                && above != root
+                && fs::symlink_metadata(above).is_ok_and(|found| !found.is_dir())
+        });
+        if there || fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match content {
+            0 => fs::create_dir(path).unwrap(),
+            1 => symlink("a", path).unwrap(),
+            content => {
+                fs::write(&path, vec![b'a' + content; 9]).unwrap();
+                let mode = if content % 2 == 0 { 0o644 } else { 0o755 };
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn applying_everything_makes_any_tree_of_any_other(before in any_tree(), after in any_tree()) {
+        let scene = Scene::new(|root| plant(root, &before), |root| plant(root, &after));
+        let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+        prop_assert_eq!(outcome.left, vec![]);
+        prop_assert_eq!(state(&scene.project()), wanted(&scene));
+        prop_assert!(scene.changes().is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_back_is_as_it_was(before in any_tree(), after in any_tree(), at in 0usize..30) {
+        let scene = Scene::new(|root| plant(root, &before), |root| plant(root, &after));
+        let was = state(&scene.project());
+        let mut count = 0;
+        let _cut_off = scene.apply_all(&mut || {
+            count += 1;
+            if count > at { Err(io::Error::other("cut off")) } else { Ok(()) }
+        });
+        let journal = scene.place.path().join("review/journal.json");
+        if let Ok(text) = fs::read_to_string(&journal) {
+            fs::write(&journal, text.replace("\"forward\"", "\"back\"")).unwrap();
+            let result = scene.recover(&mut || Ok(()));
+            prop_assert!(matches!(result, Err(Stopped::TakenBack(_))), "{result:?}");
+            prop_assert_eq!(state(&scene.project()), was);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The step of a session's control group: one of our own, or a scope of the service manager that a process of ours
+//! holds until the session is in it; its limits; its end.
+
+use super::{GONE_LIMIT, StepError, Steps, Watched, missing};
+use crate::descriptor::watch;
+use crate::session::Live;
+use crate::system::scopes::Scopes;
+use agentbox_kernel::cgroup::{GroupLimits, Hierarchy, SessionGroup};
+use agentbox_kernel::launcher;
+use std::sync::Arc;
+use tokio::io::Interest;
+
+impl Steps {
+    pub(super) async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let supervisor = Arc::clone(&self.supervisor);
+        let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
+        let group = match supervisor.scopes() {
+            None => hierarchy.create(&self.record.id)?,
+            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
+        };
+        let group = self.group.insert(group);
+        let Some(order) = &self.order else { return Err(missing("an order")) };
+        let policy = &order.policy;
+        let (memory, tasks) = (policy.memory_max(), policy.tasks_max());
+        let (cpu, io) = (policy.cpu_weight(), policy.io_weight());
+        let value = |limit: Option<agentbox_policy::Limit>| limit.map(|limit| limit.value);
+        let limits = GroupLimits {
+            memory_max: value(memory),
+            tasks_max: value(tasks),
+            cpu_weight: value(cpu),
+            io_weight: value(io),
+        };
+        if limits == GroupLimits::default() {
+            return Ok(());
+        }
+        let enforced = group.set_limits(limits)?;
+        for (key, limit, enforced, controller) in [
+            ("memory_max", memory, enforced.memory, "memory"),
+            ("tasks_max", tasks, enforced.tasks, "pids"),
+            ("cpu_weight", cpu, enforced.cpu, "cpu"),
+            ("io_weight", io, enforced.io, "io"),
+        ] {
+            match limit {
+                Some(limit) if !enforced && limit.configured => {
+                    return Err(StepError::Host(format!(
+                        "refused: `{key}` is configured and this host cannot enforce it\n\
+                         rule: the control group hierarchy has no controller `{controller}`\n\
+                         take `{key}` out of the configuration, or use a host with control groups version 2"
+                    )));
+                }
+                Some(_) if !enforced => {
+                    live.notes.push(format!("{key} is not enforced here: no controller `{controller}`"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A scope of the service manager with a process of ours that holds it.
+    async fn make_scope(
+        &mut self,
+        hierarchy: &Hierarchy,
+        scopes: &Scopes,
+    ) -> Result<SessionGroup, StepError> {
+        let id = &self.record.id;
+        let limits = self.order()?.scope_limits();
+        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
+        let holder = self.holder.insert(holder);
+        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
+        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
+        // The manager has said so; the kernel says it too.
+        if !made.take_in(holder.launcher.pid)? {
+            return Err(missing("a process in the scope"));
+        }
+        Ok(made)
+    }
+
+    /// The holder of the scope ends; the session's own processes are in it.
+    pub(super) async fn let_go(&mut self) -> Result<(), StepError> {
+        let Some(holder) = self.holder.take() else { return Ok(()) };
+        let holder = Watched::new(holder.let_go())?;
+        tokio::time::timeout(GONE_LIMIT, holder.ended())
+            .await
+            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
+        holder.launcher.try_wait()?;
+        Ok(())
+    }
+
+    pub(super) async fn remove_group(&mut self) -> Result<(), StepError> {
+        self.let_go().await?;
+        if self.group.is_none() {
+            // `create` may have made half of it.
+            let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
+            self.group = hierarchy.open_existing(&self.record.id)?;
+        }
+        let Some(group) = &self.group else { return self.end_scope().await };
+        if group.is_populated()? {
+            group.kill()?;
+            tokio::time::timeout(GONE_LIMIT, until_empty(group))
+                .await
+                .map_err(|_elapsed| missing("an end of its processes"))??;
+        }
+        group.remove()?;
+        self.group = None;
+        self.end_scope().await
+    }
+
+    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
+    /// waits for that.
+    async fn end_scope(&self) -> Result<(), StepError> {
+        match self.supervisor.scopes() {
+            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
+async fn until_empty(group: &SessionGroup) -> Result<(), StepError> {
+    let events = match group.events() {
+        Ok(events) => watch(events, Interest::PRIORITY)?,
+        // Removed meanwhile by the service manager.
+        Err(_) if !group.is_populated()? => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    while group.is_populated()? {
+        events.ready(Interest::PRIORITY).await?.clear_ready();
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What is in a project before a session, and what is different after it.
+//!
+//! Whatever reads names and files that an agent may have made is a looker: a child with the person's rights
+//! (`agentbox-look`). Here is what its answers mean.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `survey` | before: what is held and hidden, what refuses a start, what the person is told |
+//! | `watch` | meanwhile: what comes to be is judged as it is seen |
+//! | `sweep` | after: the report, also of sessions whose supervisor was killed |
+
+mod survey;
+mod sweep;
+mod watch;
+
+pub(crate) use survey::{Surveyed, survey};
+pub(crate) use sweep::{finish_all, forget, put_back, report, sweep};
+pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
+
+use crate::descriptor;
+use crate::supervisor::Supervisor;
+use agentbox_kernel::look::{self, LookError};
+use agentbox_plan::look::{Keys, LookLimits, LookPlan, Masks, Task};
+use agentbox_plan::trigger::Triggers;
+use agentbox_plan::wire::Bytes;
+use agentbox_plan::{Ids, Wire};
+use agentbox_policy::{PolicyError, built_in_keys, built_in_triggers};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+use tokio::io::Interest;
+
+/// A start does not wait longer for a look at its project: 400 000 entries take about two seconds.
+const START_LIMITS: LookLimits = LookLimits { entries: 400_000, time_ms: 2_000 };
+/// The end of a session may.
+const END_LIMITS: LookLimits = LookLimits { entries: 4_000_000, time_ms: 30_000 };
+/// What a looker may take beyond its own limit: to start, to hash, to write its answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Name of the directory below STATE of what is remembered of sessions that have not ended.
+const WORKSPACES: &str = "workspaces";
+/// The same for reports.
+const REPORTS: &str = "reports";
+
+/// Why a project could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkspaceError {
+    #[error(transparent)]
+    Look(#[from] LookError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Directory(#[from] agentbox_kernel::directory::DirectoryError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the look at the project took longer than {0:?}")]
+    TooLong(Duration),
+    #[error("{0}")]
+    Gone(String),
+}
+
+/// Whose rights, which places, and what of them.
+struct Look<'a> {
+    ids: Ids,
+    paths: Vec<Bytes>,
+    places: &'a [OwnedFd],
+    masks: Masks,
+    limits: LookLimits,
+}
+
+fn look_plan(look: &Look<'_>, task: Task) -> Result<LookPlan, WorkspaceError> {
+    let (triggers, keys): (&Triggers, &Keys) = (built_in_triggers()?, built_in_keys()?);
+    Ok(LookPlan {
+        ids: look.ids.clone(),
+        places: look.paths.clone(),
+        task,
+        triggers: triggers.clone(),
+        keys: keys.clone(),
+        masks: look.masks.clone(),
+        limits: look.limits,
+    })
+}
+
+/// Runs a looker and waits for its answer.
+async fn look<T: Wire>(supervisor: &Supervisor, look: Look<'_>, task: Task) -> Result<T, WorkspaceError> {
+    let limit = Duration::from_millis(look.limits.time_ms.into()) + PATIENCE;
+    let plan = look_plan(&look, task)?;
+    let mut looker = look::spawn(&plan, look.places, &supervisor.launcher_environment())?;
+    let answer = descriptor::watch(looker.answer.try_clone()?, Interest::READABLE)?;
+    let whole = tokio::time::timeout(limit, async {
+        loop {
+            let mut ready = answer.readable().await?;
+            if looker.read()? {
+                return Ok::<(), WorkspaceError>(());
+            }
+            ready.clear_ready();
+        }
+    });
+    // Dropped, it is killed.
+    whole.await.map_err(|_elapsed| WorkspaceError::TooLong(limit))??;
+    Ok(looker.finish()?)
+}

@@ -1,0 +1,220 @@
+//! Before a session: what of the project is held and hidden, and what the person is told about it.
+
+use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError, look};
+use crate::session::{Order, Record};
+use crate::supervisor::Supervisor;
+use agentbox_kernel::directory;
+use agentbox_kernel::source::{self, Kind, Opened, Opener};
+use agentbox_plan::look::{
+    HeldPlace, Hiding, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind, Unseen, UnseenWhy,
+};
+use agentbox_plan::wire::Bytes;
+use agentbox_plan::{Ids, Wire};
+use agentbox_policy::{Isolation, OnSharedFiles, PolicyError, Workspace};
+use std::os::fd::OwnedFd;
+
+/// Most mounts that hold a project. Each costs a session microseconds and the host some memory.
+const MAX_HELD: usize = 4096;
+
+/// What a start needs of it.
+#[derive(Debug, Default)]
+pub(crate) struct Surveyed {
+    /// What is held by mounts.
+    pub(crate) held: Vec<HeldPlace>,
+    /// What the person should know.
+    pub(crate) notes: Vec<String>,
+    /// What is kept for the end; nothing for a session that cannot change the project.
+    pub(crate) remembered: Option<Remembered>,
+}
+
+/// Looks at the project of an order; nothing of it is kept yet.
+pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Surveyed, WorkspaceError> {
+    let policy = &order.policy;
+    if policy.isolation() == Isolation::None {
+        return Ok(Surveyed::default());
+    }
+    let (paths, places) = places(order)?;
+    let ids = Ids { uid: order.person.uid, gid: order.person.gid, groups: order.person.groups.clone() };
+    let wanted =
+        Look { ids, paths: paths.clone(), places: &places, masks: policy.masks()?, limits: START_LIMITS };
+    let survey: Survey = look(supervisor, wanted, Task::Survey).await?;
+    let direct = policy.workspace() == Workspace::Direct;
+    check_places(order, &survey)?;
+    let mut held = survey.held;
+    // On a layer everything is the session's own until it is taken.
+    held.retain(|place| direct || place.hiding == Hiding::Hidden);
+    if held.len() > MAX_HELD {
+        return Err(refused(
+            format!("a project with {} directories of git's that are to be held", held.len()),
+            format!("there can be {MAX_HELD}"),
+            "use workspace `overlay`, or start in one of the repositories",
+        ));
+    }
+    let mut notes = Vec::new();
+    hidden(&held, survey.hidden_files, &mut notes);
+    if direct {
+        shared(order, &survey.before.things, &mut notes)?;
+    }
+    for claim in &survey.claims {
+        let named = shown(&claim.names.0);
+        notes.push(format!(
+            "{} names {named}, outside of the project, which the session does not see: --git-dir names what it may",
+            claim.file.path
+        ));
+    }
+    unseen(&survey.unseen, survey.unseen_count, &mut notes);
+    let remembered =
+        direct.then(|| Remembered { owner_uid: order.person.uid, places: paths, before: survey.before });
+    Ok(Surveyed { held, notes, remembered })
+}
+
+impl Surveyed {
+    /// Writes what has to be known at the end to the disk.
+    pub(crate) fn keep(&self, supervisor: &Supervisor, record: &Record) -> Result<(), WorkspaceError> {
+        let Some(remembered) = &self.remembered else { return Ok(()) };
+        let kept = supervisor.directories.kept(WORKSPACES)?;
+        Ok(directory::write_atomic(kept, record.id.as_str(), &remembered.to_bytes(), 0o600, true)?)
+    }
+}
+
+fn refused(what: String, rule: String, remedy: &str) -> WorkspaceError {
+    PolicyError::Refused { what, rule, remedy: remedy.to_owned() }.into()
+}
+
+/// The project, and git directories outside of it that the policy names, opened with the person's rights.
+fn places(order: &Order) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
+    let mut paths = vec![Bytes(order.policy.project_path().as_bytes().to_vec())];
+    let mut places = vec![order.project.try_clone()?];
+    let owner = rustix::fs::fstat(&order.project).map_err(std::io::Error::from)?.st_uid;
+    for (path, rule) in order.policy.git_dirs() {
+        let name = path.escape_debug();
+        let opened = source::open_wanted(path, &Opener::person(&order.person), Kind::Directory);
+        let place = match opened {
+            Ok(Opened::Directory(place)) => place,
+            Ok(_) => {
+                return Err(refused(
+                    format!("the git directory `{name}`: it is not there"),
+                    rule.to_owned(),
+                    "remove it",
+                ));
+            }
+            Err(error) => {
+                return Err(refused(
+                    format!("the git directory `{name}`: {error}"),
+                    rule.to_owned(),
+                    "remove it",
+                ));
+            }
+        };
+        if rustix::fs::fstat(&place).map_err(std::io::Error::from)?.st_uid != owner {
+            return Err(refused(
+                format!("the git directory `{name}`: it belongs to somebody else than the project"),
+                rule.to_owned(),
+                "remove it, or chown it",
+            ));
+        }
+        // A path that leads through a link would name one thing and mount another.
+        if source::real_path(&place).map_err(|error| WorkspaceError::Gone(error.to_string()))? != path {
+            return Err(refused(
+                format!("the git directory `{name}`: its path leads through a symbolic link"),
+                rule.to_owned(),
+                "name its real path",
+            ));
+        }
+        paths.push(Bytes(path.as_bytes().to_vec()));
+        places.push(place);
+    }
+    Ok((paths, places))
+}
+
+/// A git directory outside of the project is one that names the project back.
+fn check_places(order: &Order, survey: &Survey) -> Result<(), WorkspaceError> {
+    for (at, (path, rule)) in order.policy.git_dirs().enumerate() {
+        let why = match survey.places.get(at + 1) {
+            Some(PlaceVerdict::Repository | PlaceVerdict::Objects) => continue,
+            Some(PlaceVerdict::Stranger { why }) => why.as_str(),
+            Some(PlaceVerdict::Project) | None => "it was not looked at",
+        };
+        return Err(refused(
+            format!("the git directory `{}`: {why}", path.escape_debug()),
+            rule.to_owned(),
+            "name the git directory that the project's .git file leads to; `git rev-parse --git-common-dir` tells it",
+        ));
+    }
+    Ok(())
+}
+
+fn hidden(held: &[HeldPlace], files: u32, notes: &mut Vec<String>) {
+    let hidden: Vec<_> = held.iter().filter(|place| place.hiding == Hiding::Hidden).collect();
+    let Some(first) = hidden.first() else { return };
+    let more = match hidden.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let convenience =
+        if files > 0 { "; a file that is replaced on the host meanwhile is seen again" } else { "" };
+    notes.push(format!("hidden: {}{more}{convenience}", first.spot.path));
+}
+
+/// Ways by which what is written in the project is written elsewhere as well.
+fn shared(order: &Order, things: &[Thing], notes: &mut Vec<String>) -> Result<(), WorkspaceError> {
+    let of = |kind: ThingKind| things.iter().filter(move |thing| thing.kind == kind);
+    let mut all = Vec::new();
+    for (kind, words) in [
+        (ThingKind::HardLink, "with further names outside of the project, where writes to it arrive as well"),
+        (ThingKind::Socket, "a socket, to which the session can connect"),
+    ] {
+        if let Some(first) = of(kind).next() {
+            let (count, path) = (of(kind).count(), &first.spot.path);
+            let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+            all.push(format!("{path}{more}: {words}"));
+        }
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    if order.policy.on_shared_files() == OnSharedFiles::Refuse {
+        let rule = order.policy.values().into_iter().find(|value| value.key == "on_shared_files");
+        let rule = rule.map(|value| value.origin).unwrap_or_default();
+        return Err(refused(
+            format!("a project with files that others have as well: {}", all.join("; ")),
+            rule,
+            "use workspace `overlay`, or copy or remove them",
+        ));
+    }
+    notes.extend(all.into_iter().map(|line| format!("{line} (workspace overlay keeps it apart)")));
+    Ok(())
+}
+
+fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {
+    let Some(first) = unseen.first() else { return };
+    let more = match count.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let place = place_name(&first.spot.path);
+    notes.push(format!(
+        "not looked into: {place}{more} ({}): secrets and git directories there are as they are",
+        why(first.why)
+    ));
+}
+
+pub(super) fn place_name(path: &agentbox_plan::look::PlacePath) -> String {
+    if path.is_place() { ".".to_owned() } else { path.to_string() }
+}
+
+/// Why something was not looked at.
+pub(super) fn why(why: UnseenWhy) -> &'static str {
+    match why {
+        UnseenWhy::TooMany => "too many entries",
+        UnseenWhy::TooLong => "it took too long",
+        UnseenWhy::TooDeep => "too deep",
+        UnseenWhy::Denied => "it cannot be read",
+        UnseenWhy::Mounted => "another file system is mounted there",
+    }
+}
+
+/// Bytes that anybody wrote.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).escape_debug().to_string()
+}

@@ -1,0 +1,240 @@
+//! After a session: what changed is looked at, git's configuration is judged and put back, and the person gets a
+//! report.
+//!
+//! What was there before lies on the disk (STATE/workspaces/ID) from before the agent runs until the report is
+//! written. A supervisor that was killed leaves it there, and the next one makes up for the look before it
+//! serves anybody.
+
+use super::survey::{place_name, why};
+use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError, look};
+use crate::audit::Reader;
+use crate::session::Record;
+use crate::supervisor::Supervisor;
+use agentbox_ipc::{ReportAnswer, ReportLine};
+use agentbox_kernel::source::{self, Kind, Opened, Opener};
+use agentbox_kernel::{directory, person};
+use agentbox_plan::look::{
+    Change, Finding, FindingKind, MAX_ANSWER_BYTES, Remembered, Report, Task, ThingKind,
+};
+use agentbox_plan::{Ids, SessionId, Wire};
+use serde_json::json;
+use std::os::fd::OwnedFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Most bytes of a report.
+const MAX_REPORT_BYTES: usize = 4 << 20;
+/// Reports that are kept; the oldest go.
+const MAX_REPORTS: usize = 500;
+/// Changes of git's configuration that were put back while a session ran, at most.
+const MAX_MEANWHILE: usize = 200;
+/// Findings that are named in the trail; all are in the report.
+const MAX_NAMED: usize = 20;
+
+/// Looks at the project of a session that has ended, if it is remembered. Idempotent.
+pub(crate) async fn sweep(supervisor: &Supervisor, id: &SessionId) -> Result<(), WorkspaceError> {
+    let kept = supervisor.directories.kept(WORKSPACES)?;
+    let Some(bytes) = directory::read_file(&kept, id.as_str(), 2 * MAX_ANSWER_BYTES)? else { return Ok(()) };
+    let remembered = Remembered::from_bytes(&bytes)
+        .map_err(|error| WorkspaceError::Gone(format!("what is remembered of session {id}: {error}")))?;
+    let mut report = match look_again(supervisor, &remembered).await {
+        Ok(report) => answer(id, &remembered, report),
+        Err(error) => failed(id, &remembered, &error),
+    };
+    meanwhile(supervisor, id, &mut report);
+    write(supervisor, id, &report)?;
+    audit(supervisor, id, &report);
+    directory::remove_file(&kept, id.as_str())?;
+    Ok(())
+}
+
+/// Nothing of a session ran, so nothing of it has to be looked at.
+pub(crate) fn forget(supervisor: &Supervisor, id: &SessionId) -> Result<(), WorkspaceError> {
+    Ok(directory::remove_file(supervisor.directories.kept(WORKSPACES)?, id.as_str())?)
+}
+
+/// Makes up for the looks that an earlier supervisor did not come to, but for sessions that live.
+pub(crate) async fn finish_all(supervisor: &Supervisor) {
+    let names = match supervisor.directories.kept(WORKSPACES).and_then(|kept| directory::names(&kept)) {
+        Ok(names) => names,
+        Err(error) => return supervisor.report(format!("what is remembered of projects: {error}")),
+    };
+    for id in names.iter().filter_map(|name| name.parse::<SessionId>().ok()) {
+        let still_there = supervisor.directories.open_session(&id).is_ok_and(|directory| directory.is_some());
+        if supervisor.session(&id).is_some() || still_there {
+            continue;
+        }
+        if let Err(error) = sweep(supervisor, &id).await {
+            supervisor.report(format!("the project of session {id}: {error}"));
+        }
+    }
+}
+
+/// The report of a session, if there is one.
+pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAnswer> {
+    let reports = supervisor.directories.kept(REPORTS).ok()?;
+    let bytes = directory::read_file(reports, id.as_str(), MAX_REPORT_BYTES).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<Report, WorkspaceError> {
+    let (ids, places) = reopen(remembered)?;
+    let wanted = Look {
+        ids,
+        paths: remembered.places.clone(),
+        places: &places,
+        masks: agentbox_plan::look::Masks::default(),
+        limits: END_LIMITS,
+    };
+    look(supervisor, wanted, Task::Sweep { before: remembered.before.clone() }).await
+}
+
+/// The ids of whose session it is, and its places, opened with that person's rights.
+pub(super) fn reopen(remembered: &Remembered) -> Result<(Ids, Vec<OwnedFd>), WorkspaceError> {
+    let gone = |what: String| WorkspaceError::Gone(what);
+    let uid = remembered.owner_uid;
+    let person = person::by_uid(uid).map_err(|error| gone(error.to_string()))?;
+    let person = person.ok_or_else(|| gone(format!("user id {uid} is no account any more")))?;
+    let mut places = Vec::new();
+    for path in &remembered.places {
+        let path = std::str::from_utf8(&path.0).map_err(|_| gone("a path that is no text".to_owned()))?;
+        match source::open_wanted(path, &Opener::person(&person), Kind::Directory) {
+            Ok(Opened::Directory(place)) => places.push(place),
+            Ok(_) => return Err(gone(format!("{} is not there any more", path.escape_debug()))),
+            Err(error) => return Err(gone(error.to_string())),
+        }
+    }
+    Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
+}
+
+fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Result<(), WorkspaceError> {
+    let reports = supervisor.directories.kept(REPORTS)?;
+    let bytes = serde_json::to_vec(report).map_err(std::io::Error::from)?;
+    directory::write_atomic(&reports, id.as_str(), &bytes, 0o600, true)?;
+    let names = directory::names(&reports)?;
+    if names.len() > MAX_REPORTS {
+        let read = |name: &String| {
+            let bytes = directory::read_file(&reports, name, MAX_REPORT_BYTES).ok()??;
+            let report: ReportAnswer = serde_json::from_slice(&bytes).ok()?;
+            Some(report.looked_unix_s)
+        };
+        let mut dated: Vec<_> = names.iter().map(|name| (read(name).unwrap_or(0), name)).collect();
+        dated.sort();
+        for (_, name) in dated.iter().take(names.len() - MAX_REPORTS) {
+            directory::remove_file(&reports, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The event of a key of git's configuration that was put back while a session ran.
+pub(crate) fn put_back(record: &Record, path: &str, what: &str) -> serde_json::Value {
+    json!({
+        "event": "git-config", "session": record.id.as_str(), "owner_uid": record.owner_uid, "path": path, "what": what,
+    })
+}
+
+/// What was put back while the session ran: the trail knows.
+fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
+    let lines = supervisor.audit().lines(Reader::Root, Some(id.as_str()), 0).unwrap_or_default();
+    let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut put_back: Vec<ReportLine> = Vec::new();
+    for event in events.filter(|event| event["event"] == "git-config").take(MAX_MEANWHILE) {
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let line = ReportLine {
+            kind: "git-config".to_owned(),
+            change: "restored".to_owned(),
+            path: text("path"),
+            actor: "git".to_owned(),
+            detail: text("what"),
+            grave: true,
+        };
+        if !put_back.contains(&line) && !report.findings.contains(&line) {
+            put_back.push(line);
+        }
+    }
+    report.findings.splice(0..0, put_back);
+}
+
+fn audit(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) {
+    let grave: Vec<_> = report.findings.iter().filter(|finding| finding.grave).take(MAX_NAMED).collect();
+    let named: Vec<_> =
+        grave.iter().map(|finding| format!("{} {} {}", finding.kind, finding.change, finding.path)).collect();
+    let event = json!({
+        "event": "report", "session": id.as_str(), "owner_uid": report.owner_uid, "project": report.project,
+        "findings": report.findings.len() as u64 + u64::from(report.more), "grave": report.grave() as u64,
+        "named": named, "unseen": report.unseen_count, "failed": report.failed,
+    });
+    if let Err(error) = supervisor.audit().record(event) {
+        tracing::error!("{id}: {error}");
+    }
+}
+
+fn empty(id: &SessionId, remembered: &Remembered) -> ReportAnswer {
+    let project = remembered.places.first().map(|path| String::from_utf8_lossy(&path.0).into_owned());
+    ReportAnswer {
+        id: id.to_string(),
+        owner_uid: remembered.owner_uid,
+        project: project.unwrap_or_default(),
+        looked_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        ..ReportAnswer::default()
+    }
+}
+
+fn failed(id: &SessionId, remembered: &Remembered, error: &WorkspaceError) -> ReportAnswer {
+    ReportAnswer { failed: Some(error.to_string()), ..empty(id, remembered) }
+}
+
+fn answer(id: &SessionId, remembered: &Remembered, report: Report) -> ReportAnswer {
+    let path = |spot: &agentbox_plan::look::Spot| match spot.place {
+        0 => place_name(&spot.path),
+        place => {
+            let place =
+                remembered.places.get(usize::from(place)).map(|path| String::from_utf8_lossy(&path.0));
+            format!("{}/{}", place.unwrap_or_default().escape_debug(), spot.path)
+        }
+    };
+    let unseen = report.unseen.iter().map(|unseen| format!("{} ({})", path(&unseen.spot), why(unseen.why)));
+    ReportAnswer {
+        findings: report.findings.iter().map(|finding| line(finding, path(&finding.spot))).collect(),
+        more: report.more,
+        unseen: unseen.collect(),
+        unseen_count: report.unseen_count,
+        ..empty(id, remembered)
+    }
+}
+
+fn line(finding: &Finding, path: String) -> ReportLine {
+    let (kind, actor) = match &finding.kind {
+        FindingKind::Trigger { actor, .. } => ("trigger", actor.as_str()),
+        FindingKind::ConfigRefused | FindingKind::ConfigTold => ("git-config", "git"),
+        FindingKind::Pointer => ("git-pointer", "git"),
+        FindingKind::Thing { kind } => (thing(*kind), ""),
+    };
+    let change = match finding.change {
+        Change::Added => "added",
+        Change::Changed => "changed",
+        Change::Removed => "removed",
+        Change::Restored => "restored",
+    };
+    ReportLine {
+        kind: kind.to_owned(),
+        change: change.to_owned(),
+        path,
+        actor: actor.to_owned(),
+        detail: finding.detail.clone(),
+        grave: finding.is_grave(),
+    }
+}
+
+fn thing(kind: ThingKind) -> &'static str {
+    match kind {
+        ThingKind::SetId => "set-id",
+        ThingKind::HardLink => "hard-link",
+        ThingKind::Socket => "socket",
+        ThingKind::Pipe => "pipe",
+        ThingKind::Device => "device",
+        ThingKind::OddName => "odd-name",
+        ThingKind::Repository => "repository",
+        ThingKind::BareRepository => "bare-repository",
+    }
+}

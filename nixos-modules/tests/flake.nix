@@ -1,0 +1,23 @@
+# Evaluates the outputs of a flake with stand-ins for its inputs: the names of what it has.
+{
+  library ? ./standin/lib.nix,
+  file,
+}:
+let
+  lib = import library;
+  system = arguments: arguments;
+  nixpkgs = {
+    lib = lib // {
+      nixosSystem = system;
+    };
+    legacyPackages.x86_64-linux = { };
+  };
+  inputs = {
+    inherit nixpkgs;
+    self = outputs;
+    agentbox.nixosModules.default = { };
+    deploy-rs.lib.x86_64-linux.activate.nixos = host: host;
+  };
+  outputs = (import file).outputs inputs;
+in
+lib.mapAttrs (_: lib.attrNames) outputs

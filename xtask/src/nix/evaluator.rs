@@ -1,0 +1,111 @@
+//! nix-instantiate(1): parses and evaluates; builds nothing, fetches nothing.
+
+use crate::program::{capture, shown};
+use crate::workspace::{root, target_directory};
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Evaluates with one library.
+#[derive(Debug)]
+pub(super) struct Evaluator {
+    /// What `lib` is.
+    pub(super) library: PathBuf,
+    /// For messages.
+    pub(super) name: &'static str,
+    store: PathBuf,
+}
+
+impl Evaluator {
+    /// With the stand-in of this repository.
+    pub(super) fn standin() -> Result<Self> {
+        Self::new(root().join("nixos-modules/tests/standin/lib.nix"), "stand-in")
+    }
+
+    /// With nixpkgs' own.
+    pub(super) fn of(library: PathBuf) -> Result<Self> {
+        Self::new(library, "nixpkgs")
+    }
+
+    fn new(library: PathBuf, name: &'static str) -> Result<Self> {
+        if !library.exists() {
+            bail!("there is no {}", library.display());
+        }
+        let store = target_directory().join("nix");
+        std::fs::create_dir_all(&store).with_context(|| format!("cannot make {}", store.display()))?;
+        Ok(Self { library, name, store })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("nix-instantiate");
+        let at = |name: &str| self.store.join(name);
+        // Its own places: nothing of the machine's Nix, if it has one, is changed.
+        command
+            .env("NIX_STORE_DIR", at("store"))
+            .env("NIX_STATE_DIR", at("state"))
+            .env("NIX_LOG_DIR", at("log"));
+        command.env("NIX_CONFIG", "substituters =\nsandbox = false").env_remove("NIX_PATH");
+        command
+    }
+
+    /// Whether it is Nix at all.
+    pub(super) fn parse(&self, file: &Path) -> Result<()> {
+        capture(self.command().arg("--parse").arg(file)).map(drop)
+    }
+
+    fn evaluation(&self, file: &str, arguments: &[(&str, &str)]) -> Command {
+        let mut command = self.command();
+        command.args(["--eval", "--strict", "--json"]).arg(root().join("nixos-modules/tests").join(file));
+        command.args(["--arg", "library"]).arg(&self.library);
+        for (name, value) in arguments {
+            command.args(["--argstr", name, value]);
+        }
+        command
+    }
+
+    /// The value of a file of `nixos-modules/tests`.
+    pub(super) fn value(&self, file: &str, arguments: &[(&str, &str)]) -> Result<Value> {
+        let text = capture(&mut self.evaluation(file, arguments))?;
+        serde_json::from_str(&text).context("what nix-instantiate printed")
+    }
+
+    /// The same of a file of `nixos-modules/tests` that evaluates another file.
+    pub(super) fn value_of(&self, file: &str, of: &Path) -> Result<Value> {
+        let mut command = self.evaluation(file, &[]);
+        command.arg("--arg").arg("file").arg(of);
+        if file == "evaluate.nix" {
+            command.args(["--argstr", "case", ""]);
+        }
+        serde_json::from_str(&capture(&mut command)?).context("what nix-instantiate printed")
+    }
+
+    /// What a file says that must not evaluate.
+    pub(super) fn refusal(&self, file: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        let mut command = self.evaluation(file, arguments);
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run {}", shown(&command)))?;
+        if output.status.success() {
+            bail!("it was accepted");
+        }
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// An expression with the file's names in it.
+    pub(super) fn names(&self, file: &str) -> Result<Vec<String>> {
+        let path = root().join("nixos-modules/tests").join(file);
+        let expression = format!("builtins.attrNames (import {} {{ }})", path.display());
+        let text = capture(self.command().args(["--eval", "--strict", "--json", "-E", &expression]))?;
+        serde_json::from_str(&text).context("what nix-instantiate printed")
+    }
+
+    /// The message that a refused case is to have.
+    pub(super) fn message(&self, case: &str) -> Result<String> {
+        let path = root().join("nixos-modules/tests/refused.nix");
+        let expression = format!("(import {} {{ }}).{case}.message", path.display());
+        let text = capture(self.command().args(["--eval", "--json", "-E", &expression]))?;
+        serde_json::from_str(&text).context("what nix-instantiate printed")
+    }
+}

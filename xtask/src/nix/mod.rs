@@ -1,0 +1,99 @@
+//! `nix`: what of the NixOS side can be checked without a NixOS machine.
+//!
+//! Every file parses; every case of `nixos-modules/tests` is accepted or refused with its words, on a stand-in
+//! for nixpkgs' library and, where `AGENTBOX_NIXPKGS` names a tree with the real one, on that as well; what a
+//! case renders passes `agentboxctl check`. docs/options.md is written from the evaluated options.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cases` | accepted and refused configurations |
+//! | `evaluator` | nix-instantiate(1), without a network and without a store of others |
+//! | `reference` | docs/options.md |
+//! | `snippets` | examples of docs/nixos.md |
+
+mod cases;
+mod evaluator;
+mod reference;
+mod snippets;
+
+use crate::setup::{self, Verb};
+use crate::test::Tally;
+use crate::workspace::root;
+use anyhow::{Context as _, Result};
+use evaluator::Evaluator;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Write docs/options.md anew instead of comparing it
+    #[arg(long)]
+    write: bool,
+}
+
+/// Names a tree with nixpkgs' own `lib`.
+const NIXPKGS: &str = "AGENTBOX_NIXPKGS";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(&[Verb::Build, Verb::Test])?;
+    let programs = crate::build::build(crate::build::Kind::Debug)?;
+    if arguments.write {
+        reference::write(&Evaluator::standin()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tally = check(&programs)?;
+    println!("{tally}");
+    Ok(if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Checks everything; `programs` is a directory with `agentboxctl`.
+pub(crate) fn check(programs: &Path) -> Result<Tally> {
+    let mut report = Report::default();
+    let standin = Evaluator::standin()?;
+    let files = nix_files()?;
+    report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
+    cases::check(&standin, programs, &mut report)?;
+    snippets::check(&standin, programs, &mut report)?;
+    report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
+    match std::env::var_os(NIXPKGS) {
+        Some(tree) => {
+            let real = Evaluator::of(PathBuf::from(tree).join("lib"))?;
+            cases::check(&real, programs, &mut report)?;
+            report.say("both_libraries_know_the_same_options", reference::same_names(&standin, &real));
+        }
+        None => println!("not run: the same on nixpkgs' own library, because {NIXPKGS} names none"),
+    }
+    Ok(report.tally)
+}
+
+/// What was checked so far.
+#[derive(Debug, Default)]
+struct Report {
+    tally: Tally,
+}
+
+impl Report {
+    fn say(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                println!("nix {name} ... ok");
+                self.tally.passed += 1;
+            }
+            Err(error) => {
+                println!("nix {name} ... FAILED\n  {error:#}");
+                self.tally.failed += 1;
+            }
+        }
+    }
+}
+
+fn nix_files() -> Result<Vec<PathBuf>> {
+    let listed = crate::program::capture(std::process::Command::new("git").arg("-C").arg(root()).args([
+        "ls-files",
+        "-co",
+        "--exclude-standard",
+        "*.nix",
+    ]))
+    .context("the files of this repository")?;
+    Ok(listed.lines().map(|line| root().join(line)).collect())
+}
