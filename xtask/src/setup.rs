@@ -69,6 +69,30 @@ const NEEDS: &[Need] = &[
         verbs: ALL,
     },
     Need { package: "g++", sign: Sign::Program("c++"), why: "the fuzzers' own part", verbs: &[Verb::Test] },
+    Need {
+        package: "clang",
+        sign: Sign::Program("clang"),
+        why: "compiles the guard, which runs in the kernel",
+        verbs: ALL,
+    },
+    Need {
+        package: "libbpf-dev",
+        sign: Sign::Below("/usr/include", "bpf", "bpf_helpers.h"),
+        why: "the calls that programs in the kernel can make",
+        verbs: ALL,
+    },
+    Need {
+        package: "qemu-system-x86",
+        sign: Sign::Program("qemu-system-x86_64"),
+        why: "the virtual machine with another kernel",
+        verbs: &[Verb::Test, Verb::Rig],
+    },
+    Need {
+        package: "e2fsprogs",
+        sign: Sign::Program("mke2fs"),
+        why: "the disks of the virtual machine",
+        verbs: &[Verb::Test, Verb::Rig],
+    },
     Need { package: "git", sign: Sign::Program("git"), why: "commits made in sessions", verbs: SESSIONS },
     Need {
         package: "make",

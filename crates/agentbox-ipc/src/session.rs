@@ -87,6 +87,8 @@ pub struct SessionStatus {
     /// Why everything of its agent stands still, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,
+    /// What holds trigger files in its project: `kernel`, `off`, or `none: ` and why.
+    pub guard: String,
     /// How its agent ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,

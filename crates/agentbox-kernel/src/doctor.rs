@@ -63,6 +63,7 @@ pub fn examine() -> Vec<Finding> {
     findings.push(landlock());
     findings.push(seccomp());
     findings.extend(control_groups());
+    findings.push(guard());
     findings.push(systemd());
     findings.push(nft());
     findings.push(user_namespaces());
@@ -184,6 +185,14 @@ fn control_groups() -> Vec<Finding> {
         });
     }
     findings
+}
+
+fn guard() -> Finding {
+    let check = "guard of trigger files";
+    match crate::guard::observe() {
+        Ok(()) => finding(check, State::Ok, "the kernel can refuse them; `status` says whether it does", ""),
+        Err(error) => finding(check, State::Warning, error.what, error.remedy),
+    }
 }
 
 fn systemd() -> Finding {

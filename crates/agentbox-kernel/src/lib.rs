@@ -48,6 +48,7 @@ pub mod failpoint;
 mod file;
 pub mod firewall;
 pub mod gate;
+pub mod guard;
 pub mod idmap;
 pub mod inherited;
 pub mod keys;

@@ -7,6 +7,8 @@ pub(crate) struct Mount {
     pub(crate) id: u64,
     /// Number of the mount that it is on.
     pub(crate) parent: u64,
+    /// Device of the file system, as the kernel counts it: 12 bits and 20 bits.
+    pub(crate) device: u32,
     /// Which directory of the file system is mounted.
     pub(crate) root: Vec<u8>,
     /// Where, seen from the process's root.
@@ -35,7 +37,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = number(fields.next()?)?;
     let parent = number(fields.next()?)?;
-    let _device = fields.next()?;
+    let device = device(fields.next()?)?;
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
     let options = list(fields.next()?);
@@ -44,11 +46,16 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let kind = String::from_utf8_lossy(fields.next()?).into_owned();
     let _source = fields.next()?;
     let file_system = list(fields.next()?);
-    Some(Mount { id, parent, root, point, options, kind, file_system })
+    Some(Mount { id, parent, device, root, point, options, kind, file_system })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
     std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+fn device(field: &[u8]) -> Option<u32> {
+    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
+    Some(major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?)
 }
 
 fn list(field: &[u8]) -> Vec<String> {

@@ -109,3 +109,38 @@ fn enforce(rules: RulesetCreated) -> Result<(), StepError> {
         RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_looker_reaches_nothing_but_its_places() {
+        let name = format!("agentbox-looker-{}", std::process::id());
+        let here = std::env::temp_dir().join(&name).join("place");
+        fs::create_dir_all(&here).unwrap();
+        let place = OwnedFd::from(fs::File::open(&here).unwrap());
+        let file = here.join("file");
+        fs::write(&file, "x").unwrap();
+        let outside = here.parent().unwrap().join("outside-of-the-place");
+        fs::write(&outside, "x").unwrap();
+        // Landlock confines one thread (landlock_restrict_self(2)).
+        let inside = std::thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            let control = fs::read(&outside).is_ok();
+            confine_look(&[place]).unwrap();
+            let within = fs::read(&file).is_ok() && fs::write(&file, "y").is_ok();
+            let beyond = [fs::read(&outside).is_ok(), fs::write(&outside, "y").is_ok()];
+            let links = std::os::unix::fs::symlink("x", file.with_extension("link")).is_ok();
+            (control, within, beyond, links)
+        });
+        let inside = inside.join().unwrap();
+        for path in [here.join("file"), here.parent().unwrap().join("outside-of-the-place")] {
+            fs::remove_file(path).unwrap();
+        }
+        fs::remove_dir(&here).unwrap();
+        fs::remove_dir(here.parent().unwrap()).unwrap();
+        assert_eq!(inside, (true, true, [false, false], false));
+    }
+}

@@ -110,9 +110,7 @@ fn confine(inherited: &Inherited) -> Result<(), StepError> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     privileges::drop_to(&inherited.plan.ids)?;
     rustix::thread::set_no_new_privs(true).step("no_new_privs of the looker")?;
-    if in_force("look-landlock") {
-        landlock::confine_look(&inherited.places)?;
-    }
+    landlock::confine_look(&inherited.places)?;
     if in_force("look-seccomp") {
         seccomp::confine_look(inherited.watch.is_some())?;
     }

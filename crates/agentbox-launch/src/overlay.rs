@@ -56,13 +56,9 @@ pub(crate) fn mount(layers: Layers, agent: &Ids) -> Result<OwnedFd, StepError> {
     }
     let own = rustix::thread::capabilities(None).step(STEP)?;
     sys::set_file_ids(agent.uid, agent.gid, &agent.groups).step("file ids of the overlay")?;
-    if in_force("overlay-capabilities") {
-        let mut few = own;
-        few.effective = CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_OVERRIDE;
-        rustix::thread::set_capabilities(None, few).step("capabilities of the overlay")?;
-    } else {
-        rustix::thread::set_capabilities(None, own).step("capabilities of the overlay")?;
-    }
+    let mut few = own;
+    few.effective = CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_OVERRIDE;
+    rustix::thread::set_capabilities(None, few).step("capabilities of the overlay")?;
     let created = fsconfig_create(context.as_fd()).step("mount the overlay");
     // The rest of the tree is root's work again.
     rustix::thread::set_capabilities(None, own).step("capabilities")?;

@@ -20,7 +20,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
 const MASK_LOOKS: u32 = 16;
@@ -148,13 +148,30 @@ pub(crate) fn enter_empty() -> Result<(), StepError> {
 }
 
 /// A file without content and without any right, on a file system of its own, to cover others with. Kernels
-/// before 6.15 clone only what is attached in this namespace, so it is, below where the new root will be.
-fn nothing_to_see() -> Result<OwnedFd, StepError> {
-    const STEP: &str = "a file to cover others with";
-    let place = in_memory("mode=0755", 4096, 4, false)?;
-    move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(STEP)?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(STEP)
+/// before 6.15 clone only what is attached in this namespace, so it lies over the new root while that is built,
+/// which is looked into by its descriptor only.
+#[derive(Debug)]
+struct Hidden {
+    place: OwnedFd,
+    file: OwnedFd,
+}
+
+impl Hidden {
+    const STEP: &'static str = "a file to cover others with";
+
+    fn attach() -> Result<Self, StepError> {
+        let place = in_memory("mode=0755", 4096, 4, false)?;
+        move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(Self::STEP)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(Self::STEP)?;
+        Ok(Self { place, file })
+    }
+
+    /// The new root is the uppermost again.
+    fn detach(&self) -> Result<(), StepError> {
+        let place = format!("/proc/self/fd/{}", self.place.as_raw_fd());
+        rustix::mount::unmount(place, UnmountFlags::DETACH).step(Self::STEP)
+    }
 }
 
 /// The namespace is a copy of the host's; nothing done in it may travel back.
@@ -179,7 +196,7 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
 pub(crate) struct Tree<'a> {
     root: OwnedFd,
     /// What covers files.
-    hidden: OwnedFd,
+    hidden: Hidden,
     /// Device numbers of the file systems that were made here, the only ones that get new files.
     made: Vec<u64>,
     root_is_made: bool,
@@ -201,7 +218,6 @@ impl<'a> Tree<'a> {
                 Prepared::Layers(layers) => Some(overlay::mount(layers, agent)?),
             });
         }
-        let hidden = nothing_to_see()?;
         let mut steps = sandbox.mounts.iter().zip(mounts).peekable();
         let host_root =
             steps.next_if(|(mount, _)| mount.target().is_root() && matches!(mount, Mount::Bind { .. }));
@@ -212,6 +228,7 @@ impl<'a> Tree<'a> {
         // Attached over any directory of the copy, which is gone a moment later.
         move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step("attach the new root")?;
+        let hidden = Hidden::attach()?;
         let mut tree = Self { root, hidden, made: Vec::new(), root_is_made, agent };
         if root_is_made {
             tree.remember(&tree.root.try_clone().step("new root")?)?;
@@ -343,7 +360,7 @@ impl<'a> Tree<'a> {
             in_memory("mode=0555", 4096, 4, false)?
         } else {
             // A file can only be covered by a file.
-            detached_copy(&self.hidden, false).step_with(step)?
+            detached_copy(&self.hidden.file, false).step_with(step)?
         };
         sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
         match attach(&cover, hidden) {
@@ -361,6 +378,7 @@ impl<'a> Tree<'a> {
     }
 
     fn finish(self) -> Result<(), StepError> {
+        self.hidden.detach()?;
         if self.root_is_made && in_force("root-readonly") {
             sys::mount_setattr(self.root.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None)
                 .step("make the root read-only")?;

@@ -9,7 +9,7 @@ use crate::walk::{self, Entry, Left, Listing};
 use agentbox_plan::look::{
     Before, Claim, ConfigBefore, HeldPlace, LookPlan, Spot, Survey, Thing, ThingKind, TriggerBefore,
 };
-use agentbox_plan::trigger::Trigger;
+use agentbox_plan::trigger::{Hold, Trigger};
 use agentbox_plan::wire::Bytes;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,10 @@ const MAX_KEPT: usize = 20_000;
 const MAX_LINKED: usize = 100_000;
 /// Most configurations that others include.
 const MAX_INCLUDED: usize = 64;
+
+/// Directories that package managers and builds fill.
+const BROUGHT: [&[u8]; 7] =
+    [b"node_modules", b".venv", b"venv", b"target", b"__pycache__", b".tox", b"site-packages"];
 
 /// Everything in the places.
 #[derive(Debug, Default)]
@@ -181,7 +185,10 @@ pub(crate) fn trigger<'a>(
         return plan.triggers.find(&names);
     }
     let names: Vec<&[u8]> = spot.path.names().collect();
-    plan.triggers.find(&names)
+    let trigger = plan.triggers.find(&names)?;
+    // A thousand packages bring a thousand build files, which are theirs and not the project's.
+    let is_brought = trigger.hold == Hold::Report && names.iter().any(|name| BROUGHT.contains(name));
+    (!is_brought).then_some(trigger)
 }
 
 /// Files of the places that a configuration includes.

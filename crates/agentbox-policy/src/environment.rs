@@ -4,6 +4,16 @@ use crate::{PolicyError, places};
 use serde::Deserialize;
 use std::sync::OnceLock;
 
+/// What git inside is told where the project is changed in place: directories that are held are made by nobody, so
+/// no samples of hooks in new repositories, and nothing for dumb transports, which nobody uses over a project's
+/// own directory (git(1), git-repack(1)). A profile's own `GIT_CONFIG_COUNT` stays.
+pub(crate) const GIT: [(&str, &str); 4] = [
+    ("GIT_CONFIG_COUNT", "1"),
+    ("GIT_CONFIG_KEY_0", "repack.updateServerInfo"),
+    ("GIT_CONFIG_VALUE_0", "false"),
+    ("GIT_TEMPLATE_DIR", ""),
+];
+
 /// Variables that agentbox sets itself; nobody else does.
 pub(crate) const OURS: &[&str] = &["HOME", "LOGNAME", "PATH", "SHELL", "USER"];
 

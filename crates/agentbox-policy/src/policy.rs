@@ -130,6 +130,14 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// What is asked of the kernel's guard.
+    pub(crate) fn guard(self, settings: &Settings) -> Guard {
+        match (self.isolation, self.workspace) {
+            (Isolation::Sandbox, Workspace::Direct) => settings.guard.unwrap_or(Guard::Off),
+            _ => Guard::Off,
+        }
+    }
+
     pub(crate) fn of(settings: &Settings) -> Result<Self, PolicyError> {
         let missing = |key: &str| PolicyError::Invalid { what: format!("no posture gives `{key}`") };
         Ok(Self {
@@ -303,10 +311,7 @@ impl Policy {
     /// has something to refuse.
     #[must_use]
     pub fn guard(&self) -> Guard {
-        match self.held.workspace {
-            Workspace::Direct => self.settings.guard.unwrap_or(Guard::Off),
-            Workspace::Overlay | Workspace::Readonly => Guard::Off,
-        }
+        self.held.guard(&self.settings)
     }
     /// The session's ssh-agent.
     #[must_use]
@@ -339,6 +344,11 @@ impl Policy {
         let mut except = built_in.shown.clone();
         except.extend::<Vec<_>>(globs(&self.unmask));
         Ok(Masks { patterns: built_in.hidden.clone(), except, always: globs(&self.mask) })
+    }
+    /// The rule that says so.
+    #[must_use]
+    pub fn guard_origin(&self) -> &str {
+        self.origins.get(&Key::Guard).map_or(BUILT_IN, String::as_str)
     }
     /// Hosts that a rule allows and that serve what strangers wrote.
     #[must_use]

@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// What is below a directory: mode with the kind, owner and content by path.
+pub type State = BTreeMap<PathBuf, (u32, u32, Vec<u8>)>;
+
 /// The layers of a machine, by id.
 ///
 /// # Errors
@@ -65,7 +68,7 @@ pub fn changes(machine: &Machine, id: &str) -> Result<BTreeMap<String, String>> 
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn state(directory: &Path) -> Result<BTreeMap<PathBuf, (u32, u32, Vec<u8>)>> {
+pub fn state(directory: &Path) -> Result<State> {
     let mut all = BTreeMap::new();
     let mut open = vec![directory.to_owned()];
     while let Some(path) = open.pop() {
@@ -93,10 +96,7 @@ pub fn state(directory: &Path) -> Result<BTreeMap<PathBuf, (u32, u32, Vec<u8>)>>
 ///
 /// # Errors
 /// When they differ.
-pub fn require_same(
-    before: &BTreeMap<PathBuf, (u32, u32, Vec<u8>)>,
-    after: &BTreeMap<PathBuf, (u32, u32, Vec<u8>)>,
-) -> Result<()> {
+pub fn require_same(before: &State, after: &State) -> Result<()> {
     let differ: Vec<_> =
         before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
     ensure!(differ.is_empty(), "differs: {differ:?}");

@@ -34,7 +34,14 @@ fn prefix() -> Result<&'static Path> {
             let directory = tempfile::Builder::new().prefix("agentbox-suite-npm-").tempdir()?;
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
             let mut npm = Command::new("npm");
-            npm.args(["install", "--global", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+            npm.args([
+                "install",
+                "--global",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ]);
             npm.arg("--prefix").arg(directory.path()).args(["@anthropic-ai/claude-code", "@openai/codex"]);
             run(&mut npm, b"", LIMIT)?.success()?;
             let path = directory.path().to_owned();
@@ -118,7 +125,11 @@ fn a_project_neither_runs_its_hooks_nor_moves_the_service_of_claude_code() -> Re
     ensure!(!log.contains("not found") && !log.contains("Permission denied"), "the agent did not run: {log}");
     // What it wrote meanwhile changes nothing of the next start.
     let show = "cat ~/.claude/settings.json ~/.claude/.claude.json /etc/claude-code/managed-settings.json";
-    let first = inside(&machine, "work", &format!("{show}; {} mcp add evil -- touch x >/dev/null 2>&1", claude.display()))?;
+    let first = inside(
+        &machine,
+        "work",
+        &format!("{show}; {} mcp add evil -- touch x >/dev/null 2>&1", claude.display()),
+    )?;
     let second = inside(&machine, "work", show)?;
     ensure!(!second.text().is_empty() && first.text() == second.text(), "{first:?}\n{second:?}");
     Ok(())
@@ -130,7 +141,11 @@ fn a_projects_env_file_does_not_move_the_configuration_of_codex() -> Result<()> 
     configure(&machine, "codex", "OPENAI_API_KEY")?;
     let codex = program("codex")?;
     write(&machine, ".env", "CODEX_HOME=./.codex\n")?;
-    write(&machine, ".codex/config.toml", "[mcp_servers.evil]\ncommand = \"touch\"\nargs = [\"hook-ran\"]\n")?;
+    write(
+        &machine,
+        ".codex/config.toml",
+        "[mcp_servers.evil]\ncommand = \"touch\"\nargs = [\"hook-ran\"]\n",
+    )?;
     let list = format!("{} mcp list", codex.display());
     // Outside, with its configuration in the project as that file would have it, the server is there.
     let mut control = machine.person.command("bash");
@@ -138,7 +153,8 @@ fn a_projects_env_file_does_not_move_the_configuration_of_codex() -> Result<()> 
     control.env("CODEX_HOME", machine.project().join(".codex"));
     let outside = run(&mut control, b"", LIMIT)?.success()?;
     ensure!(outside.text().contains("evil"), "the control does not work: {outside:?}");
-    let said = inside(&machine, "work", &format!("{list}; echo $CODEX_HOME; test -e hook-ran && echo hook; true"))?;
+    let said =
+        inside(&machine, "work", &format!("{list}; echo $CODEX_HOME; test -e hook-ran && echo hook; true"))?;
     ensure!(!said.text().contains("evil") && !said.text().contains("hook"), "{said:?}");
     ensure!(said.text().contains(&format!("{}/.codex", machine.person.home.display())), "{said:?}");
     let show = "cat ~/.codex/config.toml /etc/codex/managed_config.toml";

@@ -49,10 +49,13 @@ fn everything_that_acts_later_is_named() -> Result<()> {
             "mkdir -p .claude sub/.vscode; echo {} > .claude/settings.json; echo x > sub/.envrc; echo new > Makefile\n\
              echo '{\"x\":1}' > .vscode/tasks.json; rm .exrc; echo y > CLAUDE.md; git init -q nested; git init -q --bare store\n\
              mkfifo pipe; touch \"$(printf 'odd\\nname')\"; ln -s /etc/passwd .mcp.json; mkdir bad; echo 'gitdir: /elsewhere' > bad/.git\n\
+             mkdir -p node_modules/p/.vscode; echo {} > node_modules/p/package.json; echo {} > node_modules/p/.vscode/tasks.json\n\
              echo x > .git/commondir",
         )?;
+        ensure!(!found.iter().any(|line| line.contains("package.json")), "{found:#?}");
         for wanted in [
             "! trigger added .claude/settings.json",
+            "! trigger added node_modules/p/.vscode/tasks.json",
             "! trigger added sub/.envrc",
             "! trigger added .mcp.json",
             "! trigger changed .vscode/tasks.json",
@@ -94,8 +97,11 @@ fn a_set_id_bit_and_a_hard_link_out_are_found_wherever_they_come_from() -> Resul
         ensure!(found.iter().any(|line| line == wanted), "{wanted}: {found:#?}");
     }
     // What was there at the start is said then, and not again.
+    let _socket = std::os::unix::net::UnixListener::bind(machine.project().join("listens"))?;
     let said = machine.ctl(&machine.start_arguments("L2", &["--verbose"], &["true"]))?.success()?;
     ensure!(said.error_text().contains("shared: with further names outside of the project"), "{said:?}");
+    ensure!(said.error_text().contains("listens: a socket, to which the session can connect"), "{said:?}");
+    machine.wait_until_supervisor_ended()?;
     machine.configure("[profile.strict]\non_shared_files = \"refuse\"\n")?;
     let refused = machine.ctl(&machine.start_arguments("L2", &["--profile", "strict"], &["true"]))?;
     ensure!(refused.status != 0 && refused.error_text().contains("on_shared_files"), "{refused:?}");

@@ -1,8 +1,8 @@
 //! A project that is changed in place, where the kernel does not refuse trigger files: they are seen, the session
 //! is held until its person has spoken, and the end tells of all.
 
-use agentbox_suite::{Machine, Session, eventually};
-use anyhow::{Result, ensure};
+use agentbox_suite::{Machine, Programs, Session, eventually};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -167,4 +167,55 @@ fn a_frozen_session_ends_when_it_is_told_to() -> Result<()> {
     until(&machine, &session, "frozen")?;
     session.stop()?;
     machine.ends_without_leftovers()
+}
+
+/// What the kernel says of the looker that watches for this machine's person.
+fn looker(machine: &Machine) -> Result<String> {
+    eventually("a looker watches", LIMIT, || {
+        for process in fs::read_dir("/proc")?.flatten() {
+            let Ok(status) = fs::read_to_string(process.path().join("status")) else { continue };
+            let uid = format!("Uid:\t{0}\t{0}\t{0}\t{0}", machine.person.uid);
+            if status.starts_with("Name:\tagentbox-look\n") && status.contains(&uid) {
+                return Ok(Some(status));
+            }
+        }
+        Ok(None)
+    })
+}
+
+#[test]
+fn a_looker_has_the_persons_ids_no_capability_and_a_filter() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "1000"])?;
+    let status = looker(&machine)?;
+    for line in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        ensure!(status.contains(&format!("{line}\t0000000000000000\n")), "{line} {status}");
+    }
+    ensure!(status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n"), "{status}");
+    session.stop()?;
+    // Without the step it shows.
+    let machine = Machine::with(Programs::testing()?, &[("AGENTBOX_TEST_SKIP", "look-seccomp")])?;
+    let session = machine.detached("L2", &["sleep", "1000"])?;
+    ensure!(looker(&machine)?.contains("Seccomp:\t0\n"));
+    session.stop()
+}
+
+#[test]
+fn a_supervisor_that_was_killed_is_followed_by_one_that_watches_again() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    let daemon = machine.ctl(&["status", "--json"])?.json()?["pid"].as_i64().context("no supervisor")?;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(daemon)?).context("no pid")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
+    ensure!(state(&machine, &session)? == "running");
+    // The next one watches as soon as it has taken the session over.
+    let first = looker(&machine)?;
+    ensure!(first.contains("agentbox-look"));
+    eventually("it is frozen", LIMIT, || {
+        tell(&machine, "rm -rf .zed; mkdir -p .zed; echo x > .zed/tasks.json")?;
+        Ok((state(&machine, &session)? == "frozen").then_some(()))
+    })?;
+    let found = machine.ctl(&["log", &session.id])?.success()?;
+    ensure!(found.text().contains(".zed/tasks.json"), "{found:?}");
+    session.stop()
 }

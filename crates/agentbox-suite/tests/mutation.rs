@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     ("root-readonly", &[], "t1.root-mount-writable"),
     ("idmap", &[], "what is written does not belong"),
     ("proc-mask", &[], "t1.proc-unmasked"),
+    ("project-holds", &[], "t6.git-hook"),
     ("capabilities", &[], "t7.capability-sets"),
     ("bounding-set", &[], "t7.bounding-set"),
     // Both of the walls refuse to stand without it, which ends the start.

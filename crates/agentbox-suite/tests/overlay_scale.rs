@@ -79,6 +79,34 @@ fn a_hundred_thousand_files_are_reviewed_and_applied() -> Result<()> {
     Ok(())
 }
 
+/// How much a session writes to a layer on a disk of 32 MiB of which half is kept for root.
+fn written_to_reserved(machine: &Machine) -> Result<u64> {
+    let (image, state) = (machine.config().join("image"), machine.state());
+    shell(&format!(
+        "truncate -s 32M {0}; mkfs.ext4 -q -m 50 {0}; mount -o loop {0} {1}; rmdir {1}/lost+found",
+        image.display(),
+        state.display()
+    ))?;
+    let mounted = Small(&state);
+    let (id, said) = session(
+        machine,
+        "L2",
+        "dd if=/dev/zero of=large bs=64k count=480 2> /dev/null || true; stat -c %s large",
+    )?;
+    review(machine, "discard", &id, &["--yes"])?.success()?;
+    machine.wait_until_supervisor_ended()?;
+    drop(mounted);
+    Ok(said.text().trim().parse()?)
+}
+
+#[test]
+fn room_that_a_disk_keeps_for_root_is_not_a_sessions() -> Result<()> {
+    let half = 16 << 20;
+    let written = written_to_reserved(&Machine::new()?)?;
+    ensure!(written > 1 << 20 && written < half, "{written} bytes");
+    Ok(())
+}
+
 #[test]
 fn a_full_disk_under_the_layer_harms_nothing() -> Result<()> {
     let machine = Machine::new()?;

@@ -13,7 +13,7 @@ use crate::supervisor::Supervisor;
 use agentbox_ipc::{ChangeSet, Error, ReviewAnswer, Taken};
 use agentbox_kernel::directory;
 use agentbox_kernel::layer::{Layer, View};
-use agentbox_kernel::person;
+use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project::Project;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::SessionId;
@@ -111,7 +111,7 @@ pub(crate) fn resumed(
     supervisor: &Supervisor,
     caller: &Caller,
     resume: &str,
-    project: &Project,
+    (project, person): (&Project, &Person),
     policy: &Policy,
 ) -> Result<SessionId, Error> {
     let (id, _, record) = find(supervisor, caller, resume)?;
@@ -123,8 +123,8 @@ pub(crate) fn resumed(
         )));
     }
     let first = &record.session;
-    if first.owner_uid != project.owner_uid && !caller.owns(first.owner_uid) || record.inode != project.inode
-    {
+    // Root starts sessions of a project's owner, who may be another one by now.
+    if first.owner_uid != person.uid || record.inode != project.inode {
         return Err(elsewhere(&id, &first.project));
     }
     if supervisor.session(&id).is_some() {

@@ -27,6 +27,7 @@ mod configuration;
 mod describe;
 mod descriptor;
 mod embedded;
+mod guard;
 mod keys;
 mod kill_point;
 mod layers;

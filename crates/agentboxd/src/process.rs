@@ -54,6 +54,7 @@ pub(crate) fn end(supervisor: &Supervisor) {
     if supervisor.sessions().is_empty() {
         crate::network::host::close(supervisor.lease_range());
     }
+    crate::guard::close(supervisor);
     note(supervisor, "daemon-ended");
 }
 

@@ -5,6 +5,7 @@
 //! directory. One whose ledger cannot be understood is left as it is, see [`ledger`](crate::ledger); root
 //! sees it in the list and can stop it.
 
+use crate::guard;
 use crate::ledger;
 use crate::session::steps::Steps;
 use crate::session::supervise::Supervise;
@@ -39,6 +40,8 @@ pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
         tracing::info!("{line}");
     }
     crate::layers::sweep(supervisor);
+    // Now that nothing of the dead ones runs.
+    guard::adopt(supervisor, &kept);
 }
 
 /// Undoes what is left of sessions that nobody drives; says what was done.
@@ -53,7 +56,9 @@ pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
         };
         kept.extend(names.ids.into_iter().filter(unreadable));
     }
-    clean(supervisor, &kept).await
+    let mut done = clean(supervisor, &kept).await;
+    done.extend(guard::repair(supervisor, &kept));
+    done
 }
 
 async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {

@@ -211,7 +211,7 @@ fn resolve(
     })
     .map_err(|error| policy_error(&error))?;
     let id = match &request.resume {
-        Some(resume) => layers::resumed(supervisor, caller, resume, &project, &policy)?,
+        Some(resume) => layers::resumed(supervisor, caller, resume, (&project, &person), &policy)?,
         None => new_id(supervisor)?,
     };
     let record = Record {

@@ -1,6 +1,7 @@
 //! What is said about sessions and about the supervisor.
 
-use crate::session::{Session, State, exit_text, sources};
+use crate::guard::Held;
+use crate::session::{Live, Session, State, exit_text, sources};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{
     Check, CheckState, DestinationTotal, MAX_DESTINATIONS, Mode, NetworkStatus, PublishedPort, SessionStatus,
@@ -42,9 +43,19 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         cgroup: group.map(|group| group.path()).unwrap_or_default(),
         values: record.values.clone(),
         posture_diff,
+        guard: guard_of(supervisor, session, &live),
         frozen: live.frozen,
         exit: live.exit.map(exit_text),
     }
+}
+
+/// A re-adopted session is asked for: its driver did not see it held.
+fn guard_of(supervisor: &Supervisor, session: &Session, live: &Live) -> String {
+    let held = match (&live.guard, supervisor.directories.open_session(session.id())) {
+        (Held::NotAsked, Ok(Some(directory))) => crate::guard::held(supervisor, directory, session.id()),
+        (held, _) => held.clone(),
+    };
+    held.text()
 }
 
 fn network(session: &Session) -> NetworkStatus {

@@ -3,6 +3,7 @@
 
 use crate::audit::Audit;
 use crate::configuration::Configuration;
+use crate::guard::Guards;
 use crate::network::HostNetwork;
 use crate::session::Session;
 use crate::system::scopes::Scopes;
@@ -36,6 +37,7 @@ pub(crate) struct Supervisor {
     sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
     /// Opened with the first session that needs it.
     network: Mutex<Option<Arc<HostNetwork>>>,
+    guards: Mutex<Guards>,
     /// What was found at the start and needs a person.
     strangers: Mutex<Vec<String>>,
     /// Told when a session or a connection has ended.
@@ -67,6 +69,7 @@ impl Supervisor {
             audit: Mutex::new(audit),
             sessions: Mutex::default(),
             network: Mutex::default(),
+            guards: Mutex::default(),
             strangers: Mutex::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
@@ -173,6 +176,11 @@ impl Supervisor {
     /// The same, when a session needed it before.
     pub(crate) fn network_if_open(&self) -> Option<Arc<HostNetwork>> {
         lock(&self.network).clone()
+    }
+
+    /// The kernel's guard of trigger files.
+    pub(crate) fn guards(&self) -> MutexGuard<'_, Guards> {
+        lock(&self.guards)
     }
 
     /// A session by its id.

@@ -23,11 +23,14 @@ mod start;
 use crate::build::{Kind, build};
 use crate::demo::{Person, Place, Sessions, remove_abandoned};
 use crate::lab::Lab;
-use crate::program;
 use crate::setup::{self, Verb};
+use crate::{program, rig};
 use anyhow::Result;
 use report::Report;
 use std::process::ExitCode;
+
+/// What fits into the time of the virtual machine where it is emulated.
+const MOST_GUARD_ROUNDS: usize = 7;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -47,10 +50,17 @@ enum What {
     Files,
     /// Names, connections, throughput, and many sessions at once
     Network,
+    /// What the kernel's guard costs a session, in the virtual machine; no part of the document
+    Guard,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     program::need_root("bench")?;
+    if arguments.what == Some(What::Guard) {
+        setup::ensure(&[Verb::Build, Verb::Rig])?;
+        rig::bench_guard(&build(Kind::Debug)?, arguments.n.min(MOST_GUARD_ROUNDS))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     setup::ensure(&[Verb::Build, Verb::Bench])?;
     let programs = build(Kind::Release)?;
     remove_abandoned()?;

@@ -9,11 +9,13 @@
 //! | `place` | a copy of it for one run, with the programs and tests; removed afterwards |
 //! | `nspawn` | a container with systemd as PID 1 |
 //! | `suite` | tests of the suite, built here and run there |
+//! | `vm` | a virtual machine with a kernel of its own |
 
 mod nspawn;
 mod place;
 mod root;
 mod suite;
+mod vm;
 
 use crate::build::{Kind, build};
 use crate::setup::{self, Verb};
@@ -25,6 +27,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::run as run_suite;
+pub(crate) use vm::{bench as bench_guard, run as run_vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -45,21 +48,25 @@ enum Rig {
         /// Only tests whose name holds this
         filter: Option<String>,
     },
+    /// A virtual machine with Debian's kernel: runs the tests that belong there
+    Vm {
+        /// Only tests whose name holds this
+        filter: Option<String>,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     program::need_root("rig")?;
     setup::ensure(&[Verb::Build, Verb::Rig])?;
     let programs = build(Kind::Debug)?;
-    match &arguments.rig {
-        Rig::Nspawn { command } => interactive(&programs, command),
-        Rig::Suite { filter } => {
-            let mut tally = Tally::default();
-            let result = run_suite(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally);
-            println!("{tally}");
-            result.map(|()| ExitCode::SUCCESS)
-        }
-    }
+    let mut tally = Tally::default();
+    let result = match &arguments.rig {
+        Rig::Nspawn { command } => return interactive(&programs, command),
+        Rig::Suite { filter } => run_suite(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally),
+        Rig::Vm { filter } => vm::run(&programs, &build(Kind::Testing)?, filter.as_deref(), &mut tally),
+    };
+    println!("{tally}");
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 fn interactive(programs: &Path, command: &[OsString]) -> Result<ExitCode> {

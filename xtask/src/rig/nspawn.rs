@@ -51,6 +51,7 @@ pub(super) const ROOT: Root = Root {
         "util-linux",
         "vim-tiny",
     ],
+    hook: None,
 };
 
 /// A container that runs. Dropping it halts it and removes everything of it.
@@ -100,12 +101,13 @@ impl Nspawn {
             if Instant::now() > end {
                 bail!("not within {} seconds", BOOT_LIMIT.as_secs());
             }
-            if self.leader == 0 {
-                // The first process of the container is the only child of systemd-nspawn.
-                let pid = self.process.id();
-                let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-                self.leader = children.trim().parse().unwrap_or(0);
-            } else if self.is_booted() {
+            // The first process of the container is a child of systemd-nspawn, and before it another one for a
+            // moment.
+            let pid = self.process.id();
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+            self.leader =
+                children.split_whitespace().next_back().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+            if self.leader != 0 && self.is_booted() {
                 return Ok(());
             }
             std::thread::sleep(LOOK);

@@ -20,6 +20,8 @@ pub(super) struct Root {
     pub(super) name: &'static str,
     /// Its packages, beside the smallest set.
     pub(super) packages: &'static [&'static str],
+    /// A script that is run when they are there; its first argument is the root.
+    pub(super) hook: Option<&'static str>,
 }
 
 impl Root {
@@ -46,6 +48,7 @@ impl Root {
             );
             let mut command = Command::new("timeout");
             command.arg(LIMIT_SECONDS).args(["mmdebstrap", "--variant=minbase", "--quiet"]);
+            command.args(self.hook.map(|hook| format!("--customize-hook={hook}")));
             command.arg(format!("--include={}", self.packages.join(","))).arg(SUITE).arg(&new).arg(MIRROR);
             program::run(&mut command)?;
             std::fs::rename(&new, &archive)?;
@@ -59,7 +62,8 @@ impl Root {
     }
 
     fn inputs(&self) -> String {
-        format!("{SUITE} {MIRROR}\n{}\n", self.packages.join("\n"))
+        let hook = self.hook.unwrap_or_default();
+        format!("{SUITE} {MIRROR}\n{}\n{hook}\n", self.packages.join("\n")).replace("\n\n", "\n")
     }
 }
 
@@ -71,11 +75,12 @@ mod tests {
     fn another_list_of_packages_is_another_root() {
         let directory = tempfile::tempdir().unwrap();
         let (archive, inputs) = (directory.path().join("root.tar"), directory.path().join("inputs"));
-        let root = Root { name: "test", packages: &["a", "b"] };
+        let root = Root { name: "test", packages: &["a", "b"], hook: None };
         assert!(!root.is_made(&archive, &inputs));
         std::fs::write(&archive, "").unwrap();
         std::fs::write(&inputs, root.inputs()).unwrap();
         assert!(root.is_made(&archive, &inputs));
         assert!(!Root { packages: &["a"], ..root }.is_made(&archive, &inputs));
+        assert!(!Root { hook: Some("true"), ..root }.is_made(&archive, &inputs));
     }
 }

@@ -73,6 +73,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "suite", quick: false, filtered: true, run: suite },
     Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
+    Part { name: "vm rig", quick: false, filtered: true, run: vm },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
 ];
 
@@ -213,6 +214,13 @@ fn nspawn(run: &mut Run) -> Result<()> {
         bail!("not run: the programs were not built")
     };
     rig::run_suite(debug, testing, run.filter.as_deref(), &mut run.tally)
+}
+
+fn vm(run: &mut Run) -> Result<()> {
+    let Some(Copies { debug, testing, .. }) = &run.programs else {
+        bail!("not run: the programs were not built")
+    };
+    rig::run_vm(debug, testing, run.filter.as_deref(), &mut run.tally)
 }
 
 fn leftovers(run: &mut Run) -> Result<()> {

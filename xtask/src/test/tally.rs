@@ -23,6 +23,13 @@ impl Tally {
         self.ignored += other.ignored;
     }
 
+    /// Adds what a line of a test program says, when it is a result.
+    pub(crate) fn note(&mut self, line: &str) {
+        if let Some(result) = Self::parse(line) {
+            self.add(result);
+        }
+    }
+
     pub(super) fn since(self, before: Self) -> Self {
         Self {
             passed: self.passed - before.passed,

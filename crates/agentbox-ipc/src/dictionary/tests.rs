@@ -147,6 +147,7 @@ fn the_other_answers_survive() {
         values,
         posture_diff: vec!["umask".into()],
         frozen: Some("no room".into()),
+        guard: "kernel".into(),
         exit: Some("0".into()),
     });
     survives(&Check { check: "c".into(), state: CheckState::Missing, found: "f".into(), remedy: "r".into() });

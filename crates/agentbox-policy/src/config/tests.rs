@@ -262,6 +262,7 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "path" => "\"/x\"".to_owned(),
         "list of variables" => "[\"X\"]".to_owned(),
         "list of hosts" => "[\"a.org:22\", \"@npm\"]".to_owned(),
+        "list of patterns" => "[\"/config/*.key\", \"x/**\"]".to_owned(),
         "list of names" => "[\"*.a.org\"]".to_owned(),
         "list of ports" => "[3000, \"8080:3000\"]".to_owned(),
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),

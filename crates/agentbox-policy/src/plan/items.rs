@@ -3,7 +3,7 @@
 use super::{Opener, Wanted, WantedKind, agent, names, told};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
-use crate::{Filesystem, Isolation, KeptWhat, Policy, PolicyError, Workspace};
+use crate::{Filesystem, Guard, Isolation, KeptWhat, Policy, PolicyError, Workspace};
 
 /// What an opened thing is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     if policy.workspace() == Workspace::Overlay {
         add("layer", Opener::System, false, WantedKind::Layer, "workspace `overlay`", Role::Layer);
     }
-    if policy.has_gate() || policy.ssh_agent.is_some() {
+    if policy.has_gate() || policy.ssh_agent.is_some() || policy.guard() != Guard::Off {
         names::denials_item(&mut add);
     }
     agent::items(policy, &mut add);

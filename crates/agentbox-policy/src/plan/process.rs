@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 use super::{Facts, c_string, inner, made};
-use crate::environment::MAX_VARIABLE_BYTES;
+use crate::environment::{GIT, MAX_VARIABLE_BYTES};
 use crate::paths::is_normal;
 use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::Process;
@@ -37,9 +37,12 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     for (name, secret) in &facts.secrets {
         variables.insert(name, secret.0.clone());
     }
-    if tree.is_some() && policy.workspace() == Workspace::Direct {
-        // Directories that are held are made by nobody: no samples of hooks in new repositories (git(1)).
-        variables.entry("GIT_TEMPLATE_DIR").or_default();
+    let in_place = tree.is_some() && policy.workspace() == Workspace::Direct;
+    if in_place {
+        // Its settings of git stand with those that every session has.
+        for (name, value) in GIT.into_iter().filter(|(name, _)| !name.starts_with("GIT_CONFIG_")) {
+            variables.entry(name).or_insert_with(|| value.to_owned());
+        }
     }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());

@@ -113,7 +113,8 @@ proptest! {
             }
             for text in &plan.process.environment {
                 let name = text.to_str().unwrap().split('=').next().unwrap();
-                let ours = crate::environment::OURS.contains(&name);
+                let git = crate::environment::GIT.iter().any(|(git, _)| *git == name);
+                let ours = git || crate::environment::OURS.contains(&name);
                 prop_assert!(ours || policy.environment.contains_key(name), "{}", name);
             }
         }

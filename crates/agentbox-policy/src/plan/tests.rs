@@ -530,3 +530,40 @@ fn l1_covers_what_the_host_says_about_names() {
         assert!(refusal.contains("or use posture L2"), "{refusal}");
     }
 }
+
+#[test]
+fn what_is_held_is_held_below_its_place_and_nothing_covers_another_mount() {
+    use agentbox_plan::look::{HeldPlace, Hiding, PlacePath};
+    let world = ask(World::new().system("[profile.w]\ngit_dirs = [\"/srv/main/.git\"]"), "L2");
+    let policy = world.ask(|request| request.profile = Some("w".into())).resolve().unwrap();
+    assert_eq!(policy.git_dirs().map(|(path, _)| path).collect::<Vec<_>>(), ["/srv/main/.git"]);
+    let held = |place, path: &str, hiding| HeldPlace::new(place, PlacePath::new(path).unwrap(), hiding);
+    let facts = Facts {
+        held: vec![
+            held(0, ".git", Hiding::Pinned),
+            held(0, ".git/hooks", Hiding::ReadOnly),
+            held(0, "secrets", Hiding::Hidden),
+            held(0, "secrets/.git", Hiding::Pinned),
+            held(1, "", Hiding::Pinned),
+            held(1, "hooks", Hiding::ReadOnly),
+        ],
+        ..facts(found(&policy))
+    };
+    let plan = plan(&policy, &facts).unwrap();
+    hold(&policy, &plan);
+    let project = policy.project_path().to_owned();
+    let hiding = |path: &str| match step(&plan, path) {
+        Some(Mount::Hold { hiding, .. }) => Some(*hiding),
+        _ => None,
+    };
+    assert_eq!(hiding(&format!("{project}/.git")), Some(Hiding::Pinned));
+    assert_eq!(hiding(&format!("{project}/.git/hooks")), Some(Hiding::ReadOnly));
+    assert_eq!(hiding(&format!("{project}/secrets")), Some(Hiding::Hidden));
+    assert_eq!(hiding(&format!("{project}/secrets/.git")), None, "it is not seen");
+    assert_eq!(hiding("/srv/main/.git"), None, "it is a mount already");
+    assert!(matches!(step(&plan, "/srv/main/.git"), Some(Mount::Bind { access: Access::ReadWrite, .. })));
+    assert_eq!(hiding("/srv/main/.git/hooks"), Some(Hiding::ReadOnly));
+    assert_eq!(variable(&plan, "GIT_TEMPLATE_DIR").as_deref(), Some(""));
+    let stranger = Facts { held: vec![held(2, "x", Hiding::Pinned)], ..facts.clone() };
+    assert!(super::plan(&policy, &stranger).is_err(), "a place that nobody named");
+}

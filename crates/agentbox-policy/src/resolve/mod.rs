@@ -33,7 +33,7 @@ use crate::policy::{Grant, Held, Sourced, Variable};
 use crate::render::Rendered;
 use crate::system::{Source, check_references};
 use crate::text::{printable, suggestion};
-use crate::{Filesystem, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
+use crate::{Filesystem, Guard, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
 use std::collections::BTreeMap;
 
@@ -102,8 +102,18 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         _ => variables::secrets(inputs, &sources, &choice)?,
     };
     let signs = ssh_agent.as_ref().is_some_and(|agent| agent.sign_git);
-    let environment =
+    let mut environment =
         variables::collect(inputs, &sources, &choice, &preset, (&secrets, signs), &mut warnings)?;
+    if held.guard(&settings) != Guard::Off {
+        // git copies samples of hooks into every new repository, and the guard refuses them. An empty name
+        // means that none are copied (git-init(1), TEMPLATE DIRECTORY).
+        let none = Variable {
+            value: String::new(),
+            passed: false,
+            origin: "built-in: the guard refuses hooks".to_owned(),
+        };
+        environment.entry("GIT_TEMPLATE_DIR".to_owned()).or_insert(none);
+    }
     let network = origins.get(&crate::lattice::Key::Network).cloned().unwrap_or_default();
     let reach = hosts::collect(
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },

@@ -91,6 +91,10 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
         after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
     }
+    if answer.workspace == "overlay" && !start.quiet && streams_to_a_person() {
+        let id = escape::name(&answer.id);
+        note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
+    }
     Ok(status)
 }
 

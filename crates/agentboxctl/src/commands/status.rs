@@ -70,6 +70,8 @@ fn of_session(status: &SessionStatus) -> String {
     columns.plain(["workspace", &status.workspace]);
     let tone = if status.legs.count() == Leg::ALL.len() { Tone::Warning } else { Tone::Plain };
     columns.row([("trifecta", Tone::Plain), (legs::line(&status.legs).as_str(), tone)]);
+    let tone = if status.guard.starts_with("none") { Tone::Warning } else { Tone::Plain };
+    columns.row([("guard", Tone::Plain), (status.guard.as_str(), tone)]);
     columns.plain(["age", &age]);
     if let Some(bytes) = session.memory_bytes {
         columns.plain(["memory", &units::size(bytes)]);

@@ -86,8 +86,8 @@ fn by_owner(owner: u32, order: &Order, descriptors: &[OwnedFd]) -> Result<Answer
         .map_err(|error| Failure::system(failed("its answer"), error))?;
     match serde_json::from_slice(&bytes) {
         Ok(Said::Answered(mut answer)) => {
-            let lines = |text: &str| text.split('\n').map(escape::line).collect::<Vec<_>>().join("\n");
-            answer.out = lines(&answer.out);
+            let lines: Vec<String> = answer.out.split('\n').map(escape::line).collect();
+            answer.out = lines.join("\n");
             answer.notes.iter_mut().for_each(|note| *note = escape::line(note));
             Ok(*answer)
         }

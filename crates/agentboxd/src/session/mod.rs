@@ -30,6 +30,7 @@ pub(crate) mod supervise;
 pub(crate) use machine::{State, Step};
 pub(crate) use order::{Order, Record};
 
+use crate::guard::Held;
 use agentbox_ipc::{SessionState, SessionSummary};
 use agentbox_plan::{Exit, SessionId};
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub(crate) struct Live {
     pub(crate) exit: Option<Exit>,
     /// Why everything of the agent stands still.
     pub(crate) frozen: Option<String>,
+    /// What holds trigger files in its project.
+    pub(crate) guard: Held,
     /// What the person should know about this host.
     pub(crate) notes: Vec<String>,
     /// What happened in its project that an attached person is told at once, oldest first.
@@ -76,6 +79,7 @@ impl Live {
             init_pid: 0,
             agent_pid: 0,
             exit: None,
+            guard: Held::NotAsked,
             notes: Vec::new(),
             frozen: None,
             notices: Vec::new(),

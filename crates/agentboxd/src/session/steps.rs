@@ -12,6 +12,7 @@ use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
 use super::{Live, Step};
 use crate::descriptor::watch;
+use crate::guard::{self, Held};
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
@@ -25,7 +26,7 @@ use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
 use agentbox_kernel::own;
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
-use agentbox_policy::PolicyError;
+use agentbox_policy::{Guard, PolicyError};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -63,6 +64,8 @@ pub(crate) enum StepError {
     Workspace(#[from] WorkspaceError),
     #[error("{0}")]
     Policy(#[from] PolicyError),
+    #[error("{0}")]
+    Guard(#[from] agentbox_kernel::guard::GuardError),
     #[error("{0}")]
     Host(String),
     #[error("{0}")]
@@ -235,7 +238,10 @@ impl Steps {
             Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
             Step::Project => self.survey(live).await,
-            Step::Group => self.make_group(live).await,
+            Step::Group => match self.make_group(live).await {
+                Ok(()) => self.guard(live).await,
+                failed => failed,
+            },
             Step::Network => self.make_network().and_then(|()| self.make_keys()),
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
@@ -274,7 +280,11 @@ impl Steps {
                     network.revert(&self.supervisor).await?;
                 }
             }
-            Step::Group => self.remove_group().await?,
+            Step::Group => {
+                self.remove_group().await?;
+                // Only now does nothing of it run.
+                guard::release(&self.supervisor, &self.record.id)?;
+            }
             // A process of the session could change what is being looked at.
             Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Project if self.watch.is_some() => {
@@ -366,6 +376,36 @@ impl Steps {
     /// Whether a trigger file freezes it.
     pub(crate) fn freezes(&self) -> bool {
         self.record.values.iter().any(|[key, value, _]| key == "on_trigger" && value == "freeze")
+    }
+
+    /// The kernel refuses trigger files from now on, where it can. Nothing of the session runs yet.
+    async fn guard(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let order = self.order()?;
+        let wanted = order.policy.guard();
+        if wanted == Guard::Off || !agentbox_kernel::failpoint::in_force("guard") {
+            return Ok(());
+        }
+        let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
+        let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let held =
+            guard::hold(&self.supervisor, &self.record, &order.policy, &order.project, directory, group)
+                .await;
+        live.guard = match held {
+            Ok(()) => Held::Kernel,
+            Err(error) if wanted == Guard::Require => {
+                return Err(StepError::Host(format!(
+                    "refused: the kernel does not guard trigger files here: {error}\n\
+                     rule: {}\n\
+                     see `agentboxctl doctor`",
+                    order.policy.guard_origin()
+                )));
+            }
+            Err(error) => {
+                live.notes.push(format!("trigger files are not guarded by the kernel: {error}"));
+                Held::Missing(error.to_string())
+            }
+        };
+        Ok(())
     }
 
     /// Whether it is frozen now.

@@ -64,7 +64,7 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
     }
     unseen(&survey.unseen, survey.unseen_count, &mut notes);
     let remembered =
-        direct.then(|| Remembered { owner_uid: order.person.uid, places: paths, before: survey.before });
+        direct.then_some(Remembered { owner_uid: order.person.uid, places: paths, before: survey.before });
     Ok(Surveyed { held, notes, remembered })
 }
 

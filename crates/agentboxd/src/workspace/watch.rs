@@ -219,8 +219,15 @@ impl Follow {
 
     /// Whether the process lives and is not one of the session's.
     fn is_anothers(&self, pid: u32) -> bool {
-        let lives = pid != 0 && std::fs::exists(format!("/proc/{pid}")).unwrap_or(false);
-        lives && self.group.pids().is_ok_and(|pids| !pids.contains(&pid))
+        // One that has ended and was not waited for is in no list of a control group (cgroups(7)).
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(") ")?;
+            (!rest.starts_with(['Z', 'X'])).then_some(())
+        };
+        // In this order: one that ends between the two looks counts as the session's.
+        let is_elsewhere = pid != 0 && self.group.pids().is_ok_and(|pids| !pids.contains(&pid));
+        is_elsewhere && lives().is_some()
     }
 }
 

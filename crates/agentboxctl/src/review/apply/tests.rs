@@ -380,3 +380,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_that_moved_and_changed_a_little_is_one_thing() {
+    let lines = |changed: usize| {
+        (0..10).map(|n| format!("line {}\n", if n < changed { n + 100 } else { n })).collect::<String>()
+    };
+    let scene = Scene::new(
+        |root| write(root, "old/name", &lines(0)),
+        |root| {
+            write(root, "new/name", &lines(2));
+            write(root, "other", &lines(10));
+        },
+    );
+    let changes = scene.changes();
+    let from = |path: &str| {
+        let change = changes.iter().find(|change| change.path.as_bytes() == path.as_bytes()).unwrap();
+        change.renamed_from.as_ref().map(RelPath::text)
+    };
+    assert_eq!(from("new/name").as_deref(), Some("old/name"));
+    assert_eq!(from("other"), None);
+    assert!(!changes.iter().any(|change| change.path.as_bytes() == b"old/name"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_called_renamed_has_the_same_content_and_each_is_one_once(
+        before in proptest::collection::vec(0u8..8, 0..8),
+        after in proptest::collection::vec(0u8..8, 0..8),
+    ) {
+        // Contents without a common line, so that only the same ones are alike.
+        let content = |number: u8| format!("{number}-a\n{number}-b\n");
+        let plant = |root: &Path, prefix: &str, numbers: &[u8]| {
+            for (at, number) in numbers.iter().enumerate() {
+                write(root, &format!("{prefix}{at}"), &content(*number));
+            }
+        };
+        let scene = Scene::new(|root| plant(root, "old", &before), |root| plant(root, "new", &after));
+        let changes = scene.changes();
+        let read = |root: &str, path: &RelPath| fs::read(scene.place.path().join(root).join(path.text())).unwrap();
+        let mut sources = Vec::new();
+        for change in &changes {
+            if let Some(from) = &change.renamed_from {
+                prop_assert_eq!(read("project", from), read("merged", &change.path));
+                sources.push(from.clone());
+            }
+        }
+        let all = sources.len();
+        sources.sort();
+        sources.dedup();
+        prop_assert_eq!(all, sources.len());
+        let common = |number: &u8| before.iter().filter(|one| *one == number).count().min(after.iter().filter(|one| *one == number).count());
+        prop_assert_eq!(all, (0..8).map(|number| common(&number)).sum::<usize>());
+    }
+}

@@ -59,6 +59,7 @@ pub(super) fn status() -> SessionStatus {
         values: vec![["network".into(), "allowlist".into(), "posture L2".into()]],
         posture_diff: Vec::new(),
         frozen: None,
+        guard: "none: no \x1b[2J".into(),
         exit: None,
     }
 }

@@ -1,0 +1,163 @@
+//! The kernel's guard of trigger files, with real sessions. Where the kernel has none, a session that requires it
+//! is not started and one that does not is told so; the virtual machine has a kernel that has it.
+
+use agentbox_suite::{Machine, Programs, eventually};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const PINS: &str = "/sys/fs/bpf/agentbox";
+const REQUIRE: &str = "[floor]\nguard = \"require\"\nnetwork = \"none\"\n";
+
+/// Whether this place says that its kernel has it.
+fn has_guard() -> bool {
+    std::env::var_os("AGENTBOX_TEST_GUARD").is_some()
+}
+
+/// What is tried inside: each line is told with its outcome. The second half is a day's work with git.
+const ATTEMPTS: &str = r#"
+t() { if "$@" >/dev/null 2>&1; then echo "done: $*"; else echo "refused: $*"; fi; }
+t touch .envrc
+t mkdir .claude
+t touch .claude/settings.json
+t touch .claude/notes.md
+t ln -s /tmp/x .mcp.json
+t mkdir -p deep/er
+t touch deep/er/.envrc
+mkdir prepared && touch prepared/settings.json
+t mv prepared deep/.claude
+t git init -q made
+t mkdir made/.git/hooks
+t touch made/.git/hooks/pre-commit
+cd made
+t git config user.name x
+t git config user.email x@example.org
+t git commit -q --allow-empty -m one
+echo 1 > a; t git add a
+t git commit -q -a -m two
+t git switch -q -c other
+echo 2 > a; t git stash -q
+t git stash pop -q
+t git commit -q -a -m three
+t git switch -q -
+t git merge -q other
+t git branch -m other renamed
+t git worktree add -q ../tree renamed
+t git worktree remove ../tree
+t git clone -q . ../copy
+t git remote add copy ../copy
+t git push -q -u copy renamed
+t git rebase -q renamed
+t git gc -q
+t git -c protocol.file.allow=always submodule add -q ../copy sub
+cd ..
+echo end
+"#;
+
+const REFUSED: &[&str] = &[
+    "touch .envrc",
+    "touch .claude/settings.json",
+    "ln -s /tmp/x .mcp.json",
+    "touch deep/er/.envrc",
+    "mv prepared deep/.claude",
+    "touch made/.git/hooks/pre-commit",
+];
+
+#[test]
+fn a_required_guard_refuses_trigger_files_or_the_start() -> Result<()> {
+    let guest = Machine::new()?;
+    guest.configure(REQUIRE)?;
+    let script = format!("{ATTEMPTS}\ncat /run/agentbox/denials.jsonl");
+    let finished = guest.inside("L2", &["sh", "-c", &script])?;
+    if !has_guard() {
+        ensure!(finished.status != 0, "started without a guard: {finished:?}");
+        let told = format!("{finished:?}");
+        ensure!(told.contains("does not guard trigger files") && told.contains("floor.guard"), "{told}");
+        return Ok(());
+    }
+    let text = finished.success()?.text().to_string();
+    ensure!(text.contains("\nend\n"), "{text}");
+    for line in text.lines() {
+        if let Some(tried) = line.strip_prefix("done: ") {
+            ensure!(!REFUSED.contains(&tried), "not refused: {tried}\n{text}");
+        }
+        if let Some(tried) = line.strip_prefix("refused: ") {
+            ensure!(REFUSED.contains(&tried), "refused: {tried}\n{text}");
+        }
+    }
+    for path in [".envrc", ".claude/settings.json", ".mcp.json", "deep/.claude", "made/.git/hooks/pre-commit"]
+    {
+        ensure!(!exists(&guest.project().join(path)), "{path} is there");
+    }
+    ensure!(exists(&guest.project().join(".claude/notes.md")));
+    // Told inside by the file and the rule, and in the trail with who acts on it.
+    ensure!(text.contains("\"path\":\"deep/er/.envrc\"") && text.contains("\"rule\":\".envrc\""), "{text}");
+    let log = guest.ctl(&["log", "--json"])?.success()?;
+    ensure!(log.text().contains("\"actor\":\"claude\""), "{}", log.text());
+    guest.ends_without_leftovers()?;
+    ensure!(!exists(Path::new(PINS)), "the guard is left");
+    Ok(())
+}
+
+#[test]
+fn a_session_that_does_not_require_it_is_told_what_holds() -> Result<()> {
+    let guest = Machine::new()?;
+    guest.configure("[floor]\nnetwork = \"none\"\n")?;
+    let session = guest.detached("L2", &["sleep", "1000"])?;
+    let status = session.status()?;
+    let guard = status["guard"].as_str().context("no guard in the status")?.to_owned();
+    if has_guard() {
+        ensure!(guard == "kernel", "{guard}");
+    } else {
+        ensure!(guard.starts_with("none: ") && guard.len() > 10, "{guard}");
+    }
+    let doctor = guest.ctl(&["doctor", "--json"])?.text().to_string();
+    ensure!(doctor.contains("guard of trigger files"), "{doctor}");
+    Ok(())
+}
+
+#[test]
+fn it_holds_while_no_supervisor_runs_and_is_taken_over_by_the_next() -> Result<()> {
+    if !has_guard() {
+        return Ok(());
+    }
+    let guest = Machine::new()?;
+    guest.configure(REQUIRE)?;
+    let script = "while ! [ -e go ]; do sleep 0.1; done; touch .envrc; echo $? > result; exec sleep 1000";
+    let session = guest.detached("L2", &["sh", "-c", script])?;
+    let status = guest.ctl(&["status", "--json"])?.json()?;
+    let pid = status["pid"].as_u64().context("no process in the status")?;
+    ensure!(Command::new("kill").args(["-KILL", &pid.to_string()]).status()?.success(), "not killed");
+    guest.person.write(&guest.project().join("go"), b"", 0o644)?;
+    let result = guest.project().join("result");
+    let result = eventually("the session has tried", LIMIT, || {
+        Ok(std::fs::read_to_string(&result).ok().filter(|text| text.ends_with('\n')))
+    })?;
+    ensure!(result != "0\n" && !exists(&guest.project().join(".envrc")), "{result}");
+    let status = session.status()?;
+    ensure!(status["guard"] == "kernel", "{status}");
+    session.stop()?;
+    guest.ends_without_leftovers()?;
+    ensure!(!exists(Path::new(PINS)), "the guard is left");
+    Ok(())
+}
+
+#[test]
+fn without_the_guard_the_same_attempts_succeed() -> Result<()> {
+    if !has_guard() {
+        return Ok(());
+    }
+    let guest = Machine::with(Programs::testing()?, &[("AGENTBOX_TEST_SKIP", "guard")])?;
+    guest.configure("[floor]\nnetwork = \"none\"\n")?;
+    let text = guest.inside("L2", &["sh", "-c", ATTEMPTS])?.success()?.text().to_string();
+    for tried in REFUSED {
+        ensure!(text.contains(&format!("done: {tried}\n")), "refused without the guard: {tried}\n{text}");
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}

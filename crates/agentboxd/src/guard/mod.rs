@@ -1,0 +1,260 @@
+//! The kernel's guard of trigger files: which sessions it holds, and how that survives this supervisor.
+//!
+//! A session is held from the making of its control group until that is gone. What it is held to is written
+//! into its directory, so that a later supervisor with another version of the guard can hold it to the same
+//! before it lets go of the old one. The guard is loaded with the first session that wants it, and stays, pinned,
+//! until a supervisor ends and holds none.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `refusals` | what the kernel refused, for the trail and for the session |
+
+mod refusals;
+
+use crate::session::Record;
+use crate::supervisor::Supervisor;
+use agentbox_kernel::cgroup::SessionGroup;
+use agentbox_kernel::directory;
+use agentbox_kernel::guard::{Entry, Guard, GuardError, Place, Rules, group_number, level_of};
+use agentbox_plan::SessionId;
+use agentbox_plan::glob::PathGlob;
+use agentbox_plan::trigger::Hold;
+use agentbox_policy::Policy;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// Name inside a session's directory.
+const KEPT: &str = "guard";
+/// Most bytes of it: a thousand exempt paths.
+const MAX_KEPT_BYTES: usize = 1 << 20;
+
+/// What holds trigger files in the project of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Nobody asked for the guard.
+    NotAsked,
+    /// The kernel.
+    Kernel,
+    /// Not the kernel, for this reason.
+    Missing(String),
+}
+
+impl Held {
+    /// For `status`.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::NotAsked => "off".to_owned(),
+            Self::Kernel => "kernel".to_owned(),
+            Self::Missing(why) => format!("none: {why}"),
+        }
+    }
+}
+
+/// What a session is held to, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    device: u32,
+    inode: u64,
+    refused: Vec<String>,
+    masks: Vec<String>,
+    /// Names of paths below the project.
+    exempt: Vec<Vec<Vec<u8>>>,
+}
+
+impl Kept {
+    fn of(policy: &Policy, place: Place) -> Result<Self, GuardError> {
+        let triggers = agentbox_policy::built_in_triggers().map_err(|error| refused(&error))?;
+        let refused = triggers.held(Hold::Refuse).map(|trigger| trigger.pattern.to_string()).collect();
+        let _ = policy;
+        Ok(Self { device: place.device, inode: place.inode, refused, masks: Vec::new(), exempt: Vec::new() })
+    }
+
+    fn rules(&self) -> Result<Rules, GuardError> {
+        let globs = |texts: &[String]| -> Result<Vec<PathGlob>, GuardError> {
+            texts.iter().map(|text| text.parse().map_err(|error| refused(&error))).collect()
+        };
+        Ok(Rules::compile(&globs(&self.refused)?, &globs(&self.masks)?)?)
+    }
+
+    fn hold(&self, guard: &mut Guard, session: &SessionId, group: &SessionGroup) -> Result<(), GuardError> {
+        guard.apply(&Entry {
+            session,
+            group: group_number(&group.payload)?,
+            level: level_of(&group.payload_path()),
+            place: Place { device: self.device, inode: self.inode },
+            rules: &self.rules()?,
+            exempt: &self.exempt,
+        })
+    }
+}
+
+fn refused(error: &dyn std::error::Error) -> GuardError {
+    GuardError::Io { doing: "hold the session to its rules".to_owned(), cause: error.to_string() }
+}
+
+/// The program for the kernel.
+#[cfg(feature = "guard")]
+fn program() -> Result<&'static [u8], GuardError> {
+    Ok(agentbox_guard::OBJECT)
+}
+
+/// There is none in a build without it, such as that of the tool that installs its compiler.
+#[cfg(not(feature = "guard"))]
+fn program() -> Result<&'static [u8], GuardError> {
+    Err(refused(&std::io::Error::other("agentboxd was built without the feature `guard`")))
+}
+
+/// The guard of a supervisor.
+#[derive(Debug, Default)]
+pub(crate) struct Guards {
+    guard: Option<Guard>,
+}
+
+impl Guards {
+    /// The guard, loaded when it is not.
+    fn open(&mut self, supervisor: &Arc<Supervisor>) -> Result<&mut Guard, GuardError> {
+        if self.guard.is_none() {
+            let guard = Guard::open(program()?, &supervisor.directories.paths.runtime)?;
+            refusals::listen(supervisor, guard.events()?);
+            self.guard = Some(guard);
+        }
+        self.guard.as_mut().ok_or_else(|| refused(&std::io::Error::other("the guard is gone")))
+    }
+}
+
+/// Holds a session that has nothing running yet. Loading the guard takes a while, so it is done elsewhere.
+pub(crate) async fn hold(
+    supervisor: &Arc<Supervisor>,
+    record: &Record,
+    policy: &Policy,
+    project: &OwnedFd,
+    directory: &OwnedFd,
+    group: &SessionGroup,
+) -> Result<(), GuardError> {
+    let kept = Kept::of(policy, Place::of(project)?)?;
+    kept.rules()?;
+    let bytes = serde_json::to_vec(&kept).map_err(|error| refused(&error))?;
+    directory::write_atomic(directory, KEPT, &bytes, 0o600, false).map_err(|error| refused(&error))?;
+    let loading = Arc::clone(supervisor);
+    let runtime = tokio::runtime::Handle::current();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let _inside = runtime.enter();
+        loading.guards().open(&loading).map(drop)
+    });
+    loaded.await.map_err(|error| refused(&error))??;
+    kept.hold(supervisor.guards().open(supervisor)?, &record.id, group)
+}
+
+/// Lets go of a session of which nothing runs any more.
+pub(crate) fn release(supervisor: &Supervisor, id: &SessionId) -> Result<(), GuardError> {
+    match &mut supervisor.guards().guard {
+        Some(guard) => guard.revert(id),
+        None => Ok(()),
+    }
+}
+
+/// Takes over what an earlier supervisor's guard holds: sessions that live go on being held, by this version,
+/// before an older one is detached; those that are dead are let go.
+pub(crate) fn adopt(supervisor: &Arc<Supervisor>, living: &[SessionId]) {
+    if !Guard::is_pinned(&supervisor.directories.paths.runtime) {
+        return;
+    }
+    if let Err(error) = take_over(supervisor, living) {
+        // What is pinned stays in force.
+        supervisor.report(format!("the kernel's guard of an earlier supervisor stays as it is: {error}"));
+    }
+}
+
+fn take_over(supervisor: &Arc<Supervisor>, living: &[SessionId]) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let mut guards = supervisor.guards();
+    let guard = guards.open(supervisor).map_err(|error| text(&error))?;
+    for id in living {
+        let directory = supervisor.directories.open_session(id).map_err(|error| text(&error))?;
+        let group = supervisor.hierarchy()?.open_existing(id).map_err(|error| text(&error))?;
+        let (Some(directory), Some(group)) = (directory, group) else { continue };
+        if let Some(kept) = read(directory)? {
+            kept.hold(guard, id, &group).map_err(|error| format!("session {id}: {error}"))?;
+        }
+    }
+    guard.retire_others().map_err(|error| text(&error))?;
+    for held in guard.held().map_err(|error| text(&error))? {
+        if let Ok(id) = held.parse::<SessionId>()
+            && !living.contains(&id)
+        {
+            guard.revert(&id).map_err(|error| text(&error))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(directory: impl AsFd) -> Result<Option<Kept>, String> {
+    let bytes = directory::read_file(directory, KEPT, MAX_KEPT_BYTES).map_err(|error| error.to_string())?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())).transpose()
+}
+
+/// Whether the kernel holds a session that was re-adopted.
+pub(crate) fn held(supervisor: &Supervisor, directory: impl AsFd, id: &SessionId) -> Held {
+    let guards = supervisor.guards();
+    let held = guards.guard.as_ref().and_then(|guard| guard.held().ok()).unwrap_or_default();
+    match read(directory) {
+        _ if held.iter().any(|held| held == id.as_str()) => Held::Kernel,
+        Ok(None) => Held::NotAsked,
+        _ => Held::Missing("the guard of an earlier supervisor was not taken over".to_owned()),
+    }
+}
+
+/// Lets go of sessions that are held and do not live; says which.
+pub(crate) fn repair(supervisor: &Supervisor, living: &[SessionId]) -> Vec<String> {
+    let Some(guard) = &mut supervisor.guards().guard else { return Vec::new() };
+    let dead = guard.held().unwrap_or_default().into_iter().filter_map(|held| held.parse::<SessionId>().ok());
+    let dead: Vec<_> = dead.filter(|id| !living.contains(id)).collect();
+    let released = dead.iter().filter(|id| guard.revert(id).is_ok());
+    released.map(|id| format!("session {id} is not held by the kernel's guard any more")).collect()
+}
+
+/// Which session a control group is.
+fn session_of(supervisor: &Supervisor, group: u64) -> Option<SessionId> {
+    let guards = supervisor.guards();
+    refusals::named(guards.guard.as_ref()?.groups().ok()?, group)
+}
+
+/// Detaches the guard when it holds no session.
+pub(crate) fn close(supervisor: &Supervisor) {
+    if let Some(guard) = supervisor.guards().guard.take()
+        && let Err(error) = guard.close()
+    {
+        tracing::warn!("{error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_that_is_shipped_is_held_by_the_kernel() {
+        let triggers = agentbox_policy::built_in_triggers().unwrap();
+        let refused: Vec<_> = triggers.held(Hold::Refuse).map(|trigger| &trigger.pattern).collect();
+        assert!(refused.len() > 50);
+        let rules = Rules::compile(refused, []).unwrap();
+        // Room for what a profile and a project mask.
+        assert!(rules.positions() + 128 <= agentbox_kernel::guard::MAX_POSITIONS, "{}", rules.positions());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_session_is_read_back() {
+        let kept = Kept {
+            device: 1,
+            inode: 2,
+            refused: vec![".envrc".into()],
+            masks: vec!["*.pem".into()],
+            exempt: vec![vec![b"a\xff".to_vec(), b".envrc".to_vec()]],
+        };
+        let bytes = serde_json::to_vec(&kept).unwrap();
+        assert_eq!(serde_json::from_slice::<Kept>(&bytes).unwrap(), kept);
+        assert_eq!(kept.rules().unwrap().positions(), 2);
+    }
+}
