@@ -11,6 +11,12 @@ pub enum Method {
     Start,
     /// `Explain`
     Explain,
+    /// `Trust`
+    Trust,
+    /// `KeptProfiles`
+    KeptProfiles,
+    /// `ResetProfile`
+    ResetProfile,
     /// `List`
     List,
     /// `Status`
@@ -83,9 +89,13 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 23] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 26] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
+    // Of whom these are, each says itself.
+    (Method::Trust, "Trust", Rule::User, None),
+    (Method::KeptProfiles, "KeptProfiles", Rule::User, None),
+    (Method::ResetProfile, "ResetProfile", Rule::User, None),
     (Method::List, "List", Rule::User, None),
     (Method::Status, "Status", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Attach, "Attach", Rule::OwnSession, Some(Action::Control)),

@@ -20,6 +20,8 @@ pub enum Error {
     Failed(String),
     /// The caller may not ask for this.
     NotAuthorized(String),
+    /// A rule wants the person to say so for this one session.
+    Unconfirmed(String),
 }
 
 impl Error {
@@ -33,7 +35,8 @@ impl Error {
             | Self::NotInThisVersion(text)
             | Self::Invalid(text)
             | Self::Failed(text)
-            | Self::NotAuthorized(text) => text.clone(),
+            | Self::NotAuthorized(text)
+            | Self::Unconfirmed(text) => text.clone(),
         }
     }
 }
@@ -58,6 +61,7 @@ mod tests {
             Error::Invalid("a".into()),
             Error::Failed("a".into()),
             Error::NotAuthorized("a".into()),
+            Error::Unconfirmed("a".into()),
         ];
         for error in errors {
             assert!(error.name().as_str().starts_with(crate::ERROR_PREFIX), "{error:?}");

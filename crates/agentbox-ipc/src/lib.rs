@@ -43,5 +43,5 @@ pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SO
 pub use report::{ReportAnswer, ReportLine};
 pub use review::{ChangeSet, ReviewAnswer, Taken};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};
-pub use start::{ExplainAnswer, StartAnswer, StartRequest};
+pub use start::{ExplainAnswer, StartAnswer, StartRequest, TrustAnswer};
 pub use supervisor::{Check, CheckState, LogVerdict, Mode, SupervisorStatus};

@@ -15,6 +15,9 @@ pub struct AllowAnswer {
     pub rules: u32,
     /// How many connections were cut at once.
     pub cut: u32,
+    /// What the person should know about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a session sees a path.

@@ -36,6 +36,16 @@ pub trait Manager {
     /// What a start with the same arguments would do, as an [`ExplainAnswer`](crate::ExplainAnswer). Starts nothing.
     fn explain(&self, project: Fd<'_>, request: Dict) -> Result<Dict, Error>;
 
+    /// Accepts what the project's own file says now, instead of what it said when it was last accepted. Takes a
+    /// [`StartRequest`](crate::StartRequest) as `Explain` does; answers a [`TrustAnswer`](crate::TrustAnswer).
+    fn trust(&self, project: Fd<'_>, request: Dict) -> Result<Dict, Error>;
+
+    /// Names of the profiles of a person for which something is kept. Of somebody else only for root.
+    fn kept_profiles(&self, owner_uid: u32) -> Result<Vec<String>, Error>;
+
+    /// Removes all that is kept for a profile of a person. Of somebody else only for root.
+    fn reset_profile(&self, owner_uid: u32, profile: &str) -> Result<(), Error>;
+
     /// A [`SessionSummary`](crate::SessionSummary) of each session of the caller.
     fn list(&self) -> Result<Vec<Dict>, Error>;
 

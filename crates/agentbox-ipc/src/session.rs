@@ -1,6 +1,7 @@
 //! What `List`, `Status`, `Attach` and `Exec` take and answer.
 
 use crate::NetworkStatus;
+use agentbox_policy::Legs;
 use serde::{Deserialize, Serialize};
 
 /// One effective value of a policy: key, value, origin.
@@ -65,6 +66,8 @@ pub struct SessionStatus {
     pub network: NetworkStatus,
     /// How it sees the project.
     pub workspace: String,
+    /// Which legs of the trifecta stand now, with those of other sessions on the project.
+    pub legs: Legs,
     /// User id of its processes on the host.
     pub uid: u32,
     /// Group id of its processes on the host.

@@ -1,7 +1,7 @@
 //! What `Start` and `Explain` take and answer.
 
 use crate::{PublishedPort, ValueRow};
-use agentbox_policy::{Layer, Request, Ssh};
+use agentbox_policy::{Inspection, Layer, Legs, Request, Ssh};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub struct StartRequest {
     /// The project's own file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_file: Option<Layer>,
+    /// What the caller found in the project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<Inspection>,
     /// What was said on the command line.
     pub options: Request,
     /// The caller's whole environment. What of it goes inside is the policy's decision.
@@ -77,6 +80,8 @@ pub struct StartAnswer {
     pub agent: String,
     /// Hash of the effective policy.
     pub policy_hash: String,
+    /// Which legs of the trifecta stand, with those of other sessions on the project.
+    pub legs: Legs,
     /// Notes for the person, beside the values above.
     pub banner: Vec<String>,
     /// What in the configuration the person should know about.
@@ -93,6 +98,18 @@ pub struct ExplainAnswer {
     pub steps: Vec<String>,
     /// Hash of the effective policy.
     pub hash: String,
+    /// Which legs of the trifecta would stand.
+    pub legs: Legs,
     /// What in the configuration the person should know about.
     pub warnings: Vec<String>,
+}
+
+/// What was accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustAnswer {
+    /// Path of the project.
+    pub project: String,
+    /// What of the project's own file is otherwise than when it was last accepted.
+    pub changed: Vec<String>,
 }

@@ -316,6 +316,74 @@ impl Directories {
         Ok(volume)
     }
 
+    /// Opens STATE/accepted/UID, root's (mode 0700), and makes what is missing of it: what was accepted for a
+    /// person.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something on the way is not what it should be.
+    pub fn accepted(&self, uid: u32) -> Result<OwnedFd, DirectoryError> {
+        let all = open_in(&self.state, c"accepted", 0o700, true)?;
+        open_in(&all, &check_name(&uid.to_string())?, 0o700, true)
+    }
+
+    /// Names of the profiles of a person for which something is kept, in order.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when STATE/state cannot be read.
+    pub fn kept_profiles(&self, uid: u32) -> Result<Vec<String>, DirectoryError> {
+        let Some(own) = self.volumes(uid)? else { return Ok(Vec::new()) };
+        let failed = |errno: Errno| DirectoryError::io("read", walk::shown(&own), errno);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&own).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            names.extend(
+                std::str::from_utf8(name).ok().filter(|name| !name.starts_with('.')).map(str::to_owned),
+            );
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes all that is kept for a profile of a person. Nothing there is fine.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something of it remains.
+    pub fn forget_profile(&self, uid: u32, profile: &str) -> Result<(), DirectoryError> {
+        match self.volumes(uid)? {
+            Some(own) => remove_tree(&own, profile),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens STATE/state/UID, when it is there.
+    fn volumes(&self, uid: u32) -> Result<Option<OwnedFd>, DirectoryError> {
+        let mut here = self.state.try_clone().map_err(|cause| DirectoryError::io("hold", "STATE", cause))?;
+        for name in [c"state".to_owned(), check_name(&uid.to_string())?] {
+            here = match open_in(&here, &name, 0o711, false) {
+                Ok(next) => next,
+                Err(DirectoryError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(Some(here))
+    }
+
+    /// Opens STATE/state/PARTS…, all of it root's (mode 0711), and makes what is missing: where files of a
+    /// person are kept by root.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something on the way is not what it should be.
+    pub fn kept_below(&self, parts: &[&str]) -> Result<OwnedFd, DirectoryError> {
+        let mut here = open_in(&self.state, c"state", 0o711, true)?;
+        for part in parts {
+            here = open_in(&here, &check_name(part)?, 0o711, true)?;
+        }
+        Ok(here)
+    }
+
     /// Opens STATE/NAME, root's alone, and makes it when it is missing.
     ///
     /// # Errors

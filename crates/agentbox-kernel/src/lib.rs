@@ -11,8 +11,10 @@
 //! | `lease` | which ids a session gets |
 //! | `cgroup` | control groups, version 2 |
 //! | `source` | opens what a session is to see, with the right of whom it belongs to |
+//! | `pinned` | copies of what a profile puts into a session |
 //! | `project` | checks the project directory that a client sent |
 //! | `idmap` | whether a file system has id-mapped mounts |
+//! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
@@ -59,7 +61,9 @@ mod mountinfo;
 mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod own;
 pub mod person;
+pub mod pinned;
 pub mod posture;
 pub mod project;
 pub mod reach;

@@ -188,6 +188,23 @@ pub fn open_batch(requests: &[Request]) -> Vec<Result<Opened, SourceError>> {
     answers.into_iter().flatten().collect()
 }
 
+/// Text of a regular file that was opened here: the right to read it was proved then.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is not UTF-8.
+pub fn read_text(file: impl AsFd, max_bytes: u64) -> io::Result<String> {
+    use std::io::Read;
+    let again = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::open(again, flags, Mode::empty())?;
+    let mut text = String::new();
+    let read = std::fs::File::from(file).take(max_bytes + 1).read_to_string(&mut text)?;
+    if read as u64 > max_bytes {
+        return Err(io::Error::other(format!("is larger than {max_bytes} bytes")));
+    }
+    Ok(text)
+}
+
 /// Path of what is open, as the kernel knows it now.
 ///
 /// # Errors

@@ -78,6 +78,8 @@ pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached,
                 let attributes = flag("mount-nosuid", sys::MOUNT_ATTR_NOSUID);
                 Prepared::Mount(clone_mount(sources, *source, target, false, attributes, None)?)
             }
+            // Not copied: a mount that was never attached is attached as it is.
+            Mount::Own { source, target, .. } => Prepared::Mount(own_mount(sources, *source, target)?),
             _ => Prepared::Nothing,
         });
     }
@@ -111,6 +113,17 @@ fn clone_mount(
             _ => StepError::new(step(), error),
         })?;
     Ok(mount)
+}
+
+fn own_mount(
+    sources: &[OwnedFd],
+    SourceIndex { index }: SourceIndex,
+    target: &InnerPath,
+) -> Result<OwnedFd, StepError> {
+    let step = || format!("own file system {target}");
+    let source = sources.get(usize::from(index));
+    let source = source.ok_or_else(|| StepError::new(step(), format!("the plan has no source {index}")))?;
+    source.try_clone().step_with(step)
 }
 
 /// A detached mount of what a descriptor refers to, with all that is mounted below it when `recursive`.
@@ -234,6 +247,12 @@ impl<'a> Tree<'a> {
                 let is_directory = is_directory(&stat(&source, step)?);
                 let place = self.place(target, is_directory)?;
                 attach(&source, &place).step_with(step)
+            }
+            Mount::Own { target, .. } => {
+                let source = detached.ok_or_else(|| StepError::new(step(), "was not prepared"))?;
+                let place = self.place(target, true)?;
+                attach(&source, &place).step_with(step)?;
+                self.remember(&source)
             }
             Mount::Tmpfs { target, mode, size_bytes, inodes, owner, exec } => {
                 let (uid, gid) = self.ids(*owner);

@@ -134,6 +134,16 @@ wire_enum! {
             /// What becomes read-only.
             target: InnerPath,
         },
+        /// A file system in memory that the supervisor made, put something into and keeps open: a mount that
+        /// was never attached (fsmount(2)), `nosuid` and `nodev`, its root the agent's.
+        20 = Own {
+            /// Descriptor of the mount.
+            source: SourceIndex,
+            /// Where it appears.
+            target: InnerPath,
+            /// Most bytes it holds.
+            size_bytes: u64,
+        },
         /// A directory of the host with a layer over it that takes every change (overlayfs). Both are seen
         /// through the same map.
         13 = Overlay {
@@ -172,7 +182,8 @@ impl Mount {
             | Self::MessageQueues { target }
             | Self::Mask { target }
             | Self::ReadOnly { target }
-            | Self::Hold { target, .. } => target,
+            | Self::Hold { target, .. }
+            | Self::Own { target, .. } => target,
             Self::Directory { path, .. } | Self::File { path, .. } | Self::Symlink { path, .. } => path,
         }
     }
@@ -188,7 +199,8 @@ impl Mount {
             | Self::Proc { .. }
             | Self::DevPts { .. }
             | Self::MessageQueues { .. }
-            | Self::Device { .. } => true,
+            | Self::Device { .. }
+            | Self::Own { .. } => true,
             Self::Directory { .. }
             | Self::File { .. }
             | Self::Symlink { .. }

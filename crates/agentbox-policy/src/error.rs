@@ -25,6 +25,16 @@ pub enum PolicyError {
         /// What to do.
         remedy: String,
     },
+    /// A rule wants the person to say so, outside of the agent's terminal.
+    #[error("not confirmed: {what}\nrule: {rule}\n{remedy}")]
+    Unconfirmed {
+        /// What has to be confirmed.
+        what: String,
+        /// The rule that asks.
+        rule: String,
+        /// What to do.
+        remedy: String,
+    },
     /// An input cannot be what it claims to be.
     #[error("invalid: {what}")]
     Invalid {

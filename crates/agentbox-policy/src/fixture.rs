@@ -14,6 +14,8 @@ pub(crate) struct World {
     pub(crate) person: Person,
     pub(crate) project: ProjectFacts,
     pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) inspection: Option<Inspection>,
+    pub(crate) accepted: Option<Layer>,
     pub(crate) ssh: Option<Ssh>,
 }
 
@@ -44,6 +46,8 @@ impl World {
             environment: [("PATH", "/home/me/bin:/usr/bin:/bin"), ("TERM", "xterm"), ("SECRET_TOKEN", "x")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            inspection: None,
+            accepted: None,
             ssh: None,
         }
     }
@@ -80,6 +84,8 @@ impl World {
             person: &self.person,
             project: &self.project,
             environment: &self.environment,
+            accepted_file: self.accepted.as_ref(),
+            inspection: self.inspection.as_ref(),
             git_identity: Some(("Me".into(), "me@example.org".into())),
             ssh: self.ssh.as_ref(),
         })
@@ -92,9 +98,16 @@ impl World {
 
 /// A host on which everything exists: merged-usr, everything else a directory.
 pub(crate) fn found(policy: &Policy) -> Vec<Found> {
-    let one = |wanted: Wanted| match (wanted.path.as_str(), wanted.what) {
+    let one = |wanted: Wanted| match (wanted.path.as_str(), &wanted.what) {
         (_, WantedKind::CharDevice) => Found::CharDevice,
-        (_, WantedKind::Made { .. } | WantedKind::Denials | WantedKind::AgentSocket) => Found::File,
+        (
+            _,
+            WantedKind::Made { .. }
+            | WantedKind::Secret { .. }
+            | WantedKind::Denials
+            | WantedKind::Told
+            | WantedKind::AgentSocket,
+        ) => Found::File,
         ("/bin" | "/sbin" | "/lib" | "/lib64", _) => Found::Symlink(format!("usr{}", wanted.path)),
         ("/etc/localtime", _) => Found::Symlink("../usr/share/zoneinfo/UTC".into()),
         ("/run/current-system" | "/run/booted-system" | "/nix/store" | "/gnu/store", _) => Found::Missing,
@@ -116,6 +129,7 @@ pub(crate) fn facts(found: Vec<Found>) -> Facts {
         size: TerminalSize { rows: 24, columns: 80 },
         hostname: "box".into(),
         resolved_groups: vec![(1000, "me".into()), (5000, "team".into())],
+        secrets: Vec::new(),
         held: Vec::new(),
     }
 }

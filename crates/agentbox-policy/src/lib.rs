@@ -24,6 +24,12 @@
 //! | `resolve` | [`resolve`]: all of the above into a [`Policy`] |
 //! | `policy` | [`Policy`]: every value with its origin |
 //! | `reach` | what of the network a session reaches, every rule with its origin |
+//! | `inspection` | what was found in a project, and what that recommends |
+//! | `secrets` | secrets that a session gets from files |
+//! | `pins` | what the profile puts into a session, as it was when it was looked at |
+//! | `kept` | what of an agent's own files outlives a session |
+//! | `render` | files that say how an agent behaves, made for each session |
+//! | `legs` | private data, untrusted content, external communication: which stand, and why |
 //! | `agent` | the ssh-agent of a session: keys, hosts, permissions |
 //! | `live` | rules that a person adds to a session that runs |
 //! | `environment` | which variables pass |
@@ -45,9 +51,13 @@ mod error;
 #[cfg(test)]
 mod fixture;
 mod groups;
+mod inspection;
+mod kept;
 pub mod lattice;
+mod legs;
 mod live;
 mod paths;
+mod pins;
 mod places;
 mod plan;
 mod policy;
@@ -55,30 +65,37 @@ mod posture;
 mod preset;
 mod project;
 mod reach;
+mod render;
 mod request;
 mod resolve;
+mod secrets;
 mod system;
 mod text;
 mod triggers;
 
 pub use agent::SshAgent;
 pub use config::{
-    AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, HostPath, HostRule, InternalName,
-    KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName, Pattern, PortRange,
-    PostureTable, ProfileTable, ProjectTable, Publish, Resolver, SignFor, Size, SshAgentTable, Time,
-    UidRange, UserName, VariableName, schema,
+    AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, GitHost, HostPath, HostRule,
+    InternalName, KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName,
+    Pattern, PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret,
+    SecretAs, SignFor, Size, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
+pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
+pub use kept::{Kept, KeptWhat};
 pub use lattice::{
     Filesystem, Guard, Identity, Isolation, Network, OnGateLoss, OnSharedFiles, OnTrigger, Settings, State,
-    Workspace,
+    Trifecta, Workspace,
 };
+pub use legs::{Cause, Leg, Legs, Neighbour};
 pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
-pub use plan::{Facts, Found, Opener, Wanted, WantedKind, plan, wanted};
+pub use pins::Pin;
+pub use plan::{Facts, Found, Opener, SecretText, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
 pub use project::{Secrets, built_in_keys, built_in_secrets};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;
-pub use system::{System, merge_system};
+pub use secrets::{SecretGrant, SecretHow};
+pub use system::{System, changed_file, check_person, merge_system};
 pub use triggers::built_in_triggers;

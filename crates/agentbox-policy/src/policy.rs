@@ -2,12 +2,17 @@
 
 use crate::agent::SshAgent;
 use crate::config::{Pattern, Time};
+use crate::kept::Kept;
 use crate::lattice::{FreeSpace, Guard, Key, OnGateLoss, OnSharedFiles, OnTrigger, Upload};
+use crate::legs::Legs;
+use crate::pins::Pin;
 use crate::reach::{ForeignName, Reach};
+use crate::render::Rendered;
+use crate::secrets::SecretGrant;
 use crate::text::printable;
 use crate::{
-    Filesystem, Identity, Isolation, Network, Person, PolicyError, ProjectFacts, Publish, Settings, State,
-    Workspace,
+    Filesystem, Identity, Isolation, Layer, Network, Person, PolicyError, ProjectFacts, Publish, Settings,
+    State, Workspace,
 };
 use agentbox_plan::look::Masks;
 use agentbox_plan::net::Rules;
@@ -92,6 +97,19 @@ pub struct Policy {
     pub(crate) grants: Vec<Grant>,
     pub(crate) environment: BTreeMap<String, Variable>,
     pub(crate) reach: Reach,
+    pub(crate) legs: Legs,
+    /// With those of other sessions on the project.
+    pub(crate) shared_legs: Legs,
+    /// What of the agent's own files outlives the session.
+    pub(crate) kept: Vec<Sourced<Kept>>,
+    /// What the profile puts into it.
+    pub(crate) pins: Vec<Pin>,
+    /// Secrets that it gets from files.
+    pub(crate) secrets: Vec<SecretGrant>,
+    /// Files that say how the agent behaves.
+    pub(crate) rendered: Vec<Rendered>,
+    /// What the project's own file holds, now and when it was last accepted.
+    pub(crate) project_file: Option<Layer>,
     pub(crate) ssh_agent: Option<SshAgent>,
     /// What is hidden in the project because somebody wrote it, and what is shown because somebody did.
     pub(crate) mask: Vec<Sourced<Pattern>>,
@@ -198,6 +216,31 @@ impl Policy {
     #[must_use]
     pub fn person(&self) -> &Person {
         &self.person
+    }
+    /// What the profile puts into the session.
+    #[must_use]
+    pub fn pins(&self) -> &[Pin] {
+        &self.pins
+    }
+    /// Secrets that the session gets from files.
+    #[must_use]
+    pub fn secrets(&self) -> &[SecretGrant] {
+        &self.secrets
+    }
+    /// Paths inside of the agent's own directories.
+    #[must_use]
+    pub fn own_directories(&self) -> Vec<String> {
+        let home = &self.person.home;
+        self.own_directories.iter().map(|directory| format!("{home}/{directory}")).collect()
+    }
+    /// What of the agent's own files outlives the session.
+    pub fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.kept.iter().map(|kept| &kept.value)
+    }
+    /// What the project's own file holds: what is accepted with a start of this policy.
+    #[must_use]
+    pub fn project_file(&self) -> Option<&Layer> {
+        self.project_file.as_ref()
     }
     /// Most bytes of memory of the whole session.
     #[must_use]
@@ -367,6 +410,25 @@ impl Policy {
                 add(key, pattern.value.as_str(), &pattern.origin);
             }
         }
+        for pin in &self.pins {
+            add("pinned", &format!("{} at {}", pin.path, pin.inside), &pin.origin);
+        }
+        for secret in &self.secrets {
+            add("secret", &secret.words(), &secret.origin);
+        }
+        for kept in &self.kept {
+            let scope =
+                if kept.value.store.iter().any(|name| name == "shared") { "profile" } else { "project" };
+            add("persist", &format!("{} (for the {scope})", kept.value.name), &kept.origin);
+        }
+        for file in &self.rendered {
+            let how = if file.seed {
+                "begins as made for this session"
+            } else {
+                "made for this session, read-only"
+            };
+            add("settings", &format!("{} ({how})", file.path), &format!("preset {}", self.agent.value));
+        }
         for value in self.reach.values().into_iter().chain(self.ssh_agent.iter().flat_map(SshAgent::values)) {
             add(&value.key, &value.value, &value.origin);
         }
@@ -409,6 +471,26 @@ impl Policy {
                 "read"
             });
             add(&grant.path);
+        }
+        for pin in &self.pins {
+            add("pinned");
+            add(&pin.path);
+            add(pin.hash.as_deref().unwrap_or(""));
+            add(&pin.inside);
+        }
+        for secret in &self.secrets {
+            add("secret");
+            add(&secret.words());
+        }
+        for kept in self.kept() {
+            add("kept");
+            add(&kept.name);
+            add(&kept.store.join("/"));
+        }
+        for file in &self.rendered {
+            add("settings");
+            add(&file.path);
+            add(&file.content);
         }
         for (key, list) in [("mask", &self.mask), ("unmask", &self.unmask)] {
             for pattern in list {

@@ -1,6 +1,6 @@
 //! Postures: the built-in ones, and how `extends` gives those that configuration declares.
 
-use crate::lattice::{Guard, OnGateLoss, OnSharedFiles, OnTrigger, OpenFiles, Tasks, TmpfsSize};
+use crate::lattice::{Guard, OnGateLoss, OnSharedFiles, OnTrigger, OpenFiles, Tasks, TmpfsSize, Trifecta};
 use crate::system::Source;
 use crate::{ConfigError, Filesystem, Identity, Isolation, Name, Network, Settings, State, Workspace};
 
@@ -20,6 +20,7 @@ pub(crate) fn built_in(name: &str) -> Option<Settings> {
         workspace: Some(Workspace::Direct),
         state: Some(State::Profile),
         open_files: OpenFiles::new(524_288).ok(),
+        trifecta: Some(Trifecta::Warn),
         ..Settings::default()
     };
     let shared = Settings {

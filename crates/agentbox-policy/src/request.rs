@@ -1,6 +1,8 @@
 //! What a person asks for, who they are, and where.
 
-use crate::{AgentHost, HostPath, HostRule, KnownKey, Layer, Network, Publish, State, System, Workspace};
+use crate::{
+    AgentHost, HostPath, HostRule, Inspection, KnownKey, Layer, Network, Publish, State, System, Workspace,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,6 +52,12 @@ pub struct Request {
     /// The second of the two times that no isolation must be asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_unconfined: bool,
+    /// Whether the agent's own command for a login is run, which needs something that keeps it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub login: bool,
+    /// Whether all three legs of the trifecta may stand, where that has to be asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_trifecta: bool,
     /// Whether the project may belong to root.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_root_project: bool,
@@ -117,6 +125,8 @@ pub struct Inputs<'a> {
     pub person_layer: Option<&'a Layer>,
     /// The project's own file. Untrusted.
     pub project_file: Option<&'a Layer>,
+    /// The project's own file as it was last accepted: what it held still holds.
+    pub accepted_file: Option<&'a Layer>,
     /// What was asked for.
     pub request: &'a Request,
     /// Whom the session belongs to.
@@ -125,6 +135,8 @@ pub struct Inputs<'a> {
     pub project: &'a ProjectFacts,
     /// The caller's environment.
     pub environment: &'a BTreeMap<String, String>,
+    /// What was found in the project; none when nobody looked.
+    pub inspection: Option<&'a Inspection>,
     /// Name and mail address that the person's git uses, for profiles that name none.
     pub git_identity: Option<(String, String)>,
     /// What the caller knows of ssh.

@@ -159,6 +159,36 @@ fn uid_range(config: &Config) -> (u32, u32) {
     (range.first.unwrap_or(2_001_000_000), range.count.unwrap_or(100_000_000))
 }
 
+/// What a name looks like: without case, and with characters that are taken for each other as one.
+fn looks(name: &str) -> String {
+    let one = |character: char| match character.to_ascii_lowercase() {
+        'i' | 'l' => '1',
+        'o' => '0',
+        '_' => '-',
+        other => other,
+    };
+    name.chars().map(one).collect::<String>().replace("rn", "m").replace("vv", "w")
+}
+
+/// Checks a person's own file with the system's: every name that it refers to.
+///
+/// # Errors
+/// [`ConfigError`] with the file and line of the key that is wrong.
+pub fn check_person(system: &System, layer: &Layer) -> Result<(), ConfigError> {
+    check::check(layer, LayerKind::Person)?;
+    check_references(&Source::of_layer(layer), Some(&system.source))
+}
+
+/// What the project's own file says otherwise than when it was last accepted, a key each.
+///
+/// # Errors
+/// [`ConfigError`] when it is none that a project can have.
+pub fn changed_file(accepted: Option<&Layer>, present: Option<&Layer>) -> Result<Vec<String>, ConfigError> {
+    present.map_or(Ok(()), |layer| check::check(layer, LayerKind::Project))?;
+    let config = |layer: Option<&Layer>| layer.map_or_else(Config::default, |layer| layer.config.clone());
+    Ok(crate::config::differences(&config(accepted), &config(present)))
+}
+
 /// Checks every name that a source refers to. `below` is the system's, for a person's source.
 pub(crate) fn check_references(source: &Source, below: Option<&Source>) -> Result<(), ConfigError> {
     let config = &source.config;
@@ -182,6 +212,24 @@ pub(crate) fn check_references(source: &Source, below: Option<&Source>) -> Resul
         Err(source.error(key, what, Some("choose another name".to_owned())))
     };
 
+    let of_system =
+        |tables: fn(&Config) -> Vec<&Name>| below.map(|below| tables(&below.config)).unwrap_or_default();
+    let tables: [(&str, fn(&Config) -> Vec<&Name>); 2] = [
+        ("profile", |config| config.profile.keys().collect()),
+        ("project", |config| config.project.keys().collect()),
+    ];
+    for (kind, names) in tables {
+        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+        for name in of_system(names).into_iter().chain(names(config)) {
+            if let Some(other) = seen.insert(looks(name.as_str()), name.as_str())
+                && other != name.as_str()
+            {
+                let what = format!("`{name}` looks like `{other}`, and would be taken for it");
+                let remedy = Some("choose a name that nobody can mistake".to_owned());
+                return Err(source.error(&format!("{kind}.{name}"), what, remedy));
+            }
+        }
+    }
     if let Some(name) = &config.default_posture {
         posture_exists("default_posture", name.as_str())?;
     }
@@ -208,6 +256,17 @@ pub(crate) fn check_references(source: &Source, below: Option<&Source>) -> Resul
         }
         if let Some(agent) = &table.agent {
             agent_exists(&format!("{key}.agent"), agent.as_str())?;
+        }
+        for kept in table.persist.iter().flatten() {
+            if !preset::kept_names().iter().any(|known| known == kept.as_str()) {
+                let what = format!("there is nothing kept that is named `{kept}`");
+                let known: Vec<&str> = preset::kept_names().iter().map(String::as_str).collect();
+                return Err(source.error(
+                    &format!("{key}.persist"),
+                    what,
+                    Some(suggestion(kept.as_str(), known)),
+                ));
+            }
         }
         if let Some(env) = &table.env {
             let passed = env.pass.iter().flatten().map(|name| ("pass", name.as_str()));

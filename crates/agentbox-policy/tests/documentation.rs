@@ -63,6 +63,8 @@ fn every_example_is_read() {
             project: &ProjectFacts { path: path.into(), owner_uid: 1000, owner_gid: 1000 },
             ssh: None,
             environment: &BTreeMap::new(),
+            inspection: None,
+            accepted_file: None,
             git_identity: None,
         });
         let policy = policy.unwrap_or_else(|error| panic!("{error}"));

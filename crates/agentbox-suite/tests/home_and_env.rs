@@ -176,21 +176,18 @@ fn state_outlives_a_session_only_where_it_is_to() -> Result<()> {
     machine.configure(
         "[posture.kept]\nextends = \"L2\"\nstate = \"project\"\n[profile.work]\nagent = \"claude\"\n",
     )?;
-    let write = |more: &[&str]| {
-        machine.ctl(&machine.start_arguments(
-            "kept",
-            more,
-            &["sh", "-ec", "mkdir -p ~/.claude; echo kept > ~/.claude/state"],
-        ))
+    let write =
+        "mkdir -p ~/.claude/projects; echo {} > ~/.claude/projects/kept.jsonl; echo x > ~/.claude/other";
+    let start = |more: &[&str], script: &str| {
+        machine.ctl(&machine.start_arguments("kept", more, &["sh", "-ec", script]))
     };
     let kept: &[&str] = &["--profile", "work"];
-    write(kept)?.success()?;
-    let shown = machine.ctl(&machine.start_arguments("kept", kept, &["sh", "-c", "cat ~/.claude/state"]))?;
-    ensure!(shown.text() == "kept\n", "{shown:?}");
+    start(kept, write)?.success()?;
+    let shown = start(kept, "cat ~/.claude/projects/kept.jsonl; test ! -e ~/.claude/other")?.success()?;
+    ensure!(shown.text() == "{}\n", "{shown:?}");
     ensure!(!machine.person.home.join(".claude").exists(), "it is in the person's own home");
     let ephemeral: &[&str] = &["--profile", "work", "--state", "ephemeral"];
-    let shown =
-        machine.ctl(&machine.start_arguments("kept", ephemeral, &["sh", "-c", "cat ~/.claude/state"]))?;
+    let shown = start(ephemeral, "cat ~/.claude/projects/kept.jsonl")?;
     ensure!(shown.status != 0, "{shown:?}");
     Ok(())
 }

@@ -65,6 +65,22 @@ pub enum Command {
     Log(Log),
     /// Show the policy and the plan that a start would use; starts nothing
     Explain(Explain),
+    /// Look for risks in a directory, and say which posture fits
+    Inspect(Inspect),
+    /// Accept what a project's own file says now and what its profile puts into a session, after looking at it
+    Trust(Trust),
+    /// Show and reset profiles
+    Profile {
+        /// What to do.
+        #[command(subcommand)]
+        verb: ProfileVerb,
+    },
+    /// Name directories, and bind them to profiles
+    Project {
+        /// What to do.
+        #[command(subcommand)]
+        verb: ProjectVerb,
+    },
     /// Check configuration files without a supervisor
     Check(Check),
     /// Print the JSON schema of the configuration
@@ -79,7 +95,7 @@ pub enum Command {
 }
 
 /// Which session is wanted.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Choice {
     /// Name of a project, or its directory [default: the current directory]
     #[arg(value_name = "PROJECT")]
@@ -118,6 +134,9 @@ pub struct Choice {
     /// Agree to a session that nothing confines (L0)
     #[arg(long)]
     pub yes_unconfined: bool,
+    /// Agree to private data, untrusted content and external communication in this one session
+    #[arg(long)]
+    pub yes_trifecta: bool,
     /// Agree to a project that belongs to root
     #[arg(long)]
     pub allow_root_project: bool,
@@ -365,6 +384,97 @@ pub struct Explain {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Name of a project, or a directory [default: the current directory]
+    #[arg(value_name = "PATH")]
+    pub project: Option<OsString>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `trust`
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// Name of a project, or its directory [default: the current directory]
+    #[arg(value_name = "PROJECT")]
+    pub project: Option<OsString>,
+    /// Profile, of which what it puts into a session is accepted as well [default: the project's]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `profile`
+#[derive(Debug, Subcommand)]
+pub enum ProfileVerb {
+    /// List profiles, and for which of them something is kept
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a profile says
+    Show {
+        /// The profile
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run an agent's login once, in an empty directory; the profile keeps it
+    Login {
+        /// The profile
+        name: String,
+        /// The agent [default: the profile's]
+        agent: Option<String>,
+        /// Whose profile it is (root) [default: who called sudo]
+        #[arg(long, value_name = "USER")]
+        owner: Option<String>,
+    },
+    /// Remove all that is kept for a profile: logins, conversations
+    Reset {
+        /// The profile
+        name: String,
+        /// Whose profile it is (root)
+        #[arg(long, value_name = "USER")]
+        owner: Option<String>,
+    },
+}
+
+/// `project`
+#[derive(Debug, Subcommand)]
+pub enum ProjectVerb {
+    /// List projects, their directories and profiles
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Name a directory in one's own file
+    Add {
+        /// Name of the project
+        name: String,
+        /// Its directory
+        path: OsString,
+        /// The profile of every session in it
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// The posture of every session in it
+        #[arg(long, value_name = "NAME")]
+        posture: Option<String>,
+    },
+    /// Remove a project from one's own file; its directory is left as it is
+    Remove {
+        /// Name of the project
+        name: String,
+    },
 }
 
 /// `check`

@@ -17,13 +17,21 @@ pub(crate) const USAGE: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
-    not_found: bool,
+    kind: Kind,
+}
+
+/// What else is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    NotFound,
+    Unconfirmed,
 }
 
 impl Failure {
     /// What was refused or went wrong, and in further lines the rule and what to do.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), not_found: false }
+        Self { text: text.into(), kind: Kind::Plain }
     }
 
     /// Something that the system did not do.
@@ -39,7 +47,12 @@ impl Failure {
 
     /// Whether the supervisor knows no such session.
     pub(crate) fn is_not_found(&self) -> bool {
-        self.not_found
+        self.kind == Kind::NotFound
+    }
+
+    /// Whether the person only has to say so.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.kind == Kind::Unconfirmed
     }
 
     /// Tells the person, with nothing in front: editors and builds look for `FILE:LINE:`.
@@ -66,7 +79,8 @@ impl From<agentbox_ipc::Error> for Failure {
                     log
                 ))
             }
-            agentbox_ipc::Error::NotFound(text) => Self { text, not_found: true },
+            agentbox_ipc::Error::NotFound(text) => Self { text, kind: Kind::NotFound },
+            agentbox_ipc::Error::Unconfirmed(text) => Self { text, kind: Kind::Unconfirmed },
             other => Self::new(other.message()),
         }
     }

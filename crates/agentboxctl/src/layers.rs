@@ -4,7 +4,9 @@
 //! device, a directory, a file of gigabytes — is refused without following, waiting or reading on.
 
 use crate::errors::{Failure, reason};
-use agentbox_policy::{Layer, LayerKind, MAX_FILE_BYTES};
+use agentbox_policy::{
+    Layer, LayerKind, MAX_FILE_BYTES, Name, ProfileTable, ProjectTable, System, merge_system,
+};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -49,6 +51,66 @@ pub(crate) fn person_layer(home: &Path) -> Result<Option<Layer>, Failure> {
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(unreadable(&path.to_string_lossy(), errno)),
     }
+}
+
+/// Text and permission bits of the person's own file, for changing it; `None` when there is none.
+pub(crate) fn person_text(home: &Path) -> Result<Option<(String, Option<u32>)>, Failure> {
+    let path = person_file(home);
+    let name = path.to_string_lossy();
+    let file = match open(&path) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(errno) => return Err(unreadable(&name, errno)),
+    };
+    let mode = rustix::fs::fstat(&file).map_err(|errno| unreadable(&name, errno))?.st_mode & 0o777;
+    let text = String::from_utf8(read(file, &name)?);
+    let text = text.map_err(|_| Failure::new(format!("cannot change {name}: it is not UTF-8")))?;
+    Ok(Some((text, Some(mode))))
+}
+
+/// The system's configuration, as far as this process may read it.
+pub(crate) fn system() -> Result<System, Failure> {
+    let files = system_files().map_err(|error| Failure::system("the system's configuration", error))?;
+    let layers = files.iter().map(|file| layer(file, LayerKind::System)).collect::<Result<Vec<_>, _>>()?;
+    Ok(merge_system(layers)?)
+}
+
+/// Something with a name, and the file that says it.
+#[derive(Debug)]
+pub(crate) struct Named<T> {
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) value: T,
+}
+
+/// Every profile: the system's, then the person's.
+pub(crate) fn profiles(home: Option<&Path>) -> Result<Vec<Named<ProfileTable>>, Failure> {
+    all(home, |layer| {
+        layer.config.profile.iter().map(|(name, table)| (name.clone(), table.clone())).collect()
+    })
+}
+
+/// Every project: the system's, then the person's.
+pub(crate) fn projects(home: Option<&Path>) -> Result<Vec<Named<ProjectTable>>, Failure> {
+    all(home, |layer| {
+        layer.config.project.iter().map(|(name, table)| (name.clone(), table.clone())).collect()
+    })
+}
+
+fn all<T>(home: Option<&Path>, of: impl Fn(&Layer) -> Vec<(Name, T)>) -> Result<Vec<Named<T>>, Failure> {
+    let files = system_files().map_err(|error| Failure::system("the system's configuration", error))?;
+    let mut layers =
+        files.iter().map(|file| layer(file, LayerKind::System)).collect::<Result<Vec<_>, _>>()?;
+    layers.extend(home.map(person_layer).transpose()?.flatten());
+    let mut named: Vec<Named<T>> = Vec::new();
+    for layer in &layers {
+        for (name, value) in of(layer) {
+            // A later file of the system replaces what an earlier one says of the same name.
+            named.retain(|other| other.name != name.as_str());
+            named.push(Named { name: name.to_string(), file: layer.file.clone(), value });
+        }
+    }
+    Ok(named)
 }
 
 /// Where the person's own file is.

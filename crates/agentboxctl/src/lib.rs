@@ -10,6 +10,8 @@
 //! | `commands` | a file for each verb |
 //! | `project` | which directory a session is for |
 //! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
+//! | `inspect` | what in a project should make a person think |
+//! | `edit` | changing the person's own file |
 //! | `layers` | reading one configuration file safely |
 //! | `git` | the author that the owner's git uses |
 //! | `review` | what a session on an overlay did, and taking it into the project |
@@ -29,9 +31,11 @@ pub mod arguments;
 mod child;
 mod client;
 mod commands;
+mod edit;
 mod embedded;
 mod errors;
 mod git;
+mod inspect;
 mod layers;
 mod output;
 mod own_files;

@@ -8,15 +8,17 @@ use crate::account::Account;
 use crate::child;
 use crate::errors::Failure;
 use crate::git::{Author, Question};
+use crate::inspect::{self, Depth, Names};
 use crate::layers;
 use crate::project::Project;
 use crate::ssh::{self, Lookup};
-use agentbox_policy::{AgentHost, KnownKeys, Layer};
+use agentbox_policy::{AgentHost, Inspection, KnownKeys, Layer};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -26,6 +28,9 @@ use std::time::Duration;
 pub(crate) const AS_OWNER: &str = "__as-owner";
 /// First argument of the child that reads.
 pub(crate) const READ: &str = "__read-own-files";
+/// How much the child looks at: what a start needs, or only the project and all of it.
+const TOP: &str = "top";
+const WHOLE: &str = "whole";
 /// This program, whatever its path has become.
 const OURSELVES: &str = "/proc/self/exe";
 /// Whether the reading child looks for hosts.
@@ -48,6 +53,9 @@ pub(crate) struct OwnFiles {
     pub(crate) project_file: Option<Layer>,
     #[serde(default)]
     pub(crate) author: Author,
+    /// What was found in the project.
+    #[serde(default)]
+    pub(crate) inspection: Inspection,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) known: Vec<KnownKeys>,
 }
@@ -64,7 +72,7 @@ enum Answer {
 #[derive(Debug)]
 pub(crate) enum Reading {
     /// In this process.
-    Here { files: Box<OwnFiles>, git: Option<Question>, known: Lookup },
+    Here { files: Box<OwnFiles>, git: Option<Question>, known: Lookup, directory: Option<OwnedFd> },
     /// By a child that is the owner.
     ByOwner { child: Child, owner_uid: u32 },
 }
@@ -85,9 +93,10 @@ impl Reading {
         if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
             let owner = owner(project)?;
             if hosts.is_empty() && nothing_to_read(project, Path::new(&owner.home)) {
-                return Ok(Self::Here { files: Box::default(), git: None, known: Lookup::default() });
+                let known = Lookup::default();
+                return Ok(Self::Here { files: Box::default(), git: None, known, directory: None });
             }
-            let child = spawn_owner(project, &owner, profile, has_agent.then_some(&hosts))?;
+            let child = spawn_owner(project, &owner, Depth::Top, profile, has_agent.then_some(&hosts))?;
             return Ok(Self::ByOwner { child, owner_uid: project.owner_uid });
         }
         let project_file = layers::project_layer(&project.directory, &project.path)?;
@@ -107,33 +116,75 @@ impl Reading {
             _ => Lookup::default(),
         };
         let files = OwnFiles { person, project_file, ..OwnFiles::default() };
-        Ok(Self::Here { files: Box::new(files), git, known })
+        let directory = Some(duplicate(project)?);
+        Ok(Self::Here { files: Box::new(files), git, known, directory })
     }
 
     /// Waits for the end of it.
     pub(crate) fn finish(self) -> Result<OwnFiles, Failure> {
         match self {
-            Self::Here { mut files, git, known } => {
+            Self::Here { mut files, git, known, directory } => {
                 files.known = known.finish();
                 files.author = git.map(Question::answer).unwrap_or_default();
+                if let Some(directory) = directory {
+                    let names = names(&files.author, files.person.as_ref());
+                    files.inspection = inspect::look(directory, &names, Depth::Top);
+                }
                 Ok(*files)
             }
-            Self::ByOwner { child, owner_uid } => {
-                let unread = |why: String| {
-                    Failure::new(format!("cannot read the files of user id {owner_uid} as that user: {why}"))
-                };
-                let (_, bytes) =
-                    child::output(child, MOST_BYTES, PATIENCE).map_err(|error| unread(error.to_string()))?;
-                match serde_json::from_slice(&bytes) {
-                    Ok(Answer::Read(files)) => Ok(*files),
-                    Ok(Answer::Failed(text)) => Err(Failure::new(text)),
-                    Err(error) => {
-                        Err(unread(format!("their reader said nothing that can be understood ({error})")))
-                    }
-                }
-            }
+            Self::ByOwner { child, owner_uid } => answer(child, owner_uid),
         }
     }
+}
+
+/// What the child that is the owner says.
+fn answer(child: Child, owner_uid: u32) -> Result<OwnFiles, Failure> {
+    let unread = |why: String| {
+        Failure::new(format!("cannot read the files of user id {owner_uid} as that user: {why}"))
+    };
+    let (_, bytes) = child::output(child, MOST_BYTES, PATIENCE).map_err(|error| unread(error.to_string()))?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Answer::Read(files)) => Ok(*files),
+        Ok(Answer::Failed(text)) => Err(Failure::new(text)),
+        Err(error) => Err(unread(format!("their reader said nothing that can be understood ({error})"))),
+    }
+}
+
+/// Looks into a whole project as its owner, whatever its own file says.
+pub(crate) fn inspect(
+    project: &Project,
+    home: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Inspection, Failure> {
+    if rustix::process::geteuid().is_root() && project.owner_uid != 0 {
+        let child = spawn_owner(project, &owner(project)?, Depth::Whole, None, None)?;
+        return Ok(answer(child, project.owner_uid)?.inspection);
+    }
+    let git = home.and_then(|home| Question::ask(home, environment));
+    let author = git.map(Question::answer).unwrap_or_default();
+    // A file of the person's that cannot be read names nobody; a start says what is wrong with it.
+    let person = home.and_then(|home| layers::person_layer(home).ok().flatten());
+    Ok(inspect::look(&project.directory, &names(&author, person.as_ref()), Depth::Whole))
+}
+
+/// How whoever runs this process is called: on this machine, in git, in profiles.
+fn names(author: &Author, person: Option<&Layer>) -> Names {
+    let login = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+    let mut names = Names::new(login.as_deref(), author.name.as_deref(), author.email.as_deref());
+    for git in person
+        .into_iter()
+        .flat_map(|layer| layer.config.profile.values())
+        .filter_map(|table| table.git.as_ref())
+    {
+        let (name, email) = (git.name.as_ref(), git.email.as_ref());
+        names.add(Names::new(None, name.map(|name| name.as_str()), email.map(|email| email.as_str())));
+    }
+    names
+}
+
+fn duplicate(project: &Project) -> Result<OwnedFd, Failure> {
+    let copy = project.directory.try_clone();
+    copy.map_err(|error| Failure::system("cannot hand on the project's directory", error))
 }
 
 /// Whether git has to be asked: only for a repository, and only where the profile names no author.
@@ -169,6 +220,7 @@ fn nothing_to_read(project: &Project, home: &Path) -> bool {
     let project_file =
         rustix::fs::statat(&project.directory, layers::PROJECT_FILE, AtFlags::SYMLINK_NOFOLLOW);
     matches!(project_file, Err(Errno::NOENT))
+        && inspect::is_plain(&project.directory)
         && is_absent(layers::person_file(home))
         && (!Project::has_git(&project.directory)
             || (is_absent(home.join(".gitconfig")) && is_absent(home.join(".config/git/config"))))
@@ -188,21 +240,20 @@ fn owner(project: &Project) -> Result<Account, Failure> {
 fn spawn_owner(
     project: &Project,
     owner: &Account,
+    depth: Depth,
     profile: Option<&str>,
     hosts: Option<&BTreeSet<AgentHost>>,
 ) -> Result<Child, Failure> {
     // Their place says what they are.
     let has_agent = if hosts.is_some() { WITH_AGENT } else { WITHOUT_AGENT };
     let hosts = hosts.into_iter().flatten().map(ToString::to_string);
-    let directory = project
-        .directory
-        .try_clone()
-        .map_err(|error| Failure::system("cannot hand on the project's directory", error))?;
+    let directory = duplicate(project)?;
     Command::new(OURSELVES)
         .arg(AS_OWNER)
         .args([owner.uid.to_string(), owner.gid.to_string()])
         .arg(&owner.home)
         .arg(&project.path)
+        .arg(if depth == Depth::Whole { WHOLE } else { TOP })
         .arg(profile.unwrap_or_default())
         .arg(has_agent)
         .args(hosts)
@@ -249,12 +300,17 @@ pub(crate) fn read_and_print(arguments: &[OsString]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let text = |at: usize| arguments.get(at).and_then(|argument| argument.to_str());
-    let profile = text(2).filter(|profile| !profile.is_empty());
-    let hosts = (text(3) == Some(WITH_AGENT)).then(|| {
-        let named = arguments[4..].iter().filter_map(|host| host.to_str()?.parse().ok());
+    let profile = text(3).filter(|profile| !profile.is_empty());
+    let hosts = (text(4) == Some(WITH_AGENT)).then(|| {
+        let named = arguments[5..].iter().filter_map(|host| host.to_str()?.parse().ok());
         named.collect::<BTreeSet<AgentHost>>()
     });
-    let answer = match read_as_ourselves(&PathBuf::from(home), path, profile, hosts) {
+    let home = PathBuf::from(home);
+    let read = match text(2) {
+        Some(WHOLE) => inspect_as_ourselves(&home),
+        _ => read_as_ourselves(&home, path, profile, hosts),
+    };
+    let answer = match read {
         Ok(files) => Answer::Read(Box::new(files)),
         Err(failure) => Answer::Failed(failure.text().to_owned()),
     };
@@ -282,7 +338,16 @@ fn read_as_ourselves(
         hosts.extend(person.iter().flat_map(ssh::hosts));
         Lookup::begin(&hosts, home, Some(PATH)).finish()
     });
-    Ok(OwnFiles { person, project_file, author, known: known.unwrap_or_default() })
+    let inspection = inspect::look(&directory, &names(&author, person.as_ref()), Depth::Top);
+    Ok(OwnFiles { person, project_file, author, known: known.unwrap_or_default(), inspection })
+}
+
+fn inspect_as_ourselves(home: &Path) -> Result<OwnFiles, Failure> {
+    let environment = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    let author = Question::ask(home, &environment).map(Question::answer).unwrap_or_default();
+    let person = layers::person_layer(home).ok().flatten();
+    let inspection = inspect::look(std::io::stdin(), &names(&author, person.as_ref()), Depth::Whole);
+    Ok(OwnFiles { inspection, ..OwnFiles::default() })
 }
 
 /// Closes what this process inherited and did not ask for. Nothing in it owns a descriptor yet.

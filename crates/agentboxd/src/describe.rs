@@ -61,9 +61,10 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
         Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. } => agentbox_ipc::Access::Hidden,
         Mount::Hold { hiding: Hiding::Pinned, .. } => agentbox_ipc::Access::Writable,
         Mount::Hold { hiding: Hiding::ReadOnly, .. } => agentbox_ipc::Access::ReadOnly,
-        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Overlay { .. } | Mount::Tmpfs { .. } => {
-            agentbox_ipc::Access::Writable
-        }
+        Mount::Bind { access: Access::ReadWrite, .. }
+        | Mount::Overlay { .. }
+        | Mount::Tmpfs { .. }
+        | Mount::Own { .. } => agentbox_ipc::Access::Writable,
         Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
             agentbox_ipc::Access::Writable
@@ -116,6 +117,9 @@ fn mount(mount: &Mount) -> String {
         Mount::Tmpfs { size_bytes, exec, .. } => {
             let exec = if *exec { "" } else { ", noexec" };
             format!("tmpfs {target} of {size_bytes} bytes{exec}")
+        }
+        Mount::Own { size_bytes, .. } => {
+            format!("file system of the agent's own {target} of {size_bytes} bytes")
         }
         Mount::Directory { mode, .. } => format!("directory {target} {mode:o}"),
         Mount::File { mode, content, .. } => format!("file {target} {mode:o}, {} bytes", content.0.len()),

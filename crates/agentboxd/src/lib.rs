@@ -10,6 +10,8 @@
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `network`, `keys` | what is decided and done for the gates of sessions |
 //! | `ledger`, `reconcile`, `audit` | what was begun; what a crash left of it; the chained trail |
+//! | `pinned` | whether what a profile puts into a session is what was looked at |
+//! | `accepted`, `neighbours`, `profiles` | what a project's own file held; who shares a project; what is kept for profiles |
 //! | `layers` | what sessions on an overlay leave for their owner to look at |
 //! | `workspace` | what is in a project before a session and after it |
 //! | `keys` | the gate of a session's ssh-agent |
@@ -18,6 +20,7 @@
 //! | `supervisor` | what all of these share |
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod audit;
 mod caller;
 mod configuration;
@@ -30,9 +33,12 @@ mod kill_point;
 mod layers;
 mod ledger;
 mod manager;
+mod neighbours;
 mod network;
 mod options;
+mod pinned;
 mod process;
+mod profiles;
 mod reconcile;
 mod session;
 mod start;

@@ -10,7 +10,7 @@ use crate::network::live::{self, Change};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
-use crate::{layers, reconcile, start, status, workspace};
+use crate::{layers, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -153,6 +153,41 @@ impl Manager {
         let caller = self.caller(Method::Explain, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
         Ok(to_dict(&start::explain(&self.supervisor, &caller, project.into(), request).await?)?)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn trust(
+        &self,
+        project: zbus::OwnedFd,
+        request: Dict,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Dict, Error> {
+        let caller = self.caller(Method::Trust, &header, connection).await?;
+        let request: StartRequest = from_dict(request)?;
+        Ok(to_dict(&start::trust(&self.supervisor, &caller, project.into(), request)?)?)
+    }
+
+    #[zbus(out_args("profiles"))]
+    async fn kept_profiles(
+        &self,
+        owner_uid: u32,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<String>, Error> {
+        let caller = self.caller(Method::KeptProfiles, &header, connection).await?;
+        profiles::kept(&self.supervisor, &caller, owner_uid)
+    }
+
+    async fn reset_profile(
+        &self,
+        owner_uid: u32,
+        profile: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::ResetProfile, &header, connection).await?;
+        profiles::reset(&self.supervisor, &caller, owner_uid, profile)
     }
 
     #[zbus(out_args("sessions"))]
@@ -315,7 +350,7 @@ impl Manager {
             let plan = self.plan(&session)?;
             return Ok(to_dict(&crate::describe::why_path(&plan, &session.record.values, what))?);
         }
-        let network = session.network().ok_or_else(|| without_gate(&session))?;
+        let network = session.network().ok_or_else(|| live::without_gate(&session))?;
         Ok(to_dict(&live::why(network, what)?)?)
     }
 
@@ -473,7 +508,6 @@ impl Manager {
         for_ms: u64,
     ) -> Result<Dict, Error> {
         let session = self.session(caller, method, id).await?;
-        let network = session.network().ok_or_else(|| without_gate(&session))?;
         let configuration = self.supervisor.configuration();
         let configuration = configuration.as_ref().as_ref();
         let system = &configuration.map_err(|error| Error::Invalid(error.clone()))?.system;
@@ -481,7 +515,7 @@ impl Manager {
             Method::Deny => Change::Deny,
             _ => Change::Allow { above_ceiling: false },
         };
-        let result = live::change(&self.supervisor, system, network, change, target, for_ms, caller.uid);
+        let result = live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid);
         let result = match result {
             // What is above the ceiling is asked for, every time, and only where somebody can be asked.
             Err(Error::Refused(_))
@@ -490,7 +524,7 @@ impl Manager {
                     && caller.is_authorized(Action::Widen, session.id().as_str()).await =>
             {
                 let change = Change::Allow { above_ceiling: true };
-                live::change(&self.supervisor, system, network, change, target, for_ms, caller.uid)
+                live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid)
             }
             result => result,
         };
@@ -525,15 +559,6 @@ impl Manager {
         }
         Ok(process)
     }
-}
-
-fn without_gate(session: &Session) -> Error {
-    let network = &session.record.network;
-    Error::Refused(format!(
-        "refused: session `{}` has no network that could be changed\nrule: network `{network}`\n\
-         start it with --network allowlist or public",
-        session.id()
-    ))
 }
 
 fn terminal(client: Client) -> (Streams, TerminalSize) {

@@ -10,13 +10,15 @@ use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record, driver, sources};
 use crate::supervisor::Supervisor;
-use crate::workspace;
-use agentbox_ipc::{Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, ValueRow};
+use crate::{accepted, neighbours, pinned, profiles, workspace};
+use agentbox_ipc::{
+    Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
+};
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
 use agentbox_plan::{SessionId, Streams, TerminalSize};
-use agentbox_policy::{Inputs, Isolation, Policy, PolicyError, ProjectFacts};
+use agentbox_policy::{Inputs, Isolation, Layer, Leg, Policy, PolicyError, ProjectFacts, Trifecta};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
 use std::os::fd::OwnedFd;
@@ -36,6 +38,8 @@ struct Resolved {
     warnings: Vec<String>,
     /// The command, for the audit trail.
     command: Vec<String>,
+    /// The project's own file as it was last accepted.
+    accepted: Option<Layer>,
 }
 
 /// Starts a session; answers when its agent runs.
@@ -45,6 +49,7 @@ pub(crate) async fn start(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
+    let allow_trifecta = request.options.allow_trifecta;
     let resolved = match resolve(supervisor, caller, project, request) {
         Ok(resolved) => match consent(caller, &resolved.order.policy).await {
             Ok(confirmed_by) => Ok((resolved, confirmed_by)),
@@ -52,21 +57,35 @@ pub(crate) async fn start(
         },
         Err(error) => Err(error),
     };
-    let (resolved, confirmed_by) = match resolved {
-        Ok(resolved) => resolved,
+    // Between this and the registration of the session nothing waits, so no other start comes between.
+    let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
+        let record = &resolved.record;
+        profiles::one_at_a_time(supervisor, record.owner_uid, &record.project, &record.profile)?;
+        let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta)?;
+        remember(supervisor, &resolved)?;
+        Ok((resolved, confirmed_by, trifecta))
+    });
+    let (resolved, confirmed_by, trifecta) = match judged {
+        Ok(judged) => judged,
         Err(error) => {
             let refused = json!({ "event": "refused", "owner_uid": caller.uid, "what": error.message() });
             supervisor.audit().record(refused).map_err(unwritten)?;
             return Err(error);
         }
     };
-    let Resolved { record, order, warnings, command } = resolved;
+    let Resolved { record, order, mut warnings, command, .. } = resolved;
+    warnings.extend(trifecta);
+    let legs = order.policy.shared_legs().clone();
+    let asked = legs.count() == Leg::ALL.len() && order.policy.trifecta() == Trifecta::Confirm;
+    let confirmed_by = confirmed_by.or((allow_trifecta && asked).then_some("the request: allow_trifecta"));
     // Before anything is done: what cannot be recorded is not started.
     let started = json!({
         "event": "start", "session": record.id.as_str(), "owner_uid": record.owner_uid,
         "caller_uid": caller.uid, "command": command, "project": record.project,
         "profile": record.profile, "posture": record.posture, "agent": record.agent,
         "policy": record.policy_hash, "confirmed_by": confirmed_by,
+        "legs": legs.standing().map(Leg::as_str).collect::<Vec<_>>(),
+        "secrets": order.policy.secrets().iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(),
     });
     supervisor.audit().record(started).map_err(unwritten)?;
     let mut answer = StartAnswer {
@@ -88,6 +107,7 @@ pub(crate) async fn start(
             .iter()
             .map(|port| PublishedPort { host: port.host_port, inside: port.port })
             .collect(),
+        legs,
         banner: Vec::new(),
         warnings,
     };
@@ -119,7 +139,14 @@ pub(crate) async fn explain(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<ExplainAnswer, Error> {
-    let Resolved { record, order, warnings, .. } = resolve(supervisor, caller, project, request)?;
+    let mut resolved = resolve(supervisor, caller, project, request)?;
+    // What would refuse the start is what the person wants to see here.
+    let verdict = judge_legs(supervisor, &mut resolved, false);
+    let Resolved { record, order, mut warnings, .. } = resolved;
+    match verdict {
+        Ok(warning) => warnings.extend(warning),
+        Err(error) => warnings.push(error.message()),
+    }
     let first = supervisor.lease_range().first;
     let failed = |error: StepError| error.for_caller(crate::session::Step::Sources);
     let surveyed = workspace::survey(supervisor, &order).await.map_err(|error| failed(error.into()))?;
@@ -128,6 +155,7 @@ pub(crate) async fn explain(
         values: record.values,
         steps: crate::describe::steps(&plan),
         hash: record.policy_hash,
+        legs: order.policy.shared_legs().clone(),
         warnings,
     })
 }
@@ -160,10 +188,12 @@ fn resolve(
         owner_uid: project.owner_uid,
         owner_gid: project.owner_gid,
     };
+    let accepted = accepted::read(supervisor, person.uid, &project.path).map_err(failed)?;
     let policy = agentbox_policy::resolve(&Inputs {
         system: &configuration.system,
         person_layer: request.person.as_ref(),
         project_file: request.project_file.as_ref(),
+        accepted_file: accepted.as_ref(),
         request: &request.options,
         person: &agentbox_policy::Person {
             uid: person.uid,
@@ -175,6 +205,7 @@ fn resolve(
         },
         project: &facts,
         environment: &request.environment,
+        inspection: request.inspection.as_ref(),
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
         ssh: request.ssh.as_ref(),
     })
@@ -197,6 +228,10 @@ fn resolve(
         workspace: policy.workspace().to_string(),
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        owner_gid: person.gid,
+        own: policy.own_directories(),
+        kept: policy.kept().cloned().collect(),
+        neighbour: Some(policy.neighbour()),
         bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
@@ -212,7 +247,57 @@ fn resolve(
         detach: request.detach,
         base_commit: request.base_commit,
     };
-    Ok(Resolved { record, order, warnings, command: request.options.command })
+    Ok(Resolved { record, order, warnings, command: request.options.command, accepted })
+}
+
+/// Holds the legs of the session together with those of others on the project.
+fn judge_legs(
+    supervisor: &Supervisor,
+    resolved: &mut Resolved,
+    confirmed: bool,
+) -> Result<Option<String>, Error> {
+    let others = neighbours::of(supervisor, &resolved.record.project, resolved.record.owner_uid, None);
+    resolved.order.policy.share(&others, confirmed).map_err(|error| policy_error(&error))
+}
+
+/// What the project's own file holds is remembered before anything runs that could change it.
+fn remember(supervisor: &Supervisor, resolved: &Resolved) -> Result<(), Error> {
+    let (record, file) = (&resolved.record, resolved.order.policy.project_file());
+    if file.map(|file| &file.config) == resolved.accepted.as_ref().map(|accepted| &accepted.config) {
+        return Ok(());
+    }
+    accepted::write(supervisor, record.owner_uid, &record.project, file).map_err(failed)
+}
+
+fn failed(error: accepted::AcceptedError) -> Error {
+    Error::Failed(error.to_string())
+}
+
+/// Accepts the project's own file as it is now, and what the profile puts into a session of it.
+pub(crate) fn trust(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+) -> Result<TrustAnswer, Error> {
+    let person = owner(caller, &project)?;
+    let again = project.try_clone().map_err(|error| Error::Failed(format!("the project: {error}")))?;
+    let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
+    // One that cannot be understood is replaced.
+    let before = accepted::read(supervisor, person.uid, &project.path).ok().flatten();
+    let file = request.project_file.clone();
+    let mut changed = agentbox_policy::changed_file(before.as_ref(), file.as_ref())
+        .map_err(|error| Error::Invalid(error.to_string()))?;
+    accepted::write(supervisor, person.uid, &project.path, file.as_ref()).map_err(failed)?;
+    for pin in resolve(supervisor, caller, again, request)?.order.policy.pins() {
+        changed.extend(pinned::accept(supervisor, pin, &person).map_err(|error| policy_error(&error))?);
+    }
+    let event = json!({
+        "event": "trusted", "project": project.path, "owner_uid": person.uid, "caller_uid": caller.uid,
+        "changed": changed,
+    });
+    supervisor.audit().record(event).map_err(unwritten)?;
+    Ok(TrustAnswer { project: project.path, changed })
 }
 
 fn usable(configuration: &Result<Configuration, String>) -> Result<&Configuration, Error> {
@@ -288,6 +373,7 @@ pub(crate) fn policy_error(error: &PolicyError) -> Error {
     match error {
         PolicyError::Refused { .. } => Error::Refused(text),
         PolicyError::NotInThisVersion { .. } => Error::NotInThisVersion(text),
+        PolicyError::Unconfirmed { .. } => Error::Unconfirmed(text),
         PolicyError::Invalid { .. } => Error::Invalid(text),
     }
 }

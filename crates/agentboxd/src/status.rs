@@ -34,6 +34,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         summary: summary(supervisor, session),
         network: network(session),
         workspace: record.workspace.clone(),
+        legs: crate::neighbours::legs(supervisor, session),
         uid: live.uid,
         gid: live.gid,
         init_pid: live.init_pid,

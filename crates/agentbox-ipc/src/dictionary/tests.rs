@@ -112,12 +112,18 @@ fn the_other_answers_survive() {
         published: vec![PublishedPort { host: 1, inside: 65535 }],
         ..StartAnswer::default()
     });
-    survives(&AllowAnswer { target: "a.org:22".into(), rules: 15, cut: 2 });
+    survives(&AllowAnswer { target: "a.org:22".into(), rules: 15, cut: 2, warnings: vec!["w".into()] });
     survives(&WhyAnswer::default());
     for access in [Access::Hidden, Access::ReadOnly, Access::Writable] {
         survives(&WhyAnswer { access: Some(access), destination: "/a".into(), ..WhyAnswer::default() });
     }
-    survives(&ExplainAnswer { values: values.clone(), steps: vec![], hash: "h".into(), warnings: vec![] });
+    survives(&ExplainAnswer {
+        values: values.clone(),
+        steps: vec![],
+        hash: "h".into(),
+        legs: legs(),
+        warnings: vec![],
+    });
     survives(&SessionStatus {
         summary: summary("a".into(), None, "/p".into(), 1, None, 1000, SessionState::Running),
         network: NetworkStatus {
@@ -130,6 +136,7 @@ fn the_other_answers_survive() {
             destinations: vec![DestinationTotal { destination: "a.org".into(), ..Default::default() }],
             published: vec![PublishedPort { host: 8080, inside: 3000 }],
         },
+        legs: legs(),
         workspace: "direct".into(),
         uid: 1,
         gid: 1,
@@ -232,4 +239,9 @@ fn a_tree_that_is_too_large_is_refused() {
 fn text_with_a_nul_byte_is_refused() {
     assert!(to_dict(&serde_json::json!({ "k": "a\0b" })).is_err());
     assert!(to_dict(&serde_json::json!({ "a\0b": 1 })).is_err());
+}
+
+fn legs() -> agentbox_policy::Legs {
+    let cause = agentbox_policy::Cause { what: "w".into(), rule: "r".into(), remedy: "m".into() };
+    agentbox_policy::Legs { private: vec![cause], ..agentbox_policy::Legs::default() }
 }

@@ -108,6 +108,11 @@ fn wanted(steps: &[Mount]) -> BTreeMap<InnerPath, Wanted> {
                 list.push("noexec");
                 wanted.size_bytes = Some(*size_bytes);
             }
+            Mount::Own { size_bytes, .. } => {
+                wanted.kind = Some("tmpfs");
+                wanted.with.extend(["nodev", "rw"]);
+                wanted.size_bytes = Some(*size_bytes);
+            }
             Mount::Device { .. } => wanted.without.push("nodev"),
             Mount::Proc { .. } => {
                 wanted.kind = Some("proc");

@@ -6,8 +6,10 @@
 mod agent;
 pub(crate) mod check;
 mod document;
+mod environment;
 mod error;
 mod hosts;
+mod join;
 mod ports;
 mod read;
 mod tables;
@@ -16,15 +18,19 @@ mod tests;
 mod value;
 
 pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentTable};
+pub use environment::{Environment, GitHost, Secret, SecretAs};
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
+pub(crate) use join::{differences, join};
 pub use ports::{PortRange, Publish, Resolver};
 pub use tables::{PostureTable, ProfileTable, ProjectTable};
-pub use value::{Count, HostPath, Line, Name, PassName, Pattern, Size, Time, UserName, VariableName};
+pub use value::{
+    Count, HostPath, KeptName, Line, Name, PassName, Pattern, PinnedPath, Size, Time, UserName, VariableName,
+};
 
 use crate::lattice::{
     Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
-    OpenFiles, Settings, State, Tasks, TmpfsSize, Upload, Weight, Workspace,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Trifecta, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -150,6 +156,12 @@ pub struct Config {
     /// A project's own file: at least this when the network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// A project's own file: at least this when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// A project's own file: whether what a session sees is private. Saying no changes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
     /// A project's own file: at least this of the kernel's guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -214,18 +226,6 @@ pub struct Ceiling {
     /// Ports of the host on which ports of sessions are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<Vec<PortRange>>,
-}
-
-/// Environment variables of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Variables of the caller that pass. A name that ends in `*` never passes what may be a secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pass: Option<Vec<PassName>>,
-    /// Variables with fixed values. A value that begins with `~/` begins with the home inside.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub set: BTreeMap<VariableName, String>,
 }
 
 /// Author of commits.

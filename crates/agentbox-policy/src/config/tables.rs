@@ -1,11 +1,12 @@
 //! The tables of profiles, projects and postures as they are written.
 
 use super::{
-    Config, Environment, Git, HostPath, HostRule, InternalName, Name, Pattern, Publish, SshAgentTable, Time,
+    Config, Environment, Git, HostPath, HostRule, InternalName, KeptName, Name, Pattern, PinnedPath, Publish,
+    SshAgentTable, Time,
 };
 use crate::lattice::{
     Filesystem, FreeSpace, Guard, Identity, Isolation, Memory, Network, OnGateLoss, OnSharedFiles, OnTrigger,
-    OpenFiles, Settings, State, Tasks, TmpfsSize, Upload, Weight, Workspace,
+    OpenFiles, Settings, State, Tasks, TmpfsSize, Trifecta, Upload, Weight, Workspace,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,12 @@ pub struct ProfileTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// Whether what a session sees is private, whatever else says so or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -77,6 +84,21 @@ pub struct ProfileTable {
     /// Author of commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Skills that the agent has, as they were looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skills: Option<Vec<PinnedPath>>,
+    /// A file that names the agent's tool servers, and all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<PinnedPath>,
+    /// The agent's own instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<PinnedPath>,
+    /// The agent's own settings: hooks, permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<PinnedPath>,
+    /// What of agents' own files outlives a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persist: Option<Vec<KeptName>>,
     /// Keys of the person's ssh-agent, and what they are for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_agent: Option<SshAgentTable>,
@@ -155,6 +177,12 @@ pub struct ProjectTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
+    /// Whether what a session sees is private, whatever else says so or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -239,6 +267,9 @@ pub struct PostureTable {
     /// What happens when the session's network gate ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
     /// Whether the kernel refuses trigger files in the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -268,6 +299,7 @@ settings_of!(
     upload_max,
     name_upload_max,
     on_gate_loss,
+    trifecta,
     guard,
     on_trigger,
     on_shared_files
@@ -286,6 +318,7 @@ settings_of!(
     upload_max,
     name_upload_max,
     on_gate_loss,
+    trifecta,
     guard,
     on_trigger,
     on_shared_files
@@ -317,6 +350,7 @@ macro_rules! all_settings_of {
                     upload_max: self.upload_max,
                     name_upload_max: self.name_upload_max,
                     on_gate_loss: self.on_gate_loss,
+                    trifecta: self.trifecta,
                     guard: self.guard,
                     on_trigger: self.on_trigger,
                     on_shared_files: self.on_shared_files,

@@ -267,6 +267,12 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         "list of ports" => "[3000, \"8080:3000\"]".to_owned(),
         "list of port ranges" => "[3000, \"3000-3999\"]".to_owned(),
         "list of addresses" => "[\"9.9.9.9\", \"[2620:fe::fe]:53\"]".to_owned(),
+        "true or false" => "true".to_owned(),
+        "list of pinned paths" => "[\"~/x\"]".to_owned(),
+        "pinned path" => format!("\"~/x#sha256:{}\"", "0a".repeat(32)),
+        "`env` or `file`" => "\"file\"".to_owned(),
+        "name of a host" => "\"a.org\"".to_owned(),
+        "list of kept things" => "[\"claude:credentials\"]".to_owned(),
         "list of user names" => "[\"me\"]".to_owned(),
         "list of fingerprints" => format!("[\"SHA256:{}\"]", "A".repeat(43)),
         "list of hosts of ssh" => "[\"a.org\", \"b.org:2222\"]".to_owned(),
@@ -275,7 +281,10 @@ fn every_key_stands_only_in_the_files_that_the_table_says() {
         _ => "\"x\"".to_owned(),
     };
     for row in TABLE {
-        let text = format!("{} = {}", row.key.replace("NAME", "X"), example(row));
+        let mut text = format!("{} = {}", row.key.replace("NAME", "X"), example(row));
+        if let Some(secret) = text.strip_prefix("profile.X.env.X.").filter(|rest| !rest.starts_with("file")) {
+            text = format!("profile.X.env.X = {{ file = \"/x\", {secret} }}");
+        }
         for kind in [LayerKind::System, LayerKind::Person, LayerKind::Project] {
             let parsed = Layer::parse("f", text.as_bytes(), kind);
             assert_eq!(parsed.is_ok(), row.may(kind), "{text} in {kind:?}: {parsed:?}");
@@ -349,6 +358,9 @@ fn the_schema_and_the_table_know_the_same_keys() {
             for (name, below) in properties {
                 walk(below, &join(name), resolve, keys);
             }
+            for below in node.get("patternProperties").and_then(|all| all.as_object()).into_iter().flatten() {
+                walk(below.1, &join("NAME"), resolve, keys);
+            }
         } else if let Some(below) = node
             .pointer("/patternProperties")
             .and_then(|all| all.as_object()?.values().next())
@@ -362,7 +374,7 @@ fn the_schema_and_the_table_know_the_same_keys() {
     let mut keys = Vec::new();
     walk(&schema, "", &resolve, &mut keys);
     // `env` at the top is one schema for all; that nobody may set there is refused by the table.
-    keys.retain(|key| key != "env.set.NAME");
+    keys.retain(|key| key != "env.set.NAME" && !key.starts_with("env.NAME."));
     let mut table: Vec<_> = TABLE.iter().map(|row| row.key.to_owned()).collect();
     keys.sort();
     table.sort();
@@ -383,6 +395,7 @@ fn the_table_states_the_orders_of_the_types() {
             "workspace" => order(Workspace::ALL),
             "state" => order(State::ALL),
             "on_gate_loss" => order(OnGateLoss::ALL),
+            "trifecta" => order(Trifecta::ALL),
             "guard" => order(Guard::ALL),
             "on_trigger" => order(OnTrigger::ALL),
             "on_shared_files" => order(OnSharedFiles::ALL),

@@ -107,6 +107,51 @@ checked_text! {
     Line, check_line, "^[^\\n]{1,256}$"
 }
 
+checked_text! {
+    /// Something of an agent's that is kept: `claude:credentials`.
+    KeptName, check_kept, "^[a-z]{1,32}:[a-z]{1,32}$"
+}
+
+checked_text! {
+    /// A path whose content is what was looked at: as accepted, or as `#sha256:…` behind it says.
+    PinnedPath, check_pinned, "^(/|~/)"
+}
+
+impl PinnedPath {
+    /// The path, with `~` as written.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.split_once("#sha256:").map_or(self.as_str(), |(path, _)| path)
+    }
+
+    /// The hash that it has to have: 64 digits.
+    #[must_use]
+    pub fn hash(&self) -> Option<&str> {
+        self.0.split_once("#sha256:").map(|(_, hash)| hash)
+    }
+}
+
+fn check_pinned(text: &str) -> Result<(), String> {
+    let (path, hash) = match text.split_once("#sha256:") {
+        Some((path, hash)) => (path, Some(hash)),
+        None => (text, None),
+    };
+    check_path(path)?;
+    let is_hash =
+        |hash: &str| hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if matches!(path, "/" | "~") || hash.is_some_and(|hash| !is_hash(hash)) {
+        return Err("a path, and maybe `#sha256:` with 64 digits behind it".to_owned());
+    }
+    Ok(())
+}
+
+fn check_kept(text: &str) -> Result<(), String> {
+    let word =
+        |word: &str| (1..=32).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let fits = text.split_once(':').is_some_and(|(agent, item)| word(agent) && word(item));
+    fits.then_some(()).ok_or_else(|| "what is kept is named AGENT:WHAT: \"claude:credentials\"".to_owned())
+}
+
 fn check_name(text: &str) -> Result<(), String> {
     let fits = text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())

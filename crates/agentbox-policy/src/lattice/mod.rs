@@ -164,6 +164,18 @@ ordered! {
     }
 }
 
+ordered! {
+    /// What happens when a session has private data, untrusted content and external communication at once.
+    Trifecta {
+        /// The person is told.
+        Warn = "warn",
+        /// The person is asked, each time.
+        Confirm = "confirm",
+        /// There is no such session.
+        Refuse = "refuse",
+    }
+}
+
 /// Least and most bytes of memory a bound may name.
 pub type Memory = Size<{ 16 << 20 }>;
 /// Bytes of a file system in memory.
@@ -240,6 +252,9 @@ pub struct Settings {
     /// What happens when the session's network gate ends before the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_gate_loss: Option<OnGateLoss>,
+    /// What happens when all three legs of the trifecta stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trifecta: Option<Trifecta>,
     /// Whether the kernel refuses trigger files in a project that is changed in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
@@ -330,6 +345,7 @@ settings! {
     UploadMax(Upload) = upload_max most,
     NameUploadMax(Upload) = name_upload_max most,
     OnGateLoss(OnGateLoss) = on_gate_loss order,
+    Trifecta(Trifecta) = trifecta order,
     Guard(Guard) = guard order,
     OnTrigger(OnTrigger) = on_trigger order,
     OnSharedFiles(OnSharedFiles) = on_shared_files order,

@@ -49,6 +49,8 @@ const IDENTITY: &str = "caller < leased";
 const NETWORK: &str = "host < public < allowlist < none";
 const WORKSPACE: &str = "direct < overlay < readonly";
 const GATE: &str = "repair < stop";
+const TRIFECTA: &str = "warn < confirm < refuse";
+const PRIVATE: &str = "false < true";
 const GUARD: &str = "off < auto < require";
 const CONFIRM: &str = "false < true";
 const TRIGGER: &str = "report < freeze";
@@ -103,6 +105,7 @@ pub const TABLE: &[Row] = &[
     row("floor.upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.name_upload_max", "size", UNBOUND, LESS, SYSTEM),
     row("floor.on_gate_loss", "value", UNBOUND, GATE, SYSTEM),
+    row("floor.trifecta", "value", UNBOUND, TRIFECTA, SYSTEM),
     row("floor.guard", "value", UNBOUND, GUARD, SYSTEM),
     row("floor.on_trigger", "value", UNBOUND, TRIGGER, SYSTEM),
     row("floor.on_shared_files", "value", UNBOUND, SHARED_FILES, SYSTEM),
@@ -118,6 +121,9 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.agent", "name of a preset", "`shell`", NO_ORDER, BOTH),
     row("profile.NAME.env.pass", "list of variables", "none", FEWER, BOTH),
     row("profile.NAME.env.set.NAME", "text", "none", NO_ORDER, BOTH),
+    row("profile.NAME.env.NAME.file", "path", "none", NO_ORDER, BOTH),
+    row("profile.NAME.env.NAME.as", "`env` or `file`", "`env`", NO_ORDER, BOTH),
+    row("profile.NAME.env.NAME.git", "name of a host", "none", NO_ORDER, BOTH),
     row("profile.NAME.read", "list of paths", "none", FEWER, BOTH),
     row("profile.NAME.write", "list of paths", "none", FEWER, BOTH),
     row("profile.NAME.allow", "list of hosts", "none", FEWER, BOTH),
@@ -127,6 +133,8 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("profile.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("profile.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
+    row("profile.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
+    row("profile.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
     row("profile.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("profile.NAME.on_trigger", "value", UNBOUND, TRIGGER, BOTH),
     row("profile.NAME.on_shared_files", "value", UNBOUND, SHARED_FILES, BOTH),
@@ -135,6 +143,11 @@ pub const TABLE: &[Row] = &[
     row("profile.NAME.git_dirs", "list of paths", "none", FEWER, BOTH),
     row("profile.NAME.git.name", "text", "the person's", NO_ORDER, BOTH),
     row("profile.NAME.git.email", "text", "the person's", NO_ORDER, BOTH),
+    row("profile.NAME.skills", "list of pinned paths", "none", NO_ORDER, BOTH),
+    row("profile.NAME.mcp", "pinned path", "none", NO_ORDER, BOTH),
+    row("profile.NAME.instructions", "pinned path", "the preset's", NO_ORDER, BOTH),
+    row("profile.NAME.settings", "pinned path", "the preset's", NO_ORDER, BOTH),
+    row("profile.NAME.persist", "list of kept things", "by `state`", FEWER, BOTH),
     row("profile.NAME.ssh_agent.keys", "list of fingerprints", "none", FEWER, BOTH),
     row("profile.NAME.ssh_agent.hosts", "list of hosts of ssh", "none", FEWER, BOTH),
     row("profile.NAME.ssh_agent.sign", "list of `git`", "none", FEWER, BOTH),
@@ -162,6 +175,8 @@ pub const TABLE: &[Row] = &[
     row("project.NAME.upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.name_upload_max", "size", UNBOUND, LESS, BOTH),
     row("project.NAME.on_gate_loss", "value", UNBOUND, GATE, BOTH),
+    row("project.NAME.trifecta", "value", UNBOUND, TRIFECTA, BOTH),
+    row("project.NAME.private", "true or false", "by what it has", PRIVATE, BOTH),
     row("project.NAME.guard", "value", UNBOUND, GUARD, BOTH),
     row("project.NAME.on_trigger", "value", UNBOUND, TRIGGER, BOTH),
     row("project.NAME.on_shared_files", "value", UNBOUND, SHARED_FILES, BOTH),
@@ -188,6 +203,7 @@ pub const TABLE: &[Row] = &[
     row("posture.NAME.upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.name_upload_max", "size", SAME, LESS, BOTH),
     row("posture.NAME.on_gate_loss", "value", SAME, GATE, BOTH),
+    row("posture.NAME.trifecta", "value", SAME, TRIFECTA, BOTH),
     row("posture.NAME.guard", "value", SAME, GUARD, BOTH),
     row("posture.NAME.on_trigger", "value", SAME, TRIGGER, BOTH),
     row("posture.NAME.on_shared_files", "value", SAME, SHARED_FILES, BOTH),
@@ -210,6 +226,8 @@ pub const TABLE: &[Row] = &[
     row("upload_max", "size", UNBOUND, LESS, PROJECT),
     row("name_upload_max", "size", UNBOUND, LESS, PROJECT),
     row("on_gate_loss", "value", UNBOUND, GATE, PROJECT),
+    row("trifecta", "value", UNBOUND, TRIFECTA, PROJECT),
+    row("private", "true or false", "by what it has", PRIVATE, PROJECT),
     row("guard", "value", UNBOUND, GUARD, PROJECT),
     row("on_trigger", "value", UNBOUND, TRIGGER, PROJECT),
     row("on_shared_files", "value", UNBOUND, SHARED_FILES, PROJECT),

@@ -1,9 +1,9 @@
 //! What has to be opened for a session, and what each of it is for.
 
-use super::{Opener, Wanted, WantedKind, agent, names};
+use super::{Opener, Wanted, WantedKind, agent, names, told};
 use crate::paths::is_within;
 use crate::places::{Base, credentials};
-use crate::{Filesystem, Guard, Isolation, Policy, PolicyError, State, Workspace};
+use crate::{Filesystem, Guard, Isolation, KeptWhat, Policy, PolicyError, Workspace};
 
 /// What an opened thing is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +20,24 @@ pub(super) enum Role {
     Grant(usize),
     /// The agent's own directory at this position, as it is on the host.
     OwnOnHost(usize),
-    /// What is kept of the agent's own directory at this position.
+    /// The agent's own directory at this position, as the session has it.
+    Own(usize),
+    /// The directory at this position of what is kept.
     Volume(usize),
+    /// The secret at this position.
+    Secret(usize),
+    /// What the profile puts into the session, at this position.
+    Pinned(usize),
+    /// The file at this position of those that say how the agent behaves.
+    Setting(usize),
     /// A file of the host that says how names are found, to be covered.
     Covered,
     /// What covers the file of this path.
     Cover(&'static str),
     /// What the gates refused.
     Denials,
+    /// What the session is.
+    Told,
     /// The layer over the project.
     Layer,
     /// The ssh-agent's socket.
@@ -93,9 +103,24 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
         if shared {
             add(&path, Opener::Person, true, WantedKind::Any, &origin, Role::OwnOnHost(at));
         }
-        if let Some(volume) = volume(policy, at) {
-            add(&volume, Opener::System, false, WantedKind::Volume, &origin, Role::Volume(at));
+        let (size_bytes, inodes) = own_size(policy);
+        add(&path, Opener::System, false, WantedKind::Own { size_bytes, inodes }, &origin, Role::Own(at));
+    }
+    for (at, kept) in policy.kept.iter().enumerate() {
+        if let KeptWhat::Directory { .. } = kept.value.what {
+            let path = kept.value.store.join("/");
+            add(&path, Opener::System, false, WantedKind::Volume, &kept.origin, Role::Volume(at));
         }
+    }
+    for (at, pin) in policy.pins.iter().enumerate() {
+        add(&pin.path, pin.by, false, WantedKind::Pinned { at }, &pin.origin, Role::Pinned(at));
+    }
+    for (at, secret) in policy.secrets.iter().enumerate() {
+        add(&secret.path, secret.by, false, WantedKind::Secret { at }, &secret.origin, Role::Secret(at));
+    }
+    for (at, file) in policy.rendered.iter().enumerate().filter(|(_, file)| !file.seed) {
+        let what = WantedKind::Made { content: file.content.clone() };
+        add(&format!("setting-{at}"), Opener::System, false, what, &origin, Role::Setting(at));
     }
     if policy.has_gate() {
         names::items(shared, &mut add);
@@ -107,24 +132,21 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
         names::denials_item(&mut add);
     }
     agent::items(policy, &mut add);
+    told::items(&mut add);
     Ok(items)
 }
 
-/// Where the agent's own directory is kept, below `STATE_DIRECTORY/state`; none when nothing is.
-fn volume(policy: &Policy, at: usize) -> Option<String> {
-    let profile = policy.profile_name()?;
-    let key = match policy.state() {
-        State::Ephemeral => return None,
-        State::Profile => "shared".to_owned(),
-        State::Project => project_key(&policy.place.path),
-    };
-    Some(format!("{}/{profile}/{key}/{}", policy.person.uid, policy.own_directories[at]))
+/// Bytes and files of each of the agent's own directories: those of the home, else of /tmp.
+fn own_size(policy: &Policy) -> (u64, u64) {
+    let settings = &policy.settings;
+    let size = settings.home_size.or(settings.tmp_size).map_or(1 << 30, crate::lattice::TmpfsSize::get);
+    (size, super::tree::inodes(size))
 }
 
 /// A relative path that no other project has: the project's path with `/` as `-` and every other byte
 /// that is not a letter, a digit, `.` or `_` as `%XX`. It begins with `-`. What is longer than a file's
 /// name may be goes on in a directory whose name begins with `+`.
-pub(super) fn project_key(path: &str) -> String {
+pub(crate) fn project_key(path: &str) -> String {
     const PIECE: usize = 200;
     let mut key = String::new();
     let mut piece = 0;

@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{agent, inner, made, names, process};
+use super::{agent, inner, made, names, process, told};
 use crate::PolicyError;
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Mount, Owner};
@@ -20,6 +20,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     }
     let home_size = policy.settings.home_size.map_or(1 << 30, crate::lattice::TmpfsSize::get);
     tree.tmpfs(&policy.person.home, 0o700, home_size, Owner::Agent, true)?;
+    tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
     tree.project(scene)?;
@@ -33,6 +34,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
         tree.put(Mount::File { path: inner(path)?, mode: 0o644, owner: Owner::Root, content });
     }
     names::denials(scene, &mut tree)?;
+    told::file(scene, &mut tree)?;
     agent::tree(scene, &mut tree)?;
     Ok(tree)
 }

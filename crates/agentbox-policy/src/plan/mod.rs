@@ -8,6 +8,7 @@
 //! | `owners` | ids and id maps |
 //! | `made` | the content of files that agentbox makes |
 //! | `names` | how programs inside find the gate: resolv.conf, nsswitch.conf; what it refused |
+//! | `told` | what a session is told about itself: its title's prefix, session.json |
 //! | `agent` | where the ssh-agent is |
 //! | `process` | command, environment, directory |
 
@@ -23,11 +24,14 @@ mod properties;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod told;
 mod tree;
 
 use crate::places::Base;
 use crate::text::printable;
 use crate::{Filesystem, Identity, Isolation, Policy, PolicyError};
+pub(crate) use items::project_key;
+
 use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{
     Confinement, InnerPath, Limit, LimitKind, NetworkNamespace, Plan, Sandbox, SessionId, Streams,
@@ -45,7 +49,7 @@ pub enum Opener {
 }
 
 /// What has to be at a wanted path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantedKind {
     /// A file, a directory or a symbolic link.
     Any,
@@ -60,17 +64,40 @@ pub enum WantedKind {
     /// appended to by the supervisor, owned by root, mode 0644. The path is its name in the session's
     /// directory.
     Denials,
+    /// A file system in memory for the agent's own files, its root the agent's: the supervisor makes it, puts
+    /// into it what is kept, and keeps it open. The path is that of the directory inside.
+    Own {
+        /// Most bytes that it holds.
+        size_bytes: u64,
+        /// Most files that it holds.
+        inodes: u64,
+    },
+    /// The file of the session in which the supervisor tells the session what it is: made by the supervisor,
+    /// owned by root, mode 0444. The path is its name in the session's directory.
+    Told,
     /// The session's layer over its project: a directory that outlives the session, which the supervisor
     /// makes, with `upper` and `work` in it. The path is only a name for messages.
     Layer,
     /// The socket of the session's ssh-agent, made by the supervisor and open to whoever sees it. The path is
     /// its name in the session's directory. It is found as [`Found::File`].
     AgentSocket,
+    /// The secret at this position of [`Policy::secrets`]: the supervisor reads it, and where the session gets
+    /// it as a file makes that, mode 0400, the agent's. It is found as [`Found::File`].
+    Secret {
+        /// Its position.
+        at: usize,
+    },
+    /// A copy of what [`Policy::pins`] has at this position, made by the supervisor when it is what was looked
+    /// at: a file or a directory of root's, readable for all.
+    Pinned {
+        /// Its position.
+        at: usize,
+    },
     /// A file with this content, owned by root, mode 0444, that the supervisor makes in the session's
     /// directory under the name that the path is.
     Made {
         /// What is in it.
-        content: &'static str,
+        content: String,
     },
 }
 
@@ -78,7 +105,7 @@ pub enum WantedKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Absolute path on the host; relative for [`WantedKind::Volume`], [`WantedKind::Denials`],
-    /// [`WantedKind::AgentSocket`], [`WantedKind::Layer`] and [`WantedKind::Made`].
+    /// [`WantedKind::Told`], [`WantedKind::AgentSocket`], [`WantedKind::Layer`] and [`WantedKind::Made`].
     pub path: String,
     /// With whose rights.
     pub by: Opener,
@@ -124,8 +151,20 @@ pub struct Facts {
     pub hostname: String,
     /// Names of the person's groups and of the project's, for those that have one.
     pub resolved_groups: Vec<(u32, String)>,
+    /// Values of secrets that the session gets as variables, by name.
+    pub secrets: Vec<(String, SecretText)>,
     /// What is held of the project (place 0) and of the git directories of the policy, in their order.
     pub held: Vec<HeldPlace>,
+}
+
+/// A secret, which no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a secret")
+    }
 }
 
 /// What the supervisor opens before it can make the plan, in the order that [`Facts::found`] answers.
@@ -169,7 +208,7 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<Plan, PolicyError> {
     };
     Ok(Plan {
         session: facts.session.clone(),
-        label: policy.posture_name().to_owned(),
+        label: told::label(policy),
         identity,
         confinement,
         limits: limits(policy),

@@ -51,7 +51,14 @@ pub(super) fn items(shared: bool, add: &mut impl FnMut(&str, Opener, bool, Wante
             (NSSWITCH_CONF_PATH, "nsswitch.conf", NSSWITCH_CONF),
         ] {
             add(path, Opener::System, true, WantedKind::Any, ORIGIN, Role::Covered);
-            add(name, Opener::System, false, WantedKind::Made { content }, ORIGIN, Role::Cover(path));
+            add(
+                name,
+                Opener::System,
+                false,
+                WantedKind::Made { content: content.to_owned() },
+                ORIGIN,
+                Role::Cover(path),
+            );
         }
     }
 }
@@ -138,7 +145,7 @@ fn follow(to: &str) -> Option<String> {
 }
 
 /// What the supervisor makes is there.
-fn made(item: &Item, found: &Found) -> Result<(), PolicyError> {
+pub(super) fn made(item: &Item, found: &Found) -> Result<(), PolicyError> {
     match found {
         Found::File => Ok(()),
         _ => Err(missing(item, "the supervisor has no file for it", "look at agentboxctl doctor")),

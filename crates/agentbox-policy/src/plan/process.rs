@@ -34,9 +34,13 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     } else {
         &policy.person.name
     };
+    for (name, secret) in &facts.secrets {
+        variables.insert(name, secret.0.clone());
+    }
     let in_place = tree.is_some() && policy.workspace() == Workspace::Direct;
-    if in_place && !policy.environment.contains_key("GIT_CONFIG_COUNT") {
-        for (name, value) in GIT {
+    if in_place {
+        // Its settings of git stand with those that every session has.
+        for (name, value) in GIT.into_iter().filter(|(name, _)| !name.starts_with("GIT_CONFIG_")) {
             variables.entry(name).or_insert_with(|| value.to_owned());
         }
     }

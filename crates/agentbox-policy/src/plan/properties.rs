@@ -69,7 +69,8 @@ prop_compose! {
         }
         let inputs = Inputs {
             system: &world.system, person_layer: None, project_file: None, request: &world.request,
-            person: &world.person, project: &world.project, environment: &world.environment, git_identity: None, ssh: None,
+            person: &world.person, project: &world.project, environment: &world.environment, inspection: None,
+            accepted_file: None, git_identity: None, ssh: None,
         };
         resolve(&inputs).ok().map(|policy| (policy, profile))
     }

@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{Found, inner, names};
+use super::{Found, inner, names, told};
 use crate::PolicyError;
 use agentbox_plan::{Access, Mount};
 
@@ -30,6 +30,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.devices(scene)?;
     tree.proc(scene.base)?;
     tree.own_on_host(scene)?;
+    tree.own(scene)?;
     tree.volumes(scene)?;
     tree.grants(scene)?;
     tree.project(scene)?;
@@ -37,5 +38,6 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     tree.held(scene)?;
     names::cover(scene, &mut tree)?;
     names::denials(scene, &mut tree)?;
+    told::file(scene, &mut tree)?;
     Ok(tree)
 }

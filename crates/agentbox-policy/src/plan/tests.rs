@@ -314,20 +314,26 @@ fn what_is_kept_of_the_agent_is_a_volume_of_its_own() {
     let plan = planned(&policy).unwrap();
     hold(&policy, &plan);
     let volume = wanted(&policy).into_iter().find(|wanted| wanted.what == WantedKind::Volume).unwrap();
-    assert_eq!(volume.path, "1000/w/-home-me-src-site/.claude");
+    assert_eq!(volume.path, "1000/w/-home-me-src-site/claude.history");
+    assert!(matches!(step(&plan, "/home/me/.claude"), Some(Mount::Own { .. })));
     assert!(matches!(
-        step(&plan, "/home/me/.claude"),
+        step(&plan, "/home/me/.claude/projects"),
         Some(Mount::Bind { access: Access::ReadWrite, idmap: Some(0), .. })
     ));
+    for settings in ["/home/me/.claude/settings.json", "/etc/claude-code/managed-settings.json"] {
+        assert!(
+            matches!(step(&plan, settings), Some(Mount::Bind { access: Access::ReadOnly, .. })),
+            "{settings}"
+        );
+    }
     assert!(matches!(step(&plan, "/home/me/.local/bin/claude"), Some(Mount::Symlink { .. })));
     assert_eq!(variable(&plan, "CLAUDE_CONFIG_DIR").as_deref(), Some("/home/me/.claude"));
     assert_eq!(variable(&plan, "PATH").as_deref(), Some("/usr/bin:/bin:/home/me/.local/bin"));
-    let shared = world.clone().ask(|request| request.state = Some(crate::State::Profile)).resolve().unwrap();
-    let volume = wanted(&shared).into_iter().find(|wanted| wanted.what == WantedKind::Volume).unwrap();
-    assert_eq!(volume.path, "1000/w/shared/.claude");
     let ephemeral = world.ask(|request| request.state = Some(crate::State::Ephemeral)).resolve().unwrap();
     assert!(wanted(&ephemeral).iter().all(|wanted| wanted.what != WantedKind::Volume));
-    assert!(step(&planned(&ephemeral).unwrap(), "/home/me/.claude").is_none());
+    let plan = planned(&ephemeral).unwrap();
+    assert!(matches!(step(&plan, "/home/me/.claude"), Some(Mount::Own { .. })));
+    assert!(step(&plan, "/home/me/.claude/projects").is_none());
 }
 
 #[test]
@@ -336,7 +342,7 @@ fn l1_replaces_the_agents_directory_and_needs_it_to_be_there() {
     let policy = world.resolve().unwrap();
     let plan = planned(&policy).unwrap();
     hold(&policy, &plan);
-    assert!(matches!(step(&plan, "/home/me/.codex"), Some(Mount::Tmpfs { owner: Owner::Agent, .. })));
+    assert!(matches!(step(&plan, "/home/me/.codex"), Some(Mount::Own { .. })));
     assert!(matches!(step(&plan, "/home/me/.claude"), Some(Mount::Mask { .. })), "another agent's");
     let mut answers = found(&policy);
     let at = wanted(&policy).iter().position(|wanted| wanted.path == "/home/me/.codex").unwrap();
@@ -479,8 +485,12 @@ fn a_session_without_a_gate_has_nobody_to_ask() {
             .resolve()
             .unwrap();
         assert!(step(&planned(&readonly).unwrap(), "/run/agentbox/denials.jsonl").is_none());
-        let relative = |wanted: &Wanted| !wanted.path.starts_with('/');
-        assert!(!wanted(&readonly).iter().any(relative), "{posture}");
+        let kinds: Vec<_> = wanted(&readonly)
+            .into_iter()
+            .filter(|wanted| !wanted.path.starts_with('/'))
+            .map(|wanted| wanted.what)
+            .collect();
+        assert_eq!(kinds, [WantedKind::Told], "{posture}");
         match posture {
             "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),
             _ => assert!(step(&plan, "/etc/resolv.conf").is_none()),

@@ -1,12 +1,13 @@
 //! The file system of a session as it is built up: one step for each path, parents before children.
 
 use super::items::{Item, Role, own_path};
-use super::{Facts, Found, inner, owners};
+use super::{Facts, Found, WantedKind, inner, owners};
 use crate::paths::{is_below, is_within};
 use crate::places::{Base, credentials};
 use crate::text::printable;
-use crate::{Policy, PolicyError, State, Workspace};
+use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::look::{HeldPlace, Hiding};
+use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Access, InnerPath, Mount, Owner, SourceIndex};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -40,7 +41,7 @@ impl Scene<'_> {
 }
 
 /// Files of a tmpfs of that size: one for 4 KiB, within reason.
-fn inodes(size_bytes: u64) -> u64 {
+pub(super) fn inodes(size_bytes: u64) -> u64 {
     (size_bytes / 4096).clamp(1024, 1 << 20)
 }
 
@@ -238,9 +239,55 @@ impl Tree {
                     "look at agentboxctl doctor",
                 ));
             }
-            let target = inner(&own_path(scene.policy, at))?;
+            let target = inner(&scene.policy.kept[at].value.path)?;
             let idmap = owners::person_map(scene.policy);
             self.put(Mount::Bind { source, target, access: Access::ReadWrite, recursive: false, idmap });
+        }
+        Ok(())
+    }
+
+    /// The agent's own directories, and the files in them and elsewhere that say how it behaves.
+    pub(super) fn own(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
+        for (item, _, source) in scene.found() {
+            let (Role::Own(at), WantedKind::Own { size_bytes, .. }) = (&item.role, &item.wanted.what) else {
+                continue;
+            };
+            let target = inner(&own_path(scene.policy, *at))?;
+            self.put(Mount::Own { source, target, size_bytes: *size_bytes });
+        }
+        for (item, found, source) in scene.found() {
+            let Role::Setting(at) = item.role else { continue };
+            super::names::made(item, found)?;
+            self.file(source, &scene.policy.rendered[at].path, &item.wanted.origin)?;
+        }
+        for (item, found, source) in scene.found() {
+            let Role::Pinned(at) = item.role else { continue };
+            let path = &scene.policy.pins[at].inside;
+            match found {
+                Found::File => self.file(source, path, &item.wanted.origin)?,
+                Found::Directory => {
+                    let (target, access) = (inner(path)?, Access::ReadOnly);
+                    self.put(Mount::Bind { source, target, access, recursive: false, idmap: None });
+                }
+                _ => {
+                    return Err(missing(
+                        item,
+                        "it is neither a file nor a directory",
+                        "take it out of the profile",
+                    ));
+                }
+            }
+        }
+        for (item, found, source) in scene.found() {
+            let Role::Secret(at) = item.role else { continue };
+            super::names::made(item, found)?;
+            if let Some(path) = scene.policy.secrets[at].path_inside() {
+                self.file(source, &path, &item.wanted.origin)?;
+            }
+        }
+        for file in scene.policy.rendered.iter().filter(|file| file.seed) {
+            let (path, content) = (inner(&file.path)?, Bytes(file.content.clone().into_bytes()));
+            self.put(Mount::File { path, mode: 0o600, owner: Owner::Agent, content });
         }
         Ok(())
     }
@@ -248,7 +295,7 @@ impl Tree {
     /// The agent's own directories in a home that cannot be written: each must be there to be replaced.
     pub(super) fn own_on_host(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
         for (item, found, _) in scene.found() {
-            let Role::OwnOnHost(at) = item.role else { continue };
+            let Role::OwnOnHost(_) = item.role else { continue };
             if *found != Found::Directory {
                 let remedy =
                     format!("make it (mkdir -p '{}'), or use posture L2", printable(&item.wanted.path));
@@ -257,9 +304,6 @@ impl Tree {
                     "it is no directory, and filesystem `shared` cannot make it",
                     &remedy,
                 ));
-            }
-            if scene.policy.state() == State::Ephemeral {
-                self.tmpfs(&own_path(scene.policy, at), 0o700, tmp_size(scene.policy), Owner::Agent, true)?;
             }
         }
         Ok(())

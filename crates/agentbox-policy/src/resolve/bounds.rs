@@ -43,6 +43,20 @@ pub(super) fn settle(
     Ok(settled)
 }
 
+/// The tightest word about the state that is none of a posture's own; none when nobody says one.
+pub(super) fn state_bound(
+    inputs: &Inputs<'_>,
+    sources: &Sources<'_>,
+    choice: &Choice<'_>,
+) -> Option<(State, String)> {
+    let asked = inputs.request.state.map(|state| (state, COMMAND_LINE.to_owned()));
+    let said = bounds(sources, choice).into_iter().filter_map(|bound| match bound.setting {
+        Setting::State(state) => Some((state, bound.rule)),
+        _ => None,
+    });
+    said.chain(asked).max_by_key(|(state, _)| *state)
+}
+
 /// What the posture gives, and what was asked for in its place.
 fn chosen(request: &Request, sources: &Sources<'_>, choice: &Choice<'_>) -> Vec<Bound> {
     let explicit = explicit(request);

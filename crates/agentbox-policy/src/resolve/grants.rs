@@ -156,6 +156,24 @@ fn check(context: &Context<'_, '_>, grant: &Grant) -> Result<(), PolicyError> {
     Ok(())
 }
 
+/// Whether what a profile puts into a session may be read for it at all. A place of credentials is none,
+/// whoever names it.
+pub(super) fn check_pin(context: &Context<'_, '_>, grant: &Grant, own: bool) -> Result<(), PolicyError> {
+    check(context, grant)?;
+    if own {
+        check_ceiling(context, grant)?;
+    }
+    let home = &context.inputs.person.home;
+    if credentials(home)?.iter().any(|place| crate::paths::overlap(&grant.path, place)) {
+        return Err(refused(
+            format!("`{}` in a session: it is a place of credentials", printable(&grant.path)),
+            grant.origin.clone(),
+            "keep what the agent is to have in a directory of its own",
+        ));
+    }
+    Ok(())
+}
+
 fn check_ceiling(context: &Context<'_, '_>, grant: &Grant) -> Result<(), PolicyError> {
     let system = context.sources.system;
     let Some(ceiling) = &system.config.ceiling else { return Ok(()) };

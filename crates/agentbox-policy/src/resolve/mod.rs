@@ -6,14 +6,18 @@
 //! 4. [`variables`]: which variables.
 //! 5. [`hosts`]: what of the network, and which ports of the session are seen from the host.
 //! 6. [`ssh_agent`]: which keys it may sign with, and for whom.
-//! 6. [`masks`]: what is hidden in the project.
+//! 7. [`legs`]: which legs of the trifecta stand.
+//! 8. [`masks`]: what is hidden in the project.
 //! 7. [`place`]: whether a session can be there at all.
 
 mod bounds;
 mod choice;
 mod grants;
 mod hosts;
+mod legs;
 mod masks;
+mod persist;
+mod pins;
 mod place;
 #[cfg(test)]
 mod properties;
@@ -23,12 +27,15 @@ mod tests;
 mod variables;
 
 use crate::config::check;
+use crate::paths::{expand, is_within};
 use crate::places::Base;
-use crate::policy::{Held, Sourced, Variable};
+use crate::policy::{Grant, Held, Sourced, Variable};
+use crate::render::Rendered;
 use crate::system::{Source, check_references};
-use crate::text::suggestion;
+use crate::text::{printable, suggestion};
 use crate::{Filesystem, Guard, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
+use std::collections::BTreeMap;
 
 /// Origin of what was asked for.
 pub(crate) const COMMAND_LINE: &str = "command line";
@@ -39,7 +46,15 @@ pub(crate) const COMMAND_LINE: &str = "command line";
 /// [`PolicyError`]: refused by a rule, not in this version, or not valid.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
     let person = inputs.person_layer.map(|layer| checked(layer, LayerKind::Person)).transpose()?;
-    let file = inputs.project_file.map(|layer| checked(layer, LayerKind::Project)).transpose()?;
+    let present = inputs.project_file.map(|layer| checked(layer, LayerKind::Project)).transpose()?;
+    let joined = match inputs.accepted_file {
+        None => None,
+        Some(accepted) => {
+            check::check(accepted, LayerKind::Project)?;
+            Some(crate::config::join(inputs.project_file, accepted))
+        }
+    };
+    let file = joined.as_ref().map(|joined| Source::of_layer(&joined.layer)).or(present);
     let system = &inputs.system.source;
     if let Some(person) = &person {
         check_references(person, Some(system))?;
@@ -53,18 +68,23 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
     let choice = Choice::make(inputs, &sources)?;
     let (settings, origins) = bounds::settle(inputs, &sources, &choice)?;
     let held = Held::of(&settings)?;
+    inputs.inspection.map_or(Ok(()), crate::Inspection::check)?;
+    legs::check_recommended(inputs, &choice.posture, &settings)?;
     let preset = preset::preset(&choice.agent.value)?.unwrap_or_default();
     let mut warnings = choice.warnings(inputs);
+    if let Some(joined) = joined.as_ref().filter(|joined| !joined.kept.is_empty()) {
+        warnings.push(format!(
+            "{} says less than when it was last accepted, which holds ({}); after looking: agentboxctl trust",
+            printable(&joined.layer.file),
+            joined.kept.join(", ")
+        ));
+    }
 
     let own_directories: Vec<_> =
         if held.filesystem == Filesystem::Host { Vec::new() } else { preset.state.clone() };
-    let grants = grants::collect(&grants::Context {
-        inputs,
-        sources: &sources,
-        choice: &choice,
-        preset: &preset,
-        base,
-    })?;
+    let context = grants::Context { inputs, sources: &sources, choice: &choice, preset: &preset, base };
+    let grants = grants::collect(&context)?;
+    let pins = pins::collect(&context, held)?;
     if held.isolation != Isolation::None {
         place::check_own_directories(inputs, &choice, &own_directories, &grants)?;
         grants::check_workspace(
@@ -75,7 +95,15 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         )?;
         grants::warn(inputs, &grants, &mut warnings)?;
     }
-    let mut environment = variables::collect(inputs, &sources, &choice, &preset, &mut warnings)?;
+    let kept = persist::collect(inputs, &sources, &choice, &preset, held, &mut warnings)?;
+    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
+    let secrets = match held.isolation {
+        Isolation::None => Vec::new(),
+        _ => variables::secrets(inputs, &sources, &choice)?,
+    };
+    let signs = ssh_agent.as_ref().is_some_and(|agent| agent.sign_git);
+    let mut environment =
+        variables::collect(inputs, &sources, &choice, &preset, (&secrets, signs), &mut warnings)?;
     if held.guard(&settings) != Guard::Off {
         // git copies samples of hooks into every new repository, and the guard refuses them. An empty name
         // means that none are copied (git-init(1), TEMPLATE DIRECTORY).
@@ -91,9 +119,25 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         &hosts::Context { inputs, sources: &sources, choice: &choice, preset: &preset, held, network },
         &mut warnings,
     )?;
-    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
+    let legs = legs::collect(&legs::Context {
+        inputs,
+        sources: &sources,
+        choice: &choice,
+        preset: &preset,
+        held,
+        origins: &origins,
+        grants: &grants,
+        environment: &environment,
+        reach: &reach,
+        ssh_agent: ssh_agent.as_ref(),
+        secrets: &secrets,
+    })?;
     let (mask, unmask) = (masks::masked(&sources, &choice), masks::unmasked(&choice));
-    let command = if inputs.request.command.is_empty() {
+    let mut rendered = rendered(inputs, &preset, held, &grants, &environment)?;
+    rendered.retain(|file| !pins.iter().any(|pin| pin.inside == file.path));
+    let command = if inputs.request.login && inputs.request.command.is_empty() {
+        Sourced::new(preset.login.clone(), format!("preset {}: login", choice.agent.value))
+    } else if inputs.request.command.is_empty() {
         Sourced::new(preset.command.clone(), format!("preset {}", choice.agent.value))
     } else {
         Sourced::new(inputs.request.command.clone(), COMMAND_LINE)
@@ -114,12 +158,51 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants,
         environment,
         reach,
+        shared_legs: legs.clone(),
+        legs,
+        kept,
+        pins,
+        secrets,
+        rendered,
+        project_file: joined.map(|joined| joined.layer).or_else(|| inputs.project_file.cloned()),
         ssh_agent,
         mask,
         unmask,
         caller_path: inputs.environment.get("PATH").cloned(),
         warnings,
     })
+}
+
+/// The files that say how the agent behaves, in the order of paths.
+fn rendered(
+    inputs: &Inputs<'_>,
+    preset: &preset::Preset,
+    held: Held,
+    grants: &[Grant],
+    environment: &BTreeMap<String, Variable>,
+) -> Result<Vec<Rendered>, PolicyError> {
+    let mut all = Vec::new();
+    if held.isolation == Isolation::None {
+        return Ok(all);
+    }
+    for (written, seed) in preset
+        .settings
+        .iter()
+        .map(|written| (written, false))
+        .chain(preset.seed.iter().map(|written| (written, true)))
+    {
+        let path = expand(&written.path, &inputs.person.home);
+        // Where the host's files are shown, nothing can be added to its /etc; and whoever grants an agent's own
+        // directory has it as it is.
+        let shown = held.filesystem != Filesystem::Listed && !is_within(&path, &inputs.person.home);
+        if shown || grants.iter().any(|grant| !grant.preset && is_within(&path, &grant.path)) {
+            continue;
+        }
+        let content = written.render(&inputs.project.path, environment)?;
+        all.push(Rendered { path, content, seed });
+    }
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
 }
 
 /// Everything that configures, by owner.

@@ -1,7 +1,7 @@
 //! What is resolved, and what is refused in whole messages.
 
-use crate::fixture::World;
-use crate::{Guard, Layer, LayerKind, Network, Policy, State, Workspace};
+use crate::fixture::{World, layer};
+use crate::{Guard, Layer, LayerKind, Network, Policy, State, Workspace, merge_system};
 
 const SYSTEM: &str = r#"
 users = ["me"]
@@ -631,6 +631,50 @@ fn the_systems_entry_governs_below_it() {
 }
 
 #[test]
+fn names_that_would_be_taken_for_each_other_are_refused() {
+    for (one, other) in
+        [("work", "Work"), ("w0rk", "work"), ("client1", "clientl"), ("a-b", "a_b"), ("modem", "modern")]
+    {
+        for kind in ["profile", "project"] {
+            let table = |name: &str| match kind {
+                "profile" => format!("[profile.{name}]\nagent = \"claude\"\n"),
+                _ => format!("[project.{name}]\npath = \"/srv/{name}\"\n"),
+            };
+            let merged =
+                merge_system(vec![layer("f", &format!("{}{}", table(one), table(other)), LayerKind::System)]);
+            let error = merged.unwrap_err().to_string();
+            assert!(error.contains("looks like"), "{one} {other}: {error}");
+            let world = World::new().system(&table(one)).own(&table(other));
+            assert!(world.refusal().contains("looks like"), "{one} {other}");
+        }
+    }
+    assert!(
+        World::new()
+            .system("[profile.work]\nagent = \"claude\"\n[profile.home]\nagent = \"codex\"")
+            .resolve()
+            .is_ok()
+    );
+}
+
+#[test]
+fn a_file_that_was_accepted_holds_after_it_was_loosened_or_removed() {
+    let mut world = World::new();
+    world.accepted = Some(layer(".agentbox.toml", "network = \"none\"", LayerKind::Project));
+    let policy = world.resolve().unwrap();
+    assert_eq!(policy.network(), Network::None);
+    assert!(
+        policy.warnings().iter().any(|warning| warning.contains("agentboxctl trust")),
+        "{:?}",
+        policy.warnings()
+    );
+    assert_eq!(policy.project_file().unwrap().config.network, Some(Network::None));
+    let loosened = world.clone().file("network = \"public\"\nworkspace = \"readonly\"").resolve().unwrap();
+    assert_eq!((loosened.network(), loosened.workspace()), (Network::None, Workspace::Readonly));
+    let same = world.file("network = \"none\"").resolve().unwrap();
+    assert!(same.warnings().iter().all(|warning| !warning.contains("trust")), "{:?}", same.warnings());
+}
+
+#[test]
 fn values_of_a_file_that_another_program_wrote_are_called_as_it_says() {
     let file = crate::fixture::layer(
         "/etc/agentbox/agentbox.json",
@@ -659,4 +703,40 @@ fn values_of_a_file_that_another_program_wrote_are_called_as_it_says() {
         crate::merge_system(vec![wrong]).unwrap_err().to_string(),
         "a.toml:1: said_as.profil: there is no key `profil` (did you mean `profile`?)"
     );
+}
+
+#[test]
+fn secrets_are_read_with_the_rights_of_who_names_them_and_never_told() {
+    let env = "[profile.w.env]\nNPM_TOKEN = { file = \"/run/agenix/npm\" }\nKEY = { file = \"~/k\", as = \"file\" }\n\
+        GH = { file = \"~/gh\", git = \"github.com\" }\n";
+    let ask = |world: World| world.ask(|request| request.profile = Some("w".into())).resolve().unwrap();
+    let by_system = ask(World::new().system(env));
+    let by_person = ask(World::new().own(env));
+    assert!(by_system.secrets().iter().all(|secret| secret.by == crate::Opener::System));
+    assert!(by_person.secrets().iter().all(|secret| secret.by == crate::Opener::Person));
+    let variable = |name: &str| by_system.environment.get(name).map(|variable| variable.value.as_str());
+    assert_eq!(variable("KEY"), Some("/run/agentbox/secrets/KEY"));
+    assert_eq!((variable("NPM_TOKEN"), variable("GH")), (None, None));
+    assert_eq!(variable("GIT_CONFIG_VALUE_0"), Some(""));
+    assert_eq!(variable("GIT_CONFIG_KEY_4"), Some("credential.https://github.com.helper"));
+    let token = by_system.secrets().iter().find(|secret| secret.name == "GH").unwrap();
+    assert_eq!(token.content("t"), "username=x-access-token\npassword=t\n");
+    let mut facts = crate::fixture::facts(crate::fixture::found(&by_system));
+    facts.secrets = vec![("NPM_TOKEN".into(), crate::SecretText("hidden".into()))];
+    assert!(!format!("{facts:?}").contains("hidden"));
+    let plan = crate::plan(&by_system, &facts).unwrap();
+    assert!(plan.process.environment.iter().any(|text| text.as_bytes() == b"NPM_TOKEN=hidden"));
+}
+
+#[test]
+fn secrets_are_within_the_ceiling_and_one_thing_each() {
+    let env = "[profile.w.env]\nNPM_TOKEN = { file = \"~/npm\" }";
+    let world = World::new().system("[ceiling]\nenv = [\"OTHER\"]").own(env);
+    assert!(world.ask(|request| request.profile = Some("w".into())).refusal().contains("ceiling.env"));
+    let both = World::new()
+        .own("[profile.w.env]\nT = { file = \"/t\", as = \"env\", git = \"a.org\" }")
+        .ask(|request| request.profile = Some("w".into()));
+    assert!(both.refusal().contains("`as` and `git`"));
+    let slip = Layer::parse("f", b"[profile.w.env]\npas = []", LayerKind::Person).unwrap_err().to_string();
+    assert!(slip.contains("did you mean `pass`"), "{slip}");
 }

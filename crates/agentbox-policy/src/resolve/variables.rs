@@ -2,12 +2,13 @@
 
 use super::choice::Choice;
 use super::{Sources, refused};
-use crate::config::{Line, VariableName};
+use crate::config::{Line, SecretAs, VariableName};
 use crate::environment::{self, Grant, MAX_VARIABLE_BYTES, OURS, Rules};
 use crate::paths::expand_text;
 use crate::policy::Variable;
 use crate::preset::Preset;
-use crate::{Inputs, PassName, PolicyError};
+use crate::secrets::{SecretGrant, SecretHow};
+use crate::{Inputs, Opener, PassName, PolicyError};
 use std::collections::BTreeMap;
 
 pub(super) fn collect(
@@ -15,6 +16,7 @@ pub(super) fn collect(
     sources: &Sources<'_>,
     choice: &Choice<'_>,
     preset: &Preset,
+    (secrets, signs): (&[SecretGrant], bool),
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Variable>, PolicyError> {
     let rules = Rules::load()?;
@@ -63,10 +65,95 @@ pub(super) fn collect(
     for (name, value) in profile.iter().flat_map(|env| &env.set) {
         set(name.as_str(), value, choice.profile_rule(&format!("env.set.{name}")));
     }
+    for (name, value, origin) in git_settings(inputs, choice, secrets, signs) {
+        set(&name, &value, origin);
+    }
+    for grant in secrets {
+        if grant.how == SecretHow::File
+            && let Some(path) = grant.path_inside()
+        {
+            set(&grant.name, &path, grant.origin.clone());
+        }
+    }
     for (name, value, origin) in git(inputs, choice) {
         variables.insert(name.to_owned(), Variable { value, passed: false, origin });
     }
     Ok(variables)
+}
+
+/// The secrets of the profile.
+pub(super) fn secrets(
+    inputs: &Inputs<'_>,
+    sources: &Sources<'_>,
+    choice: &Choice<'_>,
+) -> Result<Vec<SecretGrant>, PolicyError> {
+    let Some((source, env)) = choice.table.and_then(|(source, table)| Some((source, table.env.as_ref()?)))
+    else {
+        return Ok(Vec::new());
+    };
+    let by = if sources.is_person(source) { Opener::Person } else { Opener::System };
+    let mut grants = Vec::new();
+    for (name, secret) in &env.secrets {
+        let origin = choice.profile_rule(&format!("env.{name}"));
+        if OURS.contains(&name.as_str()) {
+            return Err(refused(
+                format!("`{name}` as a secret: agentbox sets it itself"),
+                origin,
+                "choose another name",
+            ));
+        }
+        let how = match (&secret.git, secret.how) {
+            (Some(host), None) => SecretHow::Git(host.as_str().to_owned()),
+            (None, Some(SecretAs::File)) => SecretHow::File,
+            (None, _) => SecretHow::Env,
+            (Some(_), Some(_)) => {
+                let remedy =
+                    "say one of them: what git answers is in neither a variable nor a file of its own";
+                return Err(refused(format!("`as` and `git` of the secret `{name}`"), origin, remedy));
+            }
+        };
+        let path = crate::paths::expand(&secret.file, &inputs.person.home);
+        grants.push(SecretGrant { name: name.to_string(), path, by, how, origin });
+    }
+    Ok(grants)
+}
+
+/// What git is told, above every file that it reads (git-config(1), GIT_CONFIG_COUNT): no helper of the host's
+/// is there, and nothing to sign with.
+fn git_settings(
+    inputs: &Inputs<'_>,
+    choice: &Choice<'_>,
+    secrets: &[SecretGrant],
+    signs: bool,
+) -> Vec<(String, String, String)> {
+    if choice.posture.value == "L0" || inputs.request.allow_unconfined {
+        return Vec::new();
+    }
+    let built_in = || "built-in: git inside".to_owned();
+    // An empty helper forgets those that were named before (gitcredentials(7)).
+    let mut settings = vec![("credential.helper".to_owned(), String::new(), built_in())];
+    // For dumb transports, which nobody uses over a project's own directory, and into a directory that is held
+    // (git-repack(1)).
+    settings.push(("repack.updateServerInfo".to_owned(), "false".to_owned(), built_in()));
+    if !signs {
+        settings.push(("commit.gpgSign".to_owned(), "false".to_owned(), built_in()));
+        settings.push(("tag.gpgSign".to_owned(), "false".to_owned(), built_in()));
+    }
+    for grant in secrets {
+        if let (SecretHow::Git(host), Some(path)) = (&grant.how, grant.path_inside()) {
+            // Of its words the path alone is not fixed, and that is made of a variable's name.
+            let helper = format!("!cat {path} #");
+            settings.push((format!("credential.https://{host}.helper"), helper, grant.origin.clone()));
+        }
+    }
+    let count = ("GIT_CONFIG_COUNT".to_owned(), settings.len().to_string(), built_in());
+    let each = settings.into_iter().enumerate().flat_map(|(at, (key, value, origin))| {
+        [
+            (format!("GIT_CONFIG_KEY_{at}"), key, origin.clone()),
+            (format!("GIT_CONFIG_VALUE_{at}"), value, origin),
+        ]
+    });
+    each.chain([count]).collect()
 }
 
 /// The author of commits: the profile's, else the person's.
@@ -104,7 +191,9 @@ fn check_ceiling(sources: &Sources<'_>, choice: &Choice<'_>, rules: &Rules) -> R
     let env = table.env.as_ref();
     let pass = env.and_then(|env| env.pass.as_ref()).into_iter().flatten().map(PassName::as_str);
     let set = env.into_iter().flat_map(|env| env.set.keys()).map(VariableName::as_str);
-    for (key, name) in pass.map(|name| ("env.pass", name)).chain(set.map(|name| ("env.set", name))) {
+    let secret = env.into_iter().flat_map(|env| env.secrets.keys()).map(VariableName::as_str);
+    let all = pass.map(|name| ("env.pass", name)).chain(set.map(|name| ("env.set", name)));
+    for (key, name) in all.chain(secret.map(|name| ("env", name))) {
         let covered = match environment::grant(ceiling.iter().map(PassName::as_str), name) {
             Grant::Exact => true,
             Grant::Wildcard => !rules.is_denied(name),

@@ -3,7 +3,7 @@
 use crate::arguments::{Allow, Deny};
 use crate::errors::Failure;
 use crate::output::network::counted;
-use crate::output::{escape, print, print_json, units};
+use crate::output::{escape, note, print, print_json, units};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::AllowAnswer;
 
@@ -37,5 +37,8 @@ fn report(answer: AllowAnswer, json: bool, what: impl FnOnce(&str) -> String) ->
     }
     text.push_str(&format!("; it has {} now\n", counted(answer.rules.into(), "rule", "rules")));
     print(&text)?;
+    for warning in &answer.warnings {
+        note(&format!("warning: {}", escape::message(warning)));
+    }
     Ok(0)
 }

@@ -56,6 +56,7 @@ fn pack(supervisor: &Supervisor, facts: &ReviewAnswer, base: &str) -> Result<Own
         publish: Vec::new(),
         workspace: Some(Workspace::Overlay),
         state: Some(State::Ephemeral),
+        yes_trifecta: false,
         yes_unconfined: false,
         git_dir: Vec::new(),
         allow_root_project: set.owner_uid == 0,

@@ -4,7 +4,7 @@ use super::start::Gathered;
 use crate::arguments::Explain;
 use crate::errors::Failure;
 use crate::output::table::Columns;
-use crate::output::{escape, note, print, print_json};
+use crate::output::{escape, legs, note, print, print_json};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::{ExplainAnswer, ValueRow, to_dict};
 use std::os::fd::AsFd;
@@ -22,6 +22,7 @@ pub(super) fn run(explain: Explain, embedded: bool) -> Result<u8, Failure> {
         return Ok(0);
     }
     let mut text = values(&answer.values);
+    text.push_str(&format!("\n{}", legs::table(&answer.legs)));
     text.push_str("\nSTEPS\n");
     for (at, step) in answer.steps.iter().enumerate() {
         text.push_str(&format!("{:>4}  {}\n", at + 1, escape::name(step)));

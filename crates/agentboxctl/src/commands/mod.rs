@@ -12,14 +12,18 @@ mod discard;
 mod doctor;
 mod exec;
 mod explain;
+mod inspect;
 mod list;
 mod log;
+mod profile;
+mod project;
 mod report;
 mod schema;
 mod start;
 mod status;
 mod stop;
 mod thaw;
+mod trust;
 mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
@@ -52,6 +56,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),
         Command::Explain(explain) => explain::run(explain, embedded),
+        Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Trust(trust) => trust::run(trust, embedded),
+        Command::Profile { verb } => profile::run(&verb, embedded),
+        Command::Project { verb } => project::run(&verb),
         Command::Check(check) => check::run(&check),
         Command::Schema => schema::run(),
         Command::Doctor(doctor) => doctor::run(&doctor, embedded),
@@ -76,6 +84,8 @@ fn request(choice: &Choice, project: Option<String>, name: Option<String>) -> Re
         name,
         command: choice.command.clone(),
         allow_unconfined: choice.yes_unconfined,
+        login: false,
+        allow_trifecta: choice.yes_trifecta,
         allow_root_project: choice.allow_root_project,
     }
 }

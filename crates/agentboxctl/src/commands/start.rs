@@ -9,22 +9,42 @@ use crate::errors::Failure;
 use crate::git;
 use crate::layers;
 use crate::output::network::{published, reach};
-use crate::output::{escape, note, print, print_json};
+use crate::output::{escape, legs, note, print, print_json};
 use crate::own_files::Reading;
 use crate::project::Project;
 use crate::ssh;
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal;
-use agentbox_ipc::{StartAnswer, StartRequest, to_dict};
+use agentbox_ipc::{Dict, StartAnswer, StartRequest, to_dict};
 use agentbox_plan::{SessionId, Streams};
 use agentbox_policy::{Ssh, Workspace};
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The word that has to be typed.
+/// The words that have to be typed.
+const ALL_THREE: &str = "all three";
 const UNCONFINED: &str = "unconfined";
 
-pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
+pub(super) fn run(start: Start, embedded: bool) -> Result<u8, Failure> {
+    begin(start, embedded, false)
+}
+
+/// A session in which the agent's own login runs.
+pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
+    let start = Start {
+        choice,
+        name: None,
+        detach: false,
+        json: false,
+        quiet: false,
+        verbose: false,
+        resume: None,
+        yes: false,
+    };
+    begin(start, embedded, true)
+}
+
+fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
@@ -39,9 +59,15 @@ pub(super) fn run(mut start: Start, embedded: bool) -> Result<u8, Failure> {
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
     wanted.detach = start.detach;
     wanted.resume = start.resume.as_ref().map(ToString::to_string);
-    let wanted = to_dict(&wanted)?;
-    let (answer, console) =
-        supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)?;
+    wanted.options.login = login;
+    let (answer, console) = match ask(&supervisor, &project, &wanted) {
+        Err(failure) if failure.is_unconfirmed() && !start.quiet && agreed(&failure)? => {
+            // The word holds for this one request; nothing keeps it.
+            wanted.options.allow_trifecta = true;
+            ask(&supervisor, &project, &wanted)?
+        }
+        other => other?,
+    };
     let answer: StartAnswer = understand(answer)?;
     drop(project);
     if start.verbose || !start.quiet && streams_to_a_person() {
@@ -90,6 +116,33 @@ fn go_on(supervisor: &Supervisor, id: &SessionId, choice: &mut Choice) -> Result
     Ok(())
 }
 
+fn ask(
+    supervisor: &Supervisor,
+    project: &Project,
+    wanted: &StartRequest,
+) -> Result<(Dict, zbus::OwnedFd), Failure> {
+    let wanted = to_dict(wanted)?;
+    supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)
+}
+
+/// Asks for the word on this terminal, which no agent has yet.
+fn agreed(failure: &Failure) -> Result<bool, Failure> {
+    if !terminal::is_terminal(io::stdin()) || !terminal::is_terminal(io::stderr()) {
+        return Ok(false);
+    }
+    note(&escape::message(failure.text()));
+    Ok(typed(&format!("Type `{ALL_THREE}` to start this one session: "))? == ALL_THREE)
+}
+
+/// What a person types after a question.
+fn typed(question: &str) -> Result<String, Failure> {
+    let mut answer = String::new();
+    let asked =
+        io::stderr().write_all(question.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
+    asked.map_err(|error| Failure::system("cannot ask", error))?;
+    Ok(answer.trim().to_owned())
+}
+
 /// What is known on this side of a request.
 pub(super) struct Gathered {
     project: Project,
@@ -129,6 +182,7 @@ impl Gathered {
         let wanted = StartRequest {
             person: files.person,
             project_file: files.project_file,
+            inspection: Some(files.inspection),
             options: request(choice, self.project.name.clone(), name),
             environment: self.environment,
             git_name: files.author.name,
@@ -154,11 +208,7 @@ fn agree_to_no_confinement(choice: &mut Choice) -> Result<(), Failure> {
     let question = format!(
         "L0 confines nothing: the agent can do whatever you can, and is only recorded.\nType `{UNCONFINED}` to go on: "
     );
-    let mut answer = String::new();
-    let asked =
-        io::stderr().write_all(question.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
-    asked.map_err(|error| Failure::system("cannot ask", error))?;
-    if answer.trim() != UNCONFINED {
+    if typed(&question)? != UNCONFINED {
         return Err(Failure::new("refused: L0 was not agreed to\nnothing was started"));
     }
     choice.yes_unconfined = true;
@@ -190,6 +240,7 @@ fn banner(answer: &StartAnswer) -> String {
     let mut text = escape::name(&line);
     let network = reach(network, answer.allowed, answer.internal);
     text.push_str(&format!("\n  network {}", escape::name(&network)));
+    text.push_str(&format!("\n  trifecta {}", escape::name(&legs::line(&answer.legs))));
     for port in &answer.published {
         text.push_str(&format!("\n  {}", published(port)));
     }
@@ -221,14 +272,22 @@ mod tests {
             ..StartAnswer::default()
         };
         let text = banner(&answer);
-        assert_eq!(text.lines().skip(1).collect::<Vec<_>>(), ["  network allowlist: 14 names"]);
+        assert_eq!(
+            text.lines().skip(1).collect::<Vec<_>>(),
+            ["  network allowlist: 14 names", "  trifecta 0 of 3 legs"]
+        );
         answer.published = vec![PublishedPort { host: 8080, inside: 3000 }];
         answer.banner = vec!["one\ntwo".into(), "three\u{202e}".into()];
         answer.network = "none\n\x1b".into();
         let text = banner(&answer);
         assert_eq!(
             text.lines().skip(1).collect::<Vec<_>>(),
-            ["  network none\\n\\x1b", "  http://127.0.0.1:8080 → 3000", "  one two; three\\u{202e}"]
+            [
+                "  network none\\n\\x1b",
+                "  trifecta 0 of 3 legs",
+                "  http://127.0.0.1:8080 → 3000",
+                "  one two; three\\u{202e}"
+            ]
         );
         assert!(!text.contains(['\x1b', '\u{202e}']));
     }

@@ -5,9 +5,10 @@ use crate::arguments::Status;
 use crate::errors::Failure;
 use crate::output::network::{counted, published};
 use crate::output::table::{Columns, Tone};
-use crate::output::{print, print_json, units};
+use crate::output::{legs, print, print_json, units};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::{Mode, NetworkStatus, SessionStatus, SupervisorStatus};
+use agentbox_policy::Leg;
 
 pub(super) fn run(status: &Status, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
@@ -67,6 +68,8 @@ fn of_session(status: &SessionStatus) -> String {
     columns.plain(["agent", &session.agent]);
     of_network(&status.network, session.denied, &mut columns);
     columns.plain(["workspace", &status.workspace]);
+    let tone = if status.legs.count() == Leg::ALL.len() { Tone::Warning } else { Tone::Plain };
+    columns.row([("trifecta", Tone::Plain), (legs::line(&status.legs).as_str(), tone)]);
     let tone = if status.guard.starts_with("none") { Tone::Warning } else { Tone::Plain };
     columns.row([("guard", Tone::Plain), (status.guard.as_str(), tone)]);
     columns.plain(["age", &age]);

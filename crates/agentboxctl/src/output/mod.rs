@@ -1,6 +1,7 @@
 //! What a person or another program reads on standard output.
 
 pub(crate) mod escape;
+pub(crate) mod legs;
 pub(crate) mod network;
 pub(crate) mod table;
 pub(crate) mod units;

@@ -3,10 +3,11 @@
 use super::denials::remedy;
 use super::host::HostNetwork;
 use super::session::{SessionNetwork, shown};
+use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_plan::gate::HOST_NAMES;
-use agentbox_plan::net::{Decision, Destination, Reason, Rule, Verdict, internal_range};
+use agentbox_plan::net::{Decision, Destination, Reason, Rule, Rules, Verdict, internal_range};
 use agentbox_policy::{
     HostRule, LIVE_ALLOW, LIVE_DENY, System, live_allow, live_deny, profile_denials, with_live,
 };
@@ -41,7 +42,7 @@ pub(crate) enum Change {
 pub(crate) fn change(
     supervisor: &Supervisor,
     system: &System,
-    network: &SessionNetwork,
+    session: &Session,
     change: Change,
     target: &str,
     for_ms: u64,
@@ -49,13 +50,18 @@ pub(crate) fn change(
 ) -> Result<AllowAnswer, Error> {
     let asked: HostRule =
         target.parse().map_err(|error| Error::Invalid(format!("`{}`: {error}", target.escape_debug())))?;
+    let network = session.network().ok_or_else(|| without_gate(session))?;
     let rules = network.rules();
     let more = match change {
         Change::Deny => live_deny(&asked),
         Change::Allow { above_ceiling } => live_allow(system, &rules, &asked, above_ceiling)
             .map_err(|error| crate::start::policy_error(&error))?,
     };
-    with_live(&rules, &more).map_err(|error| crate::start::policy_error(&error))?;
+    let changed = with_live(&rules, &more).map_err(|error| crate::start::policy_error(&error))?;
+    let warning = match change {
+        Change::Allow { .. } => judge_legs(supervisor, session, &changed)?,
+        Change::Deny => None,
+    };
     let time = Duration::from_millis(for_ms);
     let until = (for_ms > 0 && time < MAX_TIME).then(|| SystemTime::now() + time);
     for rule in more {
@@ -77,7 +83,27 @@ pub(crate) fn change(
     }
     network.audit(supervisor, event);
     let rules = u32::try_from(now.rules.len()).unwrap_or(u32::MAX);
-    Ok(AllowAnswer { target: asked.to_string(), rules, cut })
+    Ok(AllowAnswer { target: asked.to_string(), rules, cut, warnings: warning.into_iter().collect() })
+}
+
+/// Whether the trifecta lets a session have these rules. Who asks does it outside of the session and for this
+/// one rule, which is the confirmation that a profile can want; it is in the trail, and kept nowhere else.
+fn judge_legs(supervisor: &Supervisor, session: &Session, rules: &Rules) -> Result<Option<String>, Error> {
+    let Some(neighbour) = session.record.neighbour.clone() else { return Ok(None) };
+    let others =
+        crate::neighbours::of(supervisor, &session.record.project, session.record.owner_uid, Some(session));
+    let judged = neighbour.with_live(rules).judge(&others, true);
+    judged.map_err(|error| crate::start::policy_error(&error))
+}
+
+/// What is said of a session without one.
+pub(crate) fn without_gate(session: &Session) -> Error {
+    let network = &session.record.network;
+    Error::Refused(format!(
+        "refused: session `{}` has no network that could be changed\nrule: network `{network}`\n\
+         start it with --network allowlist or public",
+        session.id()
+    ))
 }
 
 /// The configuration was read again: what it denies now is denied to sessions that run, and cut. What it allows

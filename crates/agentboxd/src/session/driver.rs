@@ -321,6 +321,9 @@ impl Driver {
             Said::Processes { init_pid, agent_pid } => {
                 (self.live.init_pid, self.live.agent_pid) = (init_pid, agent_pid);
                 self.publish.send_replace(self.live.clone());
+                if let Err(error) = self.steps.adopt_own(init_pid) {
+                    self.supervisor.report(format!("session {}: its own files: {error}", self.record.id));
+                }
                 if let Err(error) = self.steps.adopt_network(init_pid) {
                     // Its gate goes on without us, and refuses what is new.
                     self.supervisor.report(format!("session {}: network: {error}", self.record.id));

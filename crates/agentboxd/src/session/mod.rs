@@ -6,6 +6,7 @@
 //! | `driver` | the task that owns a session's state, waits and does |
 //! | `steps` | how each step is performed and reverted; `group` of them is the control group |
 //! | `sources` | what a session will see, opened, and its plan |
+//! | `kept`, `shape` | what of the agent's own files outlives the session, and what it has to look like |
 //! | `still` | why an agent stands still |
 //! | `bounds` | what ends a session that runs, or has it stand still |
 //! | `order` | what was asked for, resolved |
@@ -15,10 +16,12 @@
 
 pub(crate) mod bounds;
 pub(crate) mod driver;
+pub(crate) mod kept;
 mod keys;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod order;
+mod shape;
 pub(crate) mod sources;
 pub(crate) mod steps;
 pub(crate) mod still;

@@ -5,7 +5,7 @@ use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
-use agentbox_policy::Policy;
+use agentbox_policy::{Kept, Neighbour, Policy};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -42,6 +42,18 @@ pub(crate) struct Record {
     pub(crate) policy_hash: String,
     /// When it was started.
     pub(crate) started_unix_s: u64,
+    /// Group of whom it is.
+    #[serde(default)]
+    pub(crate) owner_gid: u32,
+    /// The agent's own directories inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own: Vec<String>,
+    /// What of them outlives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) kept: Vec<Kept>,
+    /// Which legs stand, for other sessions on the project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) neighbour: Option<Neighbour>,
     /// What ends it, or has it stand still.
     #[serde(default)]
     pub(crate) bounds: Bounds,
@@ -67,6 +79,10 @@ impl Record {
             workspace: unknown(),
             policy_hash: String::new(),
             started_unix_s: 0,
+            owner_gid: 0,
+            own: Vec::new(),
+            kept: Vec::new(),
+            neighbour: None,
             bounds: Bounds::default(),
             values: Vec::new(),
         }

@@ -1,16 +1,20 @@
 //! What a session will see: everything is opened here, with the right rights, and the plan is made of what
 //! was found. No path of it is looked up a second time.
 
+use super::kept::OwnDirectory;
 use super::order::{Order, Record};
 use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
+use crate::pinned;
 use crate::supervisor::Supervisor;
+use agentbox_kernel::pinned as kernel_pinned;
 use agentbox_kernel::source::{self, Opened, Opener};
-use agentbox_kernel::{directory, keys, person};
+use agentbox_kernel::{directory, keys, own, person};
 use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Wire};
-use agentbox_policy::{Facts, Found, PolicyError, Wanted, WantedKind};
+use agentbox_policy::{Facts, Found, Identity, Leg, PolicyError, SecretHow, SecretText, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Name inside the session's directory, for supervisors that come later.
@@ -28,22 +32,40 @@ pub(super) fn open(
     record: &Record,
     lease_first: u32,
     held: Vec<HeldPlace>,
-) -> Result<(Vec<OwnedFd>, Plan), StepError> {
-    open_with(order, record, lease_first, held, &|wanted| {
+) -> Result<(Vec<OwnedFd>, Plan, Vec<OwnDirectory>), StepError> {
+    let own = RefCell::new(Vec::new());
+    let values = RefCell::new(Vec::new());
+    let (sources, plan) = open_with(order, record, lease_first, (&values, held), &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
+            WantedKind::Secret { at } => return secret(order, &directory()?, at, lease_first, &values),
+            WantedKind::Pinned { at } => {
+                let pin = order.policy.pins().get(at).ok_or_else(|| missing("a pin"))?;
+                return pinned::copy(supervisor, pin, &order.person, &directory()?, &format!("pin-{at}"));
+            }
+            WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
             WantedKind::Layer => return crate::layers::open(supervisor, order, record),
             WantedKind::AgentSocket => return Ok(keys::agent_source(directory()?)?),
-            WantedKind::Made { content } => return made(&directory()?, &wanted.path, content),
+            WantedKind::Made { ref content } => return made(&directory()?, &wanted.path, content),
+            WantedKind::Own { size_bytes, inodes } => {
+                let ids = agent_ids(order, lease_first);
+                let root = own::make(size_bytes, inodes, ids.0, ids.1)?;
+                let source = root.try_clone()?;
+                let mut directory = OwnDirectory { path: wanted.path.clone(), root, put: Vec::new() };
+                directory.fill(supervisor, order.policy.kept().cloned(), ids)?;
+                own.borrow_mut().push(directory);
+                return Ok(source);
+            }
             _ => {}
         }
         let parts: Vec<_> = wanted.path.split('/').collect();
         Ok(supervisor.directories.volume(&parts, order.person.uid, order.person.gid)?)
-    })
+    })?;
+    Ok((sources, plan, own.into_inner()))
 }
 
 /// What the plan of an order would be, with nothing made and nothing kept.
@@ -54,8 +76,9 @@ pub(crate) fn preview(
     held: Vec<HeldPlace>,
 ) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
-    let (_sources, plan) =
-        open_with(order, record, lease_first, held, &|_| Ok(order.project.try_clone()?))?;
+    let (_sources, plan) = open_with(order, record, lease_first, (&RefCell::default(), held), &|_| {
+        Ok(order.project.try_clone()?)
+    })?;
     Ok(plan)
 }
 
@@ -66,7 +89,7 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    held: Vec<HeldPlace>,
+    (values, held): (&RefCell<Vec<(String, SecretText)>>, Vec<HeldPlace>),
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
@@ -87,7 +110,9 @@ fn open_with(
         // The indices of sources are those of what was wanted, so a place is held.
         sources.push(fd.map_or_else(|| null.try_clone(), Ok)?);
     }
-    Ok((sources, agentbox_policy::plan(&order.policy, &facts(order, record, found, lease_first, held))?))
+    let mut facts = facts(order, record, found, lease_first, held);
+    facts.secrets = values.take();
+    Ok((sources, agentbox_policy::plan(&order.policy, &facts)?))
 }
 
 /// Writes the plan into the session's directory.
@@ -102,11 +127,23 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         match wanted.what {
-            WantedKind::Volume | WantedKind::Layer => {
+            WantedKind::Pinned { .. } => {
+                let made = own(wanted)?;
+                all.push(match kernel_pinned::is_directory(&made)? {
+                    true => Opened::Directory(made),
+                    false => Opened::File(made),
+                });
+                continue;
+            }
+            WantedKind::Volume | WantedKind::Own { .. } | WantedKind::Layer => {
                 all.push(Opened::Directory(own(wanted)?));
                 continue;
             }
-            WantedKind::Denials | WantedKind::AgentSocket | WantedKind::Made { .. } => {
+            WantedKind::Secret { .. }
+            | WantedKind::Denials
+            | WantedKind::Told
+            | WantedKind::AgentSocket
+            | WantedKind::Made { .. } => {
                 all.push(Opened::File(own(wanted)?));
                 continue;
             }
@@ -137,18 +174,93 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
         WantedKind::Directory => source::Kind::Directory,
         WantedKind::CharDevice => source::Kind::CharDevice,
         WantedKind::Volume
+        | WantedKind::Own { .. }
+        | WantedKind::Secret { .. }
+        | WantedKind::Pinned { .. }
         | WantedKind::Layer
         | WantedKind::Denials
+        | WantedKind::Told
         | WantedKind::AgentSocket
-        | WantedKind::Made { .. } => {
-            return None;
-        }
+        | WantedKind::Made { .. } => return None,
     };
     let by = match wanted.by {
         agentbox_policy::Opener::System => Opener::System,
         agentbox_policy::Opener::Person => Opener::person(&order.person),
     };
     Some(source::Request { path: wanted.path.clone(), by, kind })
+}
+
+/// Most bytes of a secret.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// Reads a secret. What a session gets as a variable goes into `values`; as a file it is made in the session's
+/// directory, the agent's alone.
+fn secret(
+    order: &Order,
+    directory: &OwnedFd,
+    at: usize,
+    lease_first: u32,
+    values: &RefCell<Vec<(String, SecretText)>>,
+) -> Result<OwnedFd, StepError> {
+    let grant = order.policy.secrets().get(at).ok_or_else(|| missing("a secret"))?;
+    let refused = |why: String| PolicyError::Refused {
+        what: format!("a session without the secret `{}`: {} {why}", grant.name, grant.path),
+        rule: grant.origin().to_owned(),
+        remedy: "make the file readable for whom the rule belongs to, or remove the rule".to_owned(),
+    };
+    let by = match grant.by {
+        agentbox_policy::Opener::System => Opener::System,
+        agentbox_policy::Opener::Person => Opener::person(&order.person),
+    };
+    let opened = source::open_wanted(&grant.path, &by, source::Kind::Any);
+    let file = match opened.map_err(|error| refused(error.to_string()))? {
+        Opened::File(file) => file,
+        _ => return Err(refused("is no file".to_owned()).into()),
+    };
+    let text = source::read_text(&file, MAX_SECRET_BYTES).map_err(|error| refused(error.to_string()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
+    if text.contains('\0') || text.contains('\n') && grant.how != SecretHow::File {
+        return Err(refused("holds more than one line".to_owned()).into());
+    }
+    if grant.how == SecretHow::Env {
+        values.borrow_mut().push((grant.name.clone(), SecretText(text)));
+        return Ok(std::fs::File::open("/dev/null")?.into());
+    }
+    let name = format!("secret-{at}");
+    directory::write_atomic(directory, &name, grant.content(&text).as_bytes(), 0o400, false)?;
+    let (uid, gid) = agent_ids(order, lease_first);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(directory, &name, flags, Mode::empty()).map_err(std::io::Error::from)?;
+    let owner = (Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)));
+    rustix::fs::chownat(&made, "", owner.0, owner.1, rustix::fs::AtFlags::EMPTY_PATH)
+        .map_err(std::io::Error::from)?;
+    Ok(made)
+}
+
+/// Under which ids the agent runs.
+fn agent_ids(order: &Order, lease_first: u32) -> (u32, u32) {
+    match order.policy.identity() {
+        Identity::Leased => (lease_first, lease_first),
+        Identity::Caller => (order.person.uid, order.person.gid),
+    }
+}
+
+/// What a session is told about itself. No path and no rule of the host: who is told is the agent.
+fn told(order: &Order, record: &Record) -> String {
+    let stands = |leg: Leg| !order.policy.shared_legs().causes(leg).is_empty();
+    let what = serde_json::json!({
+        "session": record.id.as_str(), "name": record.name, "project": record.project,
+        "profile": order.policy.profile_name(), "posture": record.posture, "agent": record.agent,
+        "isolation": record.isolation, "filesystem": order.policy.filesystem().as_str(),
+        "identity": record.identity, "network": record.network, "workspace": record.workspace,
+        "state": order.policy.state().as_str(), "policy": record.policy_hash,
+        "started_unix_s": record.started_unix_s,
+        "legs": {
+            "private_data": stands(Leg::Private), "untrusted_content": stands(Leg::Untrusted),
+            "external_communication": stands(Leg::External),
+        },
+    });
+    format!("{what:#}\n")
 }
 
 /// A file that the supervisor makes for a session, opened for it.
@@ -174,6 +286,7 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, he
         size: order.size,
         hostname: HOSTNAME.to_owned(),
         resolved_groups: group_names(order),
+        secrets: Vec::new(),
         held,
     }
 }

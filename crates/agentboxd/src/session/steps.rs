@@ -3,6 +3,7 @@
 //! Performing is a few system calls each and does not wait. Reverting is idempotent, waits where it must
 //! (for processes to be gone) and says what it could not do; the driver goes on to the next one.
 
+use super::kept::{self, OwnDirectory};
 use super::keys::Keys;
 mod group;
 
@@ -22,6 +23,7 @@ use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
 use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
+use agentbox_kernel::own;
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Guard, PolicyError};
@@ -105,6 +107,10 @@ pub(crate) struct Steps {
     /// Whether something of the session may have run.
     released: bool,
     sources: Vec<OwnedFd>,
+    /// The agent's own directories.
+    own: Vec<OwnDirectory>,
+    /// Whether an agent may have run in it, and nothing was taken back yet.
+    own_ran: bool,
     plan: Option<Plan>,
     release: Option<OwnedFd>,
     pub(crate) launcher: Option<Watched>,
@@ -176,6 +182,8 @@ impl Steps {
             seen: None,
             released: false,
             sources: Vec::new(),
+            own: Vec::new(),
+            own_ran: false,
             plan: None,
             release: None,
             launcher: None,
@@ -288,6 +296,7 @@ impl Steps {
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Directory => {
+                self.take_back();
                 self.listener = None;
                 self.ledger = None;
                 self.directory = None;
@@ -432,7 +441,7 @@ impl Steps {
     }
 
     fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let (sources, plan) = super::sources::open(
+        let (sources, plan, own) = super::sources::open(
             &self.supervisor,
             self.order()?,
             &self.record,
@@ -444,6 +453,7 @@ impl Steps {
         (live.uid, live.gid) = (plan.identity.agent.uid, plan.identity.agent.gid);
         self.plan = Some(plan);
         self.sources = sources;
+        self.own = own;
         Ok(())
     }
 
@@ -501,11 +511,46 @@ impl Steps {
             keys.ready().await?;
         }
         let release = self.release.take().ok_or_else(|| missing("a launcher"))?;
-        self.released = true;
+        (self.released, self.own_ran) = (true, true);
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.
         self.order = None;
         self.plan = None;
+        Ok(())
+    }
+
+    /// Takes back what is kept of the agent's own files: all that ran in the session is gone.
+    fn take_back(&mut self) {
+        let own = std::mem::take(&mut self.own);
+        if !self.own_ran {
+            return;
+        }
+        self.own_ran = false;
+        for mut event in kept::take_back(&self.supervisor, &self.record, &own) {
+            event["session"] = self.record.id.as_str().into();
+            event["owner_uid"] = self.record.owner_uid.into();
+            if let Err(error) = self.supervisor.audit().record(event) {
+                tracing::error!("{}: {error}", self.record.id);
+            }
+        }
+    }
+
+    /// Finds the agent's own directories of a re-adopted session again, as [`adopt_network`](Self::adopt_network)
+    /// does its network.
+    pub(crate) fn adopt_own(&mut self, init_pid: u32) -> Result<(), String> {
+        let Some(group) = &self.group else { return Ok(()) };
+        if self.order.is_some() || self.own_ran {
+            return Ok(());
+        }
+        if !group.payload_pids().map_err(|error| error.to_string())?.contains(&init_pid) {
+            return Err(format!("process {init_pid} is not one of its own"));
+        }
+        for path in &self.record.own {
+            if let Some(root) = own::find(init_pid, path).map_err(|error| error.to_string())? {
+                self.own.push(OwnDirectory { path: path.clone(), root, put: Vec::new() });
+            }
+        }
+        self.own_ran = true;
         Ok(())
     }
 

@@ -49,6 +49,7 @@ pub(super) fn status() -> SessionStatus {
         summary: summary(),
         network: network(),
         workspace: "direct".into(),
+        legs: agentbox_policy::Legs::default(),
         uid: 1,
         gid: 1,
         init_pid: 2,

@@ -5,7 +5,7 @@ mod console;
 
 use agentbox_ipc::{
     AllowAnswer, Check, CheckState, Dict, Error, ExplainAnswer, LogVerdict, PATH, SOCKET_NAME, StartAnswer,
-    StartRequest, from_dict, to_dict,
+    StartRequest, TrustAnswer, from_dict, to_dict,
 };
 pub(crate) use console::Console;
 use std::os::fd::OwnedFd;
@@ -176,9 +176,25 @@ impl Manager {
             values: vec![["project".into(), "/p\x1b[2J".into(), "file: \u{202e}key".into()]],
             steps: vec!["bind \u{9b}x".into()],
             hash: "0123".into(),
+            legs: agentbox_policy::Legs::default(),
             warnings: vec!["\x1b]0;x\x07".into()],
         };
         Ok(to_dict(&answer)?)
+    }
+
+    #[zbus(out_args("answer"))]
+    async fn trust(&self, project: zbus::OwnedFd, request: Dict) -> Result<Dict, Error> {
+        let changed = vec!["network: none → \x1b[2J".into()];
+        Ok(to_dict(&TrustAnswer { project: "/p\x1b".into(), changed })?)
+    }
+
+    #[zbus(out_args("profiles"))]
+    async fn kept_profiles(&self, owner_uid: u32) -> Result<Vec<String>, Error> {
+        Ok(vec!["gone".into()])
+    }
+
+    async fn reset_profile(&self, owner_uid: u32, profile: &str) -> Result<(), Error> {
+        Ok(())
     }
 
     #[zbus(out_args("sessions"))]
@@ -235,13 +251,13 @@ impl Manager {
             ));
         }
         self.say(Said::Allow(id.to_owned(), target.to_owned(), for_ms));
-        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 15, cut: 0 })?)
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 15, cut: 0, warnings: Vec::new() })?)
     }
 
     #[zbus(out_args("answer"))]
     async fn deny(&self, id: &str, target: &str) -> Result<Dict, Error> {
         self.say(Said::Deny(id.to_owned(), target.to_owned()));
-        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 16, cut: 2 })?)
+        Ok(to_dict(&AllowAnswer { target: target.to_owned(), rules: 16, cut: 2, warnings: Vec::new() })?)
     }
 
     #[zbus(out_args("answer"))]

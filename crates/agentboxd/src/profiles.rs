@@ -1,0 +1,89 @@
+//! What is kept for profiles, and its end; and that a project is in one profile at a time.
+
+use crate::caller::Caller;
+use crate::supervisor::Supervisor;
+use agentbox_ipc::Error;
+use agentbox_policy::Name;
+use serde_json::json;
+use std::path::Path;
+
+/// Names of the profiles for which something is kept.
+pub(crate) fn kept(supervisor: &Supervisor, caller: &Caller, owner_uid: u32) -> Result<Vec<String>, Error> {
+    owns(caller, owner_uid)?;
+    supervisor.directories.kept_profiles(owner_uid).map_err(|error| Error::Failed(error.to_string()))
+}
+
+/// Removes all that is kept for a profile.
+pub(crate) fn reset(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    owner_uid: u32,
+    profile: &str,
+) -> Result<(), Error> {
+    owns(caller, owner_uid)?;
+    Name::new(profile).map_err(|what| Error::Invalid(format!("not the name of a profile\n{what}")))?;
+    let sessions = supervisor.sessions();
+    let running = sessions
+        .iter()
+        .find(|session| session.record.owner_uid == owner_uid && session.record.profile == profile);
+    if let Some(session) = running {
+        return Err(Error::Refused(format!(
+            "refused: the state of the profile `{profile}`, while session `{}` has it\n\
+             rule: built-in: what is in use is not removed\nagentboxctl stop {}",
+            session.id(),
+            session.id()
+        )));
+    }
+    let event = json!({
+        "event": "profile-reset", "profile": profile, "owner_uid": owner_uid, "caller_uid": caller.uid,
+    });
+    supervisor.audit().record(event).map_err(|error| Error::Failed(error.to_string()))?;
+    supervisor
+        .directories
+        .forget_profile(owner_uid, profile)
+        .map_err(|error| Error::Failed(error.to_string()))
+}
+
+/// Refuses a second profile on a project: what a session of the one leaves there, one of the other reads.
+pub(crate) fn one_at_a_time(
+    supervisor: &Supervisor,
+    owner_uid: u32,
+    project: &str,
+    profile: &str,
+) -> Result<(), Error> {
+    let sessions = supervisor.sessions();
+    let other = sessions.iter().find(|session| {
+        let record = &session.record;
+        record.owner_uid == owner_uid && record.profile != profile && record.project == project
+    });
+    let Some(other) = other else { return Ok(()) };
+    let named = |profile: &str| match profile {
+        "" => "no profile".to_owned(),
+        name => format!("profile `{name}`"),
+    };
+    Err(Error::Refused(format!(
+        "refused: {} with {}, while session `{}` runs it with {}\n\
+         rule: built-in: a project is in one profile at a time\n\
+         agentboxctl stop {}, or start with {}",
+        Path::new(project).display().to_string().escape_debug(),
+        named(profile),
+        other.id(),
+        named(&other.record.profile),
+        other.id(),
+        if other.record.profile.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("--profile {}", other.record.profile)
+        },
+    )))
+}
+
+fn owns(caller: &Caller, owner_uid: u32) -> Result<(), Error> {
+    if caller.owns(owner_uid) {
+        return Ok(());
+    }
+    Err(Error::NotAuthorized(
+        "refused: what is kept for somebody else\nrule: built-in: one's own, and root all\nask root"
+            .to_owned(),
+    ))
+}
