@@ -33,16 +33,9 @@
         default = agentbox;
       };
 
-      checks = forAllSystems (
-        pkgs:
-        {
-          package = self.packages.${pkgs.stdenv.hostPlatform.system}.agentbox;
-        }
-        // import ./tests-vm {
-          inherit lib pkgs;
-          module = self.nixosModules.agentbox;
-        }
-      );
+      checks = forAllSystems (pkgs: {
+        package = self.packages.${pkgs.stdenv.hostPlatform.system}.agentbox;
+      });
 
       apps = forAllSystems (
         pkgs:
@@ -54,12 +47,6 @@
             type = "app";
             program = lib.getExe' package "agentboxctl";
             meta.description = "The command line of agentbox";
-          };
-          # A machine of its own in which a session works and is attacked.
-          demo = {
-            type = "app";
-            program = lib.getExe (pkgs.callPackage ./tests-vm/demo.nix { module = self.nixosModules.agentbox; });
-            meta.description = "A session at work, then attacked, in a virtual machine";
           };
           default = agentboxctl;
         }
