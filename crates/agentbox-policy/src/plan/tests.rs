@@ -477,13 +477,16 @@ fn a_session_without_a_gate_has_nobody_to_ask() {
         let plan = planned(&policy).unwrap();
         hold(&policy, &plan);
         assert_eq!(sandbox(&plan).network, NetworkNamespace::Empty);
-        assert!(step(&plan, "/run/agentbox/denials.jsonl").is_none());
-        let relative = |wanted: &&Wanted| !wanted.path.starts_with('/');
-        let kinds: Vec<_> = wanted(&policy)
-            .into_iter()
-            .filter(|wanted| relative(&wanted))
-            .map(|wanted| wanted.what)
-            .collect();
+        // The kernel's guard refuses as well.
+        assert!(step(&plan, "/run/agentbox/denials.jsonl").is_some());
+        let readonly = ask(World::new(), posture)
+            .ask(|request| request.network = Some(crate::Network::None))
+            .ask(|request| request.workspace = Some(crate::Workspace::Readonly))
+            .resolve()
+            .unwrap();
+        assert!(step(&planned(&readonly).unwrap(), "/run/agentbox/denials.jsonl").is_none());
+        let relative = wanted(&readonly).into_iter().filter(|wanted| !wanted.path.starts_with('/'));
+        let kinds: Vec<_> = relative.map(|wanted| wanted.what).collect();
         assert_eq!(kinds, [WantedKind::Told], "{posture}");
         match posture {
             "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),

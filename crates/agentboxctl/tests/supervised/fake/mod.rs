@@ -225,6 +225,24 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("sets"))]
+    async fn changes(&self) -> Result<Vec<Dict>, Error> {
+        Ok(Vec::new())
+    }
+
+    #[zbus(out_args("answer", "descriptors"))]
+    async fn review(&self, id: &str) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
+        Err(Error::NotFound(format!("no changes of {id}")))
+    }
+
+    async fn reviewed(&self, id: &str, taken: Dict) -> Result<(), Error> {
+        Err(Error::NotFound(format!("no changes of {id}")))
+    }
+
+    async fn discard(&self, id: &str) -> Result<(), Error> {
+        Err(Error::NotFound(format!("no changes of {id}")))
+    }
+
     #[zbus(out_args("answer"))]
     async fn allow(&self, id: &str, target: &str, for_ms: u64) -> Result<Dict, Error> {
         if target == "above.org" {
