@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("agentboxd", "usr/libexec/agentbox"),
     ("agentbox-gate", "usr/libexec/agentbox"),
     ("agentbox-launch", "usr/libexec/agentbox"),
+    ("agentbox-look", "usr/libexec/agentbox"),
     ("agentbox-probe", "usr/libexec/agentbox"),
 ];
 

@@ -23,6 +23,10 @@ fn examples(page: &str) -> Vec<(&str, String)> {
     while let Some(line) = lines.next() {
         let Some(info) = line.strip_prefix("```") else { continue };
         let body: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+        // What is typed is no configuration.
+        if info == "sh" {
+            continue;
+        }
         examples.push((info, body.join("\n")));
     }
     examples

@@ -485,8 +485,11 @@ fn a_session_without_a_gate_has_nobody_to_ask() {
             .resolve()
             .unwrap();
         assert!(step(&planned(&readonly).unwrap(), "/run/agentbox/denials.jsonl").is_none());
-        let relative = wanted(&readonly).into_iter().filter(|wanted| !wanted.path.starts_with('/'));
-        let kinds: Vec<_> = relative.map(|wanted| wanted.what).collect();
+        let kinds: Vec<_> = wanted(&readonly)
+            .into_iter()
+            .filter(|wanted| !wanted.path.starts_with('/'))
+            .map(|wanted| wanted.what)
+            .collect();
         assert_eq!(kinds, [WantedKind::Told], "{posture}");
         match posture {
             "L2" => assert!(!content(&plan, "/etc/resolv.conf").contains("nameserver")),

@@ -7,6 +7,7 @@ use crate::output::{escape, note, print, print_json};
 use crate::supervisor::{Supervisor, understand};
 use crate::terminal::{self, RawMode};
 use agentbox_ipc::{ReportAnswer, ReportLine};
+use nix::sys::signal::SigSet;
 use std::io::{self, Read as _, Write as _};
 
 /// Lines that a person gets at the end of a session; `report` shows all.
@@ -90,6 +91,9 @@ impl Notices {
     pub(super) fn begin(supervisor: Supervisor, id: &str, all: bool) -> Self {
         let id = id.to_owned();
         let raw = terminal::is_terminal(io::stdin());
+        // Signals are for the thread that has the terminal; one that arrived here would end the program.
+        let before = SigSet::thread_get_mask();
+        let _taken_anyhow = SigSet::all().thread_block();
         let thread = std::thread::spawn(move || {
             let mut after = 0;
             while let Ok(notices) = supervisor.ask(async |manager| manager.notices(&id, after).await) {
@@ -106,6 +110,9 @@ impl Notices {
             }
             supervisor
         });
+        if let Ok(before) = before {
+            let _restored = before.thread_set_mask();
+        }
         Self { thread }
     }
 
