@@ -34,7 +34,9 @@ fn examples(page: &str) -> Vec<(&str, String)> {
 
 #[test]
 fn every_example_is_read() {
-    let examples = examples(CONFIGURATION);
+    // Those that say whose file they are; others show what is typed.
+    let mut examples = examples(CONFIGURATION);
+    examples.retain(|(info, _)| info.contains(' '));
     assert_eq!(examples.len(), 4);
     let mut layers = BTreeMap::new();
     for (info, text) in examples {
