@@ -5,6 +5,7 @@
   stdenv,
   llvmPackages,
   libbpf,
+  linuxHeaders,
   nftables,
 }:
 
@@ -36,16 +37,13 @@ rustPlatform.buildRustPackage {
   # The kernel guard is C for the kernel's own machine: the wrapped compiler adds flags that it does not know.
   nativeBuildInputs = [ llvmPackages.clang-unwrapped ];
   # The launcher, the gate and the probe are static: they run where nothing can be loaded.
-  buildInputs = [
-    libbpf
-    stdenv.cc.libc.static
-  ];
+  buildInputs = [ stdenv.cc.libc.static ];
 
   env = {
     # An absolute path: what root runs is not looked up.
     AGENTBOX_NFT = lib.getExe nftables;
     AGENTBOX_CLANG = lib.getExe' llvmPackages.clang-unwrapped "clang";
-    AGENTBOX_BPF_INCLUDE = "${libbpf}/include";
+    C_INCLUDE_PATH = "${lib.getDev libbpf}/include:${linuxHeaders}/include";
   };
 
   # One command builds and installs on every distribution.

@@ -212,9 +212,9 @@ pub(crate) fn check_references(source: &Source, below: Option<&Source>) -> Resul
         Err(source.error(key, what, Some("choose another name".to_owned())))
     };
 
-    let of_system =
-        |tables: fn(&Config) -> Vec<&Name>| below.map(|below| tables(&below.config)).unwrap_or_default();
-    let tables: [(&str, fn(&Config) -> Vec<&Name>); 2] = [
+    type Names = fn(&Config) -> Vec<&Name>;
+    let of_system = |tables: Names| below.map(|below| tables(&below.config)).unwrap_or_default();
+    let tables: [(&str, Names); 2] = [
         ("profile", |config| config.profile.keys().collect()),
         ("project", |config| config.project.keys().collect()),
     ];

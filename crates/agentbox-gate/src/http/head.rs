@@ -164,7 +164,11 @@ fn authority(text: &str) -> Result<Authority, Malformed> {
     Ok(Authority { claim: Claim::Name(host.parse().map_err(|_| Malformed)?), port })
 }
 
+/// A number that begins with zeros is one to some readers and none to others.
 fn port(text: &str) -> Result<u16, Malformed> {
+    if text.starts_with('0') {
+        return Err(Malformed);
+    }
     u16::try_from(decimal(text.as_bytes())?).map_err(|_| Malformed)
 }
 

@@ -134,6 +134,7 @@ fn what_could_be_read_in_two_ways_is_malformed() {
         head("Host: evil.com"),
         "GET / HTTP/1.1\r\n Host: a.org\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost : a.org\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: a.org:080\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a.org, evil.com\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a.org evil.com\r\n\r\n".to_owned(),
         "GET / HTTP/1.1\r\nHost: a.org/evil\r\n\r\n".to_owned(),

@@ -163,12 +163,15 @@ impl<F: FnMut(&Entry<'_>)> Walk<F> {
             let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             names.push(name);
             if !is_directory {
+                // 32 bits wide on other machines.
+                #[allow(clippy::useless_conversion)]
+                let links = u64::from(stat.st_nlink);
                 (self.visit)(&Entry {
                     directory,
                     names,
                     mode: stat.st_mode,
                     uid: stat.st_uid,
-                    links: u64::from(stat.st_nlink),
+                    links,
                 });
             } else if self.is_wanted(names)
                 && let Some(below) = names.last().and_then(|name| open_directory(directory, name))

@@ -82,6 +82,9 @@ pub(crate) fn preview(
     Ok(plan)
 }
 
+/// Variables whose values come from files, as they are read.
+type Values = RefCell<Vec<(String, SecretText)>>;
+
 /// Opens or makes what is the supervisor's own: volumes, the file of refusals.
 type Own<'a> = &'a dyn Fn(&Wanted) -> Result<OwnedFd, StepError>;
 
@@ -89,7 +92,7 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    (values, held): (&RefCell<Vec<(String, SecretText)>>, Vec<HeldPlace>),
+    (values, held): (&Values, Vec<HeldPlace>),
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
@@ -200,7 +203,7 @@ fn secret(
     directory: &OwnedFd,
     at: usize,
     lease_first: u32,
-    values: &RefCell<Vec<(String, SecretText)>>,
+    values: &Values,
 ) -> Result<OwnedFd, StepError> {
     let grant = order.policy.secrets().get(at).ok_or_else(|| missing("a secret"))?;
     let refused = |why: String| PolicyError::Refused {
