@@ -36,11 +36,11 @@ const NIXPKGS: &str = "AGENTBOX_NIXPKGS";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(&[Verb::Build, Verb::Test])?;
-    let programs = crate::build::build(crate::build::Kind::Debug)?;
     if arguments.write {
         reference::write(&Evaluator::standin()?)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let programs = crate::build::build(crate::build::Kind::Debug)?;
     let tally = check(&programs)?;
     println!("{tally}");
     Ok(if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
