@@ -166,13 +166,7 @@ impl<F: FnMut(&Entry<'_>)> Walk<F> {
                 // 32 bits wide on other machines.
                 #[allow(clippy::useless_conversion)]
                 let links = u64::from(stat.st_nlink);
-                (self.visit)(&Entry {
-                    directory,
-                    names,
-                    mode: stat.st_mode,
-                    uid: stat.st_uid,
-                    links,
-                });
+                (self.visit)(&Entry { directory, names, mode: stat.st_mode, uid: stat.st_uid, links });
             } else if self.is_wanted(names)
                 && let Some(below) = names.last().and_then(|name| open_directory(directory, name))
             {
