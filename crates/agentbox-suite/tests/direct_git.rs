@@ -160,7 +160,7 @@ fn a_configuration_that_would_run_something_is_put_back_and_told() -> Result<()>
         let config = machine.project().join(".git/config");
         let before = fs::read_to_string(&config)?;
         let script = format!(
-            "git config core.fsmonitor '{evil}'; git config alias.st '!{evil}'; git remote add origin https://e.org/x\n\
+            "git remote add origin https://e.org/x; git config core.fsmonitor '{evil}'; git config alias.st '!{evil}'\n\
              git config -f .git/modules/deep/sub/config core.sshCommand '{evil}'\n\
              git init -q new; git -C new config core.fsmonitor '{evil}'"
         );

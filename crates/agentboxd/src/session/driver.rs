@@ -45,6 +45,8 @@ struct Driver {
     limit: Option<Instant>,
     bounds: Option<bounds::Watch>,
     still: Still,
+    /// It was taken over, and its project is not watched yet.
+    unwatched: bool,
     waiting: Option<Waiting>,
     /// It is frozen at most once: its person has said what they think of it.
     was_frozen: bool,
@@ -93,10 +95,11 @@ fn spawn(
     supervisor.register(Arc::clone(&session));
     let bounds =
         bounds::Watch::new(record.bounds, record.started_unix_s, &record.project, steps.group.as_ref());
+    let live_state = live.state;
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
         record,
-        state: live.state,
+        state: live_state,
         live,
         publish,
         asked,
@@ -104,6 +107,7 @@ fn spawn(
         limit: None,
         bounds,
         still: Still::default(),
+        unwatched: live_state == machine::adopted(),
         waiting,
         was_frozen: false,
         failure: None,
@@ -116,7 +120,7 @@ impl Driver {
     async fn run(mut self, first: Vec<Effect>) {
         let mut events = VecDeque::new();
         if self.state == machine::adopted() {
-            self.watch_again().await;
+            self.stood_still();
         }
         self.carry_out(first, &mut events).await;
         while self.state != State::Gone {
@@ -143,12 +147,19 @@ impl Driver {
         }
     }
 
-    /// The watch of an earlier supervisor ended with it.
+    /// The watch of an earlier supervisor ended with it. It takes its time in a large project, so it comes after
+    /// the session has its network again.
     async fn watch_again(&mut self) {
+        self.unwatched = false;
         if let Err(error) = self.steps.begin_watch(&mut self.live).await {
             self.supervisor
                 .report(format!("session {}: its project is not watched: {error}", self.record.id));
         }
+        self.publish.send_replace(self.live.clone());
+    }
+
+    /// An earlier supervisor may have had it stand still.
+    fn stood_still(&mut self) {
         if self.steps.is_frozen() {
             let why = "it was frozen before".to_owned();
             // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
@@ -216,7 +227,14 @@ impl Driver {
                 }
                 said = async { match supervise { Some(supervise) => supervise.next().await, None => std::future::pending().await } } => {
                     match said {
-                        Some(said) => if let Some(event) = self.heard(said) { return event },
+                        Some(said) => {
+                            if let Some(event) = self.heard(said) {
+                                return event;
+                            }
+                            if self.unwatched {
+                                self.watch_again().await;
+                            }
+                        }
                         None => self.steps.supervise = None,
                     }
                 }
