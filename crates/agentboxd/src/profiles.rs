@@ -1,6 +1,7 @@
 //! What is kept for profiles, and its end; and that a project is in one profile at a time.
 
 use crate::caller::Caller;
+use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::Error;
 use agentbox_policy::Name;
@@ -44,6 +45,22 @@ pub(crate) fn reset(
         .map_err(|error| Error::Failed(error.to_string()))
 }
 
+/// Waits for the end of sessions that have ended by themselves and would be in the way of another profile: their
+/// person has seen them end.
+pub(crate) async fn settle_others(supervisor: &Supervisor, owner_uid: u32, project: &str, profile: &str) {
+    for session in supervisor.sessions() {
+        if is_other(&session, owner_uid, project, profile) {
+            session.settle().await;
+        }
+    }
+}
+
+/// Whether it is of another profile on the same project.
+fn is_other(session: &Session, owner_uid: u32, project: &str, profile: &str) -> bool {
+    let record = &session.record;
+    record.owner_uid == owner_uid && record.profile != profile && record.project == project
+}
+
 /// Refuses a second profile on a project: what a session of the one leaves there, one of the other reads.
 pub(crate) fn one_at_a_time(
     supervisor: &Supervisor,
@@ -52,10 +69,7 @@ pub(crate) fn one_at_a_time(
     profile: &str,
 ) -> Result<(), Error> {
     let sessions = supervisor.sessions();
-    let other = sessions.iter().find(|session| {
-        let record = &session.record;
-        record.owner_uid == owner_uid && record.profile != profile && record.project == project
-    });
+    let other = sessions.iter().find(|session| is_other(session, owner_uid, project, profile));
     let Some(other) = other else { return Ok(()) };
     let named = |profile: &str| match profile {
         "" => "no profile".to_owned(),

@@ -57,6 +57,10 @@ pub(crate) async fn start(
         },
         Err(error) => Err(error),
     };
+    if let Ok((resolved, _)) = &resolved {
+        let record = &resolved.record;
+        profiles::settle_others(supervisor, record.owner_uid, &record.project, &record.profile).await;
+    }
     // Between this and the registration of the session nothing waits, so no other start comes between.
     let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
         let record = &resolved.record;
