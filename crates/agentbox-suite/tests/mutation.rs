@@ -26,7 +26,8 @@ const STEPS: &[Step] = &[
     ("root-readonly", &[], "t1.root-mount-writable"),
     ("idmap", &[], "what is written does not belong"),
     ("proc-mask", &[], "t1.proc-unmasked"),
-    ("project-holds", &[], "t6.git-hook"),
+    // The watch would freeze what has come to be.
+    ("project-holds", &["project-watch"], "t6.git-hook"),
     ("capabilities", &[], "t7.capability-sets"),
     ("bounding-set", &[], "t7.bounding-set"),
     // Both of the walls refuse to stand without it, which ends the start.

@@ -33,23 +33,20 @@ impl Drop for Small<'_> {
 }
 
 #[test]
-fn a_start_looks_at_nothing_of_the_project_and_a_diff_only_at_what_was_touched() -> Result<()> {
+fn a_diff_looks_only_at_what_was_touched() -> Result<()> {
     let machine = Machine::new()?;
     let project = machine.project();
     machine.person.shell(
         project,
         "mkdir big; cd big; for d in $(seq 100); do mkdir $d; (cd $d; seq 1000 | xargs touch); done",
     )?;
-    // What the file system counts as read while the session starts and ends: nothing of the directories.
+    // What the file system counts as read. A start looks for secrets to hide, within its limits.
     let stamp =
         |path: &str| -> Result<std::time::SystemTime> { Ok(fs::metadata(project.join(path))?.accessed()?) };
     shell(&format!("mount --bind {0} {0}; mount -o remount,bind,strictatime {0}", project.display()))?;
     let bound = Small(project);
-    let before: Vec<_> = (1..=100).map(|number| stamp(&format!("big/{number}"))).collect::<Result<_>>()?;
     let (id, _) = session(&machine, "L2", "echo x > big/7/7; echo y > big/7/new")?;
     let after: Vec<_> = (1..=100).map(|number| stamp(&format!("big/{number}"))).collect::<Result<_>>()?;
-    let read = before.iter().zip(&after).filter(|(before, after)| before != after).count();
-    ensure!(read <= 1, "{read} directories were read");
     let found = changes(&machine, &id)?;
     ensure!(found.len() == 2 && found["big/7/new"] == "added", "{found:?}");
     let again: Vec<_> = (1..=100).map(|number| stamp(&format!("big/{number}"))).collect::<Result<_>>()?;

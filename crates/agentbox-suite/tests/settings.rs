@@ -1,8 +1,9 @@
 //! What says how an agent behaves is made anew for each session, and only what is named outlives one.
 
-use agentbox_suite::{Finished, Machine};
+use agentbox_suite::{Finished, Machine, eventually};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::time::Duration;
 
 const KEPT: &str = "[profile.work]\nagent = \"claude\"\npersist = [\"claude:credentials\", \"claude:history\"]\n\
     [profile.home]\nagent = \"claude\"\npersist = [\"claude:credentials\"]\n";
@@ -18,6 +19,11 @@ fn run(machine: &Machine, posture: &str, profile: &str, script: &str) -> Result<
 
 /// Events of the trail about what was kept, of the last session.
 fn kept(machine: &Machine) -> Result<Vec<Value>> {
+    // What is kept is taken back when nothing of the session runs any more.
+    eventually("no session is left", Duration::from_secs(60), || {
+        let listed = machine.ctl(&["list", "--all", "--json"])?.success()?.json()?;
+        Ok(listed.as_array().is_some_and(Vec::is_empty).then_some(()))
+    })?;
     let log = machine.ctl(&["log", "--json"])?.success()?.text();
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Ok(events.filter(|event| event["event"] == "kept").collect())

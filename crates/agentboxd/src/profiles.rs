@@ -45,11 +45,11 @@ pub(crate) fn reset(
         .map_err(|error| Error::Failed(error.to_string()))
 }
 
-/// Waits for the end of sessions that have ended by themselves and would be in the way of another profile: their
-/// person has seen them end.
-pub(crate) async fn settle_others(supervisor: &Supervisor, owner_uid: u32, project: &str, profile: &str) {
+/// Waits for the end of sessions on a project that have ended by themselves: their person has seen them end, and what
+/// they keep is still to be taken back.
+pub(crate) async fn settle_others(supervisor: &Supervisor, owner_uid: u32, project: &str) {
     for session in supervisor.sessions() {
-        if is_other(&session, owner_uid, project, profile) {
+        if session.record.owner_uid == owner_uid && session.record.project == project {
             session.settle().await;
         }
     }

@@ -59,7 +59,7 @@ pub(crate) async fn start(
     };
     if let Ok((resolved, _)) = &resolved {
         let record = &resolved.record;
-        profiles::settle_others(supervisor, record.owner_uid, &record.project, &record.profile).await;
+        profiles::settle_others(supervisor, record.owner_uid, &record.project).await;
     }
     // Between this and the registration of the session nothing waits, so no other start comes between.
     let judged = resolved.and_then(|(mut resolved, confirmed_by)| {

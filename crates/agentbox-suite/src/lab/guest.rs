@@ -44,7 +44,7 @@ impl<'lab> Guest<'lab> {
     pub(super) fn new(lab: &'lab Lab, programs: Programs, environment: &[(&str, &str)]) -> Result<Self> {
         let machine = Machine::in_network(programs, environment, Some(lab.host().space().path()))?;
         // Named so that the tests of the project's owner leave it out, and git ignores it.
-        let trusted = machine.project().join(".planted-authority.pem");
+        let trusted = machine.project().join(".planted-authority.crt");
         machine.person.write(&trusted, &std::fs::read(lab.trusted())?, 0o644)?;
         let client = machine.project().join(".planted-client.py");
         machine.person.write(&client, CLIENT.as_bytes(), 0o644)?;

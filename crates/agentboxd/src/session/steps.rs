@@ -336,6 +336,9 @@ impl Steps {
 
     /// Watches the project of a session that may change it.
     pub(crate) async fn begin_watch(&mut self, live: &mut Live) -> Result<(), StepError> {
+        if !agentbox_kernel::failpoint::in_force("project-watch") {
+            return Ok(());
+        }
         let Some(group) =
             self.supervisor.hierarchy().map_err(StepError::Host)?.open_existing(&self.record.id)?
         else {
