@@ -22,8 +22,8 @@ fn no_attack_of_the_battery_works_on_an_overlay() -> Result<()> {
     let verdict = battery.try_inside(&machine, Level::L2)?;
     println!("{}", verdict.table);
     // A hook in the layer is nobody's: what counts is that the project has none.
-    let in_the_layer = ["t6.git-hook", "t6.git-attributes"];
-    let red: Vec<_> = verdict.red.iter().filter(|red| !in_the_layer.contains(&red.id.as_str())).collect();
+    let in_the_layer = |id: &str| id.starts_with("t6.git-hook") || id.starts_with("t6.git-attributes");
+    let red: Vec<_> = verdict.red.iter().filter(|red| !in_the_layer(&red.id)).collect();
     ensure!(red.is_empty(), "{red:#?}");
     ensure!(state(machine.project())? == before, "the project is not as it was");
     Ok(())
