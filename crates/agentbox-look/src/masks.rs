@@ -51,11 +51,11 @@ impl Candidates {
         self.found.insert(spot, Candidate { is_directory, always });
     }
 
-    /// What is hidden of it: not what git tracks, unless somebody says so; and how many of it are files.
-    pub(crate) fn hide(self, places: &Places, worktrees: &BTreeSet<Spot>) -> (Vec<HeldPlace>, u32) {
-        let tracked = tracked(places, worktrees, &self.found);
+    /// What is hidden of it: not what git tracks, unless somebody says so; and which of it are files.
+    pub(crate) fn hide(self, places: &Places, worktrees: &BTreeSet<Spot>) -> (Vec<HeldPlace>, Vec<Spot>) {
+        let tracked = tracked(places, worktrees, self.found.keys());
         let mut hidden: Vec<HeldPlace> = Vec::new();
-        let mut files = 0;
+        let mut files = Vec::new();
         for (spot, candidate) in self.found {
             if !candidate.always && tracked.contains(&spot) {
                 continue;
@@ -66,7 +66,9 @@ impl Candidates {
             if hidden.iter().any(covered) {
                 continue;
             }
-            files += u32::from(!candidate.is_directory);
+            if !candidate.is_directory {
+                files.push(spot.clone());
+            }
             hidden.push(HeldPlace { spot, hiding: Hiding::Hidden });
         }
         (hidden, files)
@@ -84,9 +86,14 @@ fn matches(pattern: &PathGlob, names: &[&[u8]], is_directory: bool) -> bool {
         && !pattern.matches(&[&names[..names.len() - 1], &[b"any".as_slice()]].concat())
 }
 
-fn tracked(places: &Places, worktrees: &BTreeSet<Spot>, found: &BTreeMap<Spot, Candidate>) -> BTreeSet<Spot> {
+/// Which of these git tracks.
+pub(crate) fn tracked<'a>(
+    places: &Places,
+    worktrees: &BTreeSet<Spot>,
+    found: impl IntoIterator<Item = &'a Spot>,
+) -> BTreeSet<Spot> {
     let mut by_worktree: BTreeMap<&Spot, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    for spot in found.keys() {
+    for spot in found {
         let around =
             worktrees.iter().filter(|tree| tree.place == spot.place && spot.path.is_within(&tree.path));
         let Some(tree) = around.max_by_key(|tree| tree.path.as_bytes().len()) else { continue };

@@ -3,7 +3,7 @@
 use crate::git::config;
 use crate::git::pointers::{self, Named, below};
 use crate::git::repository::{self, Repository};
-use crate::masks::Candidates;
+use crate::masks::{Candidates, tracked};
 use crate::place::Places;
 use crate::walk::{self, Entry, Left, Listing};
 use agentbox_plan::look::{
@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_KEPT: usize = 20_000;
 /// Most files with several names that are counted.
 const MAX_LINKED: usize = 100_000;
+/// Most files that the kernel's guard lets pass one by one.
+const MAX_TRACKED: usize = 1000;
 /// Most configurations that others include.
 const MAX_INCLUDED: usize = 64;
 
@@ -159,8 +161,21 @@ impl Seen {
         self.around(&Spot { place: spot.place, path: parent }).map(|at| &self.repositories[at])
     }
 
+    /// Files of the project that git tracks and that nobody may change otherwise: git itself has to.
+    fn tracked(&self, places: &Places, plan: &LookPlan) -> Vec<Spot> {
+        let refused = |spot: &&Spot| {
+            let is_refused = |trigger: &Trigger| trigger.hold == Hold::Refuse;
+            spot.place == 0
+                && self.repository_of(spot).is_none()
+                && trigger(plan, None, spot).is_some_and(is_refused)
+        };
+        tracked(places, &self.worktrees, self.triggers.iter().filter(refused).take(MAX_TRACKED))
+            .into_iter()
+            .collect()
+    }
+
     /// What is remembered.
-    pub(crate) fn before(&self, places: &Places) -> Before {
+    pub(crate) fn before(&self, places: &Places, plan: &LookPlan) -> Before {
         let config = |spot: Spot| {
             let content = places.read(&spot, config::MAX_BYTES).map(Bytes);
             ConfigBefore { spot, content }
@@ -169,6 +184,7 @@ impl Seen {
         Before {
             configs: self.configs(places).into_iter().map(config).collect(),
             triggers: self.triggers.iter().filter_map(trigger).collect(),
+            tracked: self.tracked(places, plan),
             things: self.things.clone(),
             whole: self.left.count == 0 && !self.more,
         }
@@ -231,7 +247,7 @@ pub(crate) fn survey(places: &Places, plan: &LookPlan) -> Survey {
         }
     }
     let verdicts = pointers::judge(places, &stores);
-    let before = seen.before(places);
+    let before = seen.before(places, plan);
     let mut held: BTreeSet<HeldPlace> = BTreeSet::new();
     for repository in &seen.repositories {
         repository.held(&mut held);

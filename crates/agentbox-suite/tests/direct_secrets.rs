@@ -56,14 +56,16 @@ fn a_person_shows_what_is_built_in_and_a_project_cannot() -> Result<()> {
 #[test]
 fn a_mask_over_a_file_is_no_boundary_and_is_not_called_one() -> Result<()> {
     let machine = Machine::new()?;
+    // Where the kernel guards the project it hides the file that comes as well (`guard`).
+    machine.configure("[posture.mounts]\nextends = \"L2\"\nguard = \"off\"\n")?;
     plant(&machine, "echo OLD > .env")?;
-    let session = machine.detached("L2", &["sleep", "1000"])?;
+    let session = machine.detached("mounts", &["sleep", "1000"])?;
     ensure!(session.exec(&["cat", ".env"])?.status != 0);
     // An editor outside saves by rename.
     plant(&machine, "echo NEW > .new; mv .new .env")?;
     ensure!(session.exec(&["cat", ".env"])?.text() == "NEW\n");
     session.stop()?;
-    let arguments = machine.start_arguments("L2", &["--verbose"], &["true"]);
+    let arguments = machine.start_arguments("mounts", &["--verbose"], &["true"]);
     let said = machine.ctl(&arguments)?.success()?;
     ensure!(
         said.error_text().contains("a file that is replaced on the host meanwhile is seen again"),

@@ -102,6 +102,33 @@ fn a_required_guard_refuses_trigger_files_or_the_start() -> Result<()> {
 }
 
 #[test]
+fn what_git_tracks_may_change_and_a_secret_that_the_host_replaces_stays_hidden() -> Result<()> {
+    if !has_guard() {
+        return Ok(());
+    }
+    let guest = Machine::new()?;
+    guest.configure(REQUIRE)?;
+    let planted = "git init -q .; git config user.name x; git config user.email x@example.org; mkdir .vscode sub sub/.vscode\n\
+         echo one > .vscode/settings.json; git add .vscode; git commit -q -m one; git switch -q -c other\n\
+         echo two > .vscode/settings.json; git commit -q -a -m two; echo mine > sub/.vscode/settings.json; echo OLD > .env";
+    guest.person.shell(guest.project(), planted)?.success()?;
+    let session = guest.detached("L2", &["sleep", "1000"])?;
+    session.exec(&["git", "switch", "-q", "-"])?.success()?;
+    let read = |path: &str| std::fs::read_to_string(guest.project().join(path));
+    ensure!(read(".vscode/settings.json")? == "one\n");
+    let wrote = session.exec(&["sh", "-c", "echo x > sub/.vscode/settings.json"])?;
+    ensure!(wrote.status != 0 && read("sub/.vscode/settings.json")? == "mine\n", "{wrote:?}");
+    guest.person.shell(guest.project(), "echo NEW > .new; mv .new .env")?.success()?;
+    let seen = session.exec(&["cat", ".env"])?;
+    ensure!(seen.status != 0 && !seen.text().contains("NEW"), "{seen:?}");
+    // One's own elsewhere is nobody's secret.
+    session.exec(&["sh", "-c", "echo x > sub/.env && cat sub/.env"])?.success()?;
+    ensure!(session.status()?["frozen"].is_null(), "{}", session.status()?);
+    session.stop()?;
+    guest.ends_without_leftovers()
+}
+
+#[test]
 fn a_session_that_does_not_require_it_is_told_what_holds() -> Result<()> {
     let guest = Machine::new()?;
     guest.configure("[floor]\nnetwork = \"none\"\n")?;

@@ -116,12 +116,28 @@ impl Rules {
         for pattern in masks {
             rules.add(pattern, true)?;
         }
-        for (starts, flag) in [(rules.last, ANY_LAST), (rules.above, ANY_ABOVE)] {
-            if starts.meets(rules.any) {
-                rules.flags |= flag;
+        rules.flag();
+        Ok(rules)
+    }
+
+    /// Adds a pattern of what may not be read either. Where it has no form or no room nothing is added.
+    ///
+    /// # Errors
+    /// [`RulesError`], as [`Rules::compile`].
+    pub fn mask(&mut self, pattern: &PathGlob) -> Result<(), RulesError> {
+        let mut more = self.clone();
+        more.add(pattern, true)?;
+        more.flag();
+        *self = more;
+        Ok(())
+    }
+
+    fn flag(&mut self) {
+        for (starts, flag) in [(self.last, ANY_LAST), (self.above, ANY_ABOVE)] {
+            if starts.meets(self.any) {
+                self.flags |= flag;
             }
         }
-        Ok(rules)
     }
 
     /// Names of all patterns together.

@@ -177,6 +177,11 @@ fn what_has_no_form_or_no_room_is_refused_by_name() {
         let error = Rules::compile(&[glob(text)], []).unwrap_err().to_string();
         assert!(error.contains(why) && error.contains(text), "{error}");
     }
+    let mut rules = Rules::compile(&[glob(".envrc")], []).unwrap();
+    let before = rules.clone();
+    assert!(rules.mask(&glob("*a*")).is_err() && rules == before);
+    rules.mask(&glob("/a/.env")).unwrap();
+    assert_eq!(rules, Rules::compile(&[glob(".envrc")], &[glob("/a/.env")]).unwrap());
     let many: Vec<_> = (0..MAX_POSITIONS + 1).map(|number| glob(&format!("n{number}"))).collect();
     assert!(Rules::compile(&many, []).unwrap_err().to_string().contains("384"));
     assert!(Rules::compile(&many[1..], []).is_ok());

@@ -142,6 +142,8 @@ wire_struct! {
         pub configs: Vec<ConfigBefore>,
         /// Trigger files.
         pub triggers: Vec<TriggerBefore>,
+        /// Those of them that nobody may change and git tracks, in the project: reported, not refused.
+        pub tracked: Vec<Spot>,
         /// Everything else that is looked for.
         pub things: Vec<Thing>,
         /// Whether all of it was seen.
@@ -197,7 +199,7 @@ wire_struct! {
         /// What is held by mounts, parents before children.
         pub held: Vec<HeldPlace>,
         /// Secrets among it that are files: a mount over a file is a convenience.
-        pub hidden_files: u32,
+        pub hidden_files: Vec<Spot>,
         /// Git directories elsewhere that files of the project name.
         pub claims: Vec<Claim>,
         /// What each place is.

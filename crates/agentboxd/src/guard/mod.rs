@@ -13,11 +13,13 @@ mod refusals;
 
 use crate::session::Record;
 use crate::supervisor::Supervisor;
+use crate::workspace::Surveyed;
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::directory;
 use agentbox_kernel::guard::{Entry, Guard, GuardError, Place, Rules, group_number, level_of};
 use agentbox_plan::SessionId;
-use agentbox_plan::glob::PathGlob;
+use agentbox_plan::glob::{GlobName, PathGlob};
+use agentbox_plan::look::{Masks, PlacePath};
 use agentbox_plan::trigger::Hold;
 use agentbox_policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -64,11 +66,35 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(policy: &Policy, place: Place) -> Result<Self, GuardError> {
+    /// What a session is held to, and what of the secrets the kernel's tables have no form or no room for.
+    fn of(masks: &Masks, place: Place, surveyed: &Surveyed) -> Result<(Self, usize), GuardError> {
         let triggers = agentbox_policy::built_in_triggers().map_err(|error| refused(&error))?;
         let refused = triggers.held(Hold::Refuse).map(|trigger| trigger.pattern.to_string()).collect();
-        let _ = policy;
-        Ok(Self { device: place.device, inode: place.inode, refused, masks: Vec::new(), exempt: Vec::new() })
+        let tracked = surveyed.remembered.iter().flat_map(|remembered| &remembered.before.tracked);
+        let exempt = tracked.map(|spot| spot.path.names().map(<[u8]>::to_vec).collect()).collect();
+        let mut kept = Self { device: place.device, inode: place.inode, refused, masks: Vec::new(), exempt };
+        let left_out = kept.mask(masks, surveyed)?;
+        Ok((kept, left_out))
+    }
+
+    /// Adds what somebody asked to hide, by its pattern, and every secret that is there, by its path: a pattern
+    /// for all that could come to be would refuse a session its own `.env` too.
+    fn mask(&mut self, masks: &Masks, surveyed: &Surveyed) -> Result<usize, GuardError> {
+        let mut rules = self.rules()?;
+        let mut add = |pattern: &PathGlob| {
+            let fits = rules.mask(pattern).is_ok();
+            if fits {
+                self.masks.push(pattern.to_string());
+            }
+            fits
+        };
+        let mut left_out = masks.always.iter().filter(|pattern| !add(pattern)).count();
+        let files = surveyed.hidden.files.iter().map(|path| exactly(path, ""));
+        let directories = surveyed.hidden.directories.iter().map(|path| exactly(path, "/**"));
+        for pattern in files.chain(directories) {
+            left_out += usize::from(!pattern.is_some_and(|pattern| add(&pattern)));
+        }
+        Ok(left_out)
     }
 
     fn rules(&self) -> Result<Rules, GuardError> {
@@ -88,6 +114,14 @@ impl Kept {
             exempt: &self.exempt,
         })
     }
+}
+
+/// The pattern of one path; `None` when it has a name that no pattern stands for.
+fn exactly(path: &PlacePath, below: &str) -> Option<PathGlob> {
+    let text = std::str::from_utf8(path.as_bytes()).ok()?;
+    let pattern: PathGlob = format!("/{text}{below}").parse().ok()?;
+    let names = pattern.names().get(..path.names().count())?;
+    names.iter().all(|name| matches!(name, GlobName::Literal(_))).then_some(pattern)
 }
 
 fn refused(error: &dyn std::error::Error) -> GuardError {
@@ -124,17 +158,19 @@ impl Guards {
     }
 }
 
-/// Holds a session that has nothing running yet. Loading the guard takes a while, so it is done elsewhere.
+/// Holds a session that has nothing running yet, and tells how many secrets it does not hold besides. Loading the
+/// guard takes a while, so it is done elsewhere.
 pub(crate) async fn hold(
     supervisor: &Arc<Supervisor>,
     record: &Record,
     policy: &Policy,
     project: &OwnedFd,
+    surveyed: &Surveyed,
     directory: &OwnedFd,
     group: &SessionGroup,
-) -> Result<(), GuardError> {
-    let kept = Kept::of(policy, Place::of(project)?)?;
-    kept.rules()?;
+) -> Result<usize, GuardError> {
+    let masks = policy.masks().map_err(|error| refused(&error))?;
+    let (kept, left_out) = Kept::of(&masks, Place::of(project)?, surveyed)?;
     let bytes = serde_json::to_vec(&kept).map_err(|error| refused(&error))?;
     directory::write_atomic(directory, KEPT, &bytes, 0o600, false).map_err(|error| refused(&error))?;
     let loading = Arc::clone(supervisor);
@@ -144,7 +180,8 @@ pub(crate) async fn hold(
         loading.guards().open(&loading).map(drop)
     });
     loaded.await.map_err(|error| refused(&error))??;
-    kept.hold(supervisor.guards().open(supervisor)?, &record.id, group)
+    kept.hold(supervisor.guards().open(supervisor)?, &record.id, group)?;
+    Ok(left_out)
 }
 
 /// Lets go of a session of which nothing runs any more.
@@ -242,6 +279,35 @@ mod tests {
         let rules = Rules::compile(refused, []).unwrap();
         // Room for what a profile and a project mask.
         assert!(rules.positions() + 128 <= agentbox_kernel::guard::MAX_POSITIONS, "{}", rules.positions());
+    }
+
+    fn paths(texts: &[&str]) -> Vec<PlacePath> {
+        texts.iter().map(|text| PlacePath::new(*text).unwrap()).collect()
+    }
+
+    #[test]
+    fn secrets_that_are_there_are_held_by_their_paths() {
+        let surveyed = Surveyed {
+            hidden: crate::workspace::Hidden {
+                files: paths(&[".env", "a/*.env", "b/id_rsa"]),
+                directories: paths(&["secrets"]),
+            },
+            ..Surveyed::default()
+        };
+        let glob = |text: &str| text.parse::<PathGlob>().unwrap();
+        let masks = Masks { always: vec![glob("*.mine"), glob("*a*b*")], ..Masks::default() };
+        let (kept, left_out) = Kept::of(&masks, Place { device: 1, inode: 2 }, &surveyed).unwrap();
+        assert_eq!(kept.masks, ["*.mine", "/.env", "/b/id_rsa", "/secrets/**"]);
+        assert_eq!(left_out, 2);
+        let many: Vec<String> = (0..500).map(|number| format!("d/{number}.env")).collect();
+        let files = many.iter().map(|text| PlacePath::new(text.as_str()).unwrap()).collect();
+        let surveyed = Surveyed {
+            hidden: crate::workspace::Hidden { files, directories: Vec::new() },
+            ..Surveyed::default()
+        };
+        let (kept, left_out) = Kept::of(&Masks::default(), Place { device: 1, inode: 2 }, &surveyed).unwrap();
+        assert!(kept.masks.len() > 50 && kept.masks.len() + left_out == 500, "{left_out}");
+        kept.rules().unwrap();
     }
 
     #[test]

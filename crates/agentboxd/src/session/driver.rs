@@ -395,6 +395,9 @@ impl Driver {
                     self.notice(format!("{path} came to be, on which {actor} acts"));
                 }
             }
+            Seen::Tracked { path, actor } => {
+                self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": false }));
+            }
             Seen::Restored { refused } => {
                 for (path, what) in refused {
                     self.audit(put_back(&self.record, &path, &what));

@@ -17,7 +17,7 @@ use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::supervisor::Supervisor;
 use crate::system::scopes::ScopeError;
-use crate::workspace::{self, Guarded, Seen, Surveyed, Watch, WorkspaceError};
+use crate::workspace::{self, Guarded, Hidden, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
@@ -386,15 +386,19 @@ impl Steps {
         let order = self.order()?;
         let wanted = order.policy.guard();
         if wanted == Guard::Off || !agentbox_kernel::failpoint::in_force("guard") {
+            live.notes.extend(self.surveyed.hidden.by_mounts_alone());
             return Ok(());
         }
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
+        let (record, surveyed) = (&self.record, &self.surveyed);
         let held =
-            guard::hold(&self.supervisor, &self.record, &order.policy, &order.project, directory, group)
-                .await;
-        live.guard = match held {
-            Ok(()) => Held::Kernel,
+            guard::hold(&self.supervisor, record, &order.policy, &order.project, surveyed, directory, group);
+        live.guard = match held.await {
+            Ok(left_out) => {
+                live.notes.extend(Hidden::left_out(left_out));
+                Held::Kernel
+            }
             Err(error) if wanted == Guard::Require => {
                 return Err(StepError::Host(format!(
                     "refused: the kernel does not guard trigger files here: {error}\n\
@@ -405,6 +409,7 @@ impl Steps {
             }
             Err(error) => {
                 live.notes.push(format!("trigger files are not guarded by the kernel: {error}"));
+                live.notes.extend(surveyed.hidden.by_mounts_alone());
                 Held::Missing(error.to_string())
             }
         };

@@ -13,7 +13,7 @@ mod survey;
 mod sweep;
 mod watch;
 
-pub(crate) use survey::{Surveyed, survey};
+pub(crate) use survey::{Hidden, Surveyed, survey};
 pub(crate) use sweep::{finish_all, forget, put_back, report, sweep};
 pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 

@@ -6,7 +6,7 @@ use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::look::{
-    HeldPlace, Hiding, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind, Unseen, UnseenWhy,
+    HeldPlace, Hiding, PlacePath, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind, Unseen, UnseenWhy,
 };
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Ids, Wire};
@@ -23,8 +23,33 @@ pub(crate) struct Surveyed {
     pub(crate) held: Vec<HeldPlace>,
     /// What the person should know.
     pub(crate) notes: Vec<String>,
+    /// What of it the kernel's guard hides as well.
+    pub(crate) hidden: Hidden,
     /// What is kept for the end; nothing for a session that cannot change the project.
     pub(crate) remembered: Option<Remembered>,
+}
+
+/// Secrets that are there, by their paths in the project.
+#[derive(Debug, Default)]
+pub(crate) struct Hidden {
+    /// Files.
+    pub(crate) files: Vec<PlacePath>,
+    /// Directories.
+    pub(crate) directories: Vec<PlacePath>,
+}
+
+impl Hidden {
+    /// What a person should know where only mounts hide them.
+    pub(crate) fn by_mounts_alone(&self) -> Option<String> {
+        let words = "of what is hidden, a file that is replaced on the host meanwhile is seen again";
+        (!self.files.is_empty()).then(|| words.to_owned())
+    }
+
+    /// The same where the kernel's guard hides all but a number of them.
+    pub(crate) fn left_out(count: usize) -> Option<String> {
+        let words = "of what is hidden are more than the kernel's guard holds: replaced on the host meanwhile, they are seen";
+        (count > 0).then(|| format!("{count} {words}"))
+    }
 }
 
 /// Looks at the project of an order; nothing of it is kept yet.
@@ -51,7 +76,7 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
         ));
     }
     let mut notes = Vec::new();
-    hidden(&held, survey.hidden_files, &mut notes);
+    note_hidden(&held, &mut notes);
     if direct {
         shared(order, &survey.before.things, &mut notes)?;
     }
@@ -65,7 +90,13 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
     unseen(&survey.unseen, survey.unseen_count, &mut notes);
     let remembered =
         direct.then_some(Remembered { owner_uid: order.person.uid, places: paths, before: survey.before });
-    Ok(Surveyed { held, notes, remembered })
+    let paths = |is_file: bool| {
+        let all = held.iter().filter(|place| place.hiding == Hiding::Hidden && place.spot.place == 0);
+        let these = all.filter(|place| survey.hidden_files.contains(&place.spot) == is_file);
+        these.map(|place| place.spot.path.clone()).collect()
+    };
+    let hidden = Hidden { files: paths(true), directories: paths(false) };
+    Ok(Surveyed { held, notes, hidden, remembered })
 }
 
 impl Surveyed {
@@ -144,16 +175,14 @@ fn check_places(order: &Order, survey: &Survey) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
-fn hidden(held: &[HeldPlace], files: u32, notes: &mut Vec<String>) {
+fn note_hidden(held: &[HeldPlace], notes: &mut Vec<String>) {
     let hidden: Vec<_> = held.iter().filter(|place| place.hiding == Hiding::Hidden).collect();
     let Some(first) = hidden.first() else { return };
     let more = match hidden.len() - 1 {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let convenience =
-        if files > 0 { "; a file that is replaced on the host meanwhile is seen again" } else { "" };
-    notes.push(format!("hidden: {}{more}{convenience}", first.spot.path));
+    notes.push(format!("hidden: {}{more}", first.spot.path));
 }
 
 /// Ways by which what is written in the project is written elsewhere as well.
@@ -199,7 +228,7 @@ fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {
     ));
 }
 
-pub(super) fn place_name(path: &agentbox_plan::look::PlacePath) -> String {
+pub(super) fn place_name(path: &PlacePath) -> String {
     if path.is_place() { ".".to_owned() } else { path.to_string() }
 }
 

@@ -37,6 +37,13 @@ pub(crate) enum Seen {
         /// Who acts on it.
         actor: String,
     },
+    /// One that git tracks changed: `git switch` does that, and the report tells.
+    Tracked {
+        /// Where, escaped.
+        path: String,
+        /// Who acts on it.
+        actor: String,
+    },
     /// A configuration of git's was put back.
     Restored {
         /// Where, escaped, and what was refused.
@@ -142,6 +149,7 @@ pub(crate) async fn begin(
         _ => Guarded::Watch { directories, unseen },
     };
     let (written, spots) = mpsc::unbounded_channel();
+    let tracked = remembered.before.tracked.iter().cloned().collect();
     let judge = Judge {
         supervisor: Arc::clone(supervisor),
         id: id.clone(),
@@ -149,7 +157,7 @@ pub(crate) async fn begin(
         written: spots,
         tell: tell.clone(),
     };
-    let follow = Follow { following, group, written, tell, told: BTreeSet::new(), id: id.clone() };
+    let follow = Follow { following, group, written, tell, told: BTreeSet::new(), tracked, id: id.clone() };
     let watch = Watch { follow: tokio::spawn(follow.run()), judge: tokio::spawn(judge.run()) };
     Ok(Some((watch, guarded)))
 }
@@ -182,6 +190,8 @@ struct Follow {
     written: mpsc::UnboundedSender<Spot>,
     tell: mpsc::UnboundedSender<Seen>,
     told: BTreeSet<Spot>,
+    /// Trigger files that are reported only.
+    tracked: BTreeSet<Spot>,
     id: SessionId,
 }
 
@@ -206,7 +216,12 @@ impl Follow {
                     {
                         continue;
                     }
-                    Seen::Trigger { path: spot.path.to_string(), actor }
+                    let path = spot.path.to_string();
+                    if self.tracked.contains(&spot) {
+                        Seen::Tracked { path, actor }
+                    } else {
+                        Seen::Trigger { path, actor }
+                    }
                 }
                 Sighting::Lost => Seen::Lost,
                 Sighting::Watching { .. } => continue,
