@@ -56,7 +56,7 @@ ip link set lo up
 mkdir -p /run/lock
 ln -sf /proc/self/fd /dev/fd
 mount -o ro /dev/vdb /opt/agentbox
-export AGENTBOX_RIG=vm AGENTBOX_TEST_GUARD=1 RUST_BACKTRACE=0
+export AGENTBOX_TEST_GUARD=1 RUST_BACKTRACE=0
 export AGENTBOX_BIN_DIR=/opt/agentbox/programs AGENTBOX_TESTING_BIN_DIR=/opt/agentbox/testing
 cd /root
 echo
