@@ -18,6 +18,8 @@ let
     agentbox.nixosModules.default = { };
     deploy-rs.lib.x86_64-linux.activate.nixos = host: host;
   };
-  outputs = (import file).outputs inputs;
+  # Nix passes what is asked for.
+  function = (import file).outputs;
+  outputs = function (builtins.intersectAttrs (builtins.functionArgs function) inputs);
 in
 lib.mapAttrs (_: lib.attrNames) outputs

@@ -160,7 +160,6 @@ mod tests {
             ("commit", false, "template"),
             ("tar", true, "command"),
             ("sendemail", false, "smtpserver"),
-            ("user", false, "signingkey"),
         ] {
             assert_eq!(keys.find(section, own, key), None, "{section}.{key}");
         }
