@@ -187,7 +187,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
         let caller = self.caller(Method::ResetProfile, &header, connection).await?;
-        profiles::reset(&self.supervisor, &caller, owner_uid, profile)
+        profiles::reset(&self.supervisor, &caller, owner_uid, profile).await
     }
 
     #[zbus(out_args("sessions"))]

@@ -14,8 +14,8 @@ pub(crate) fn kept(supervisor: &Supervisor, caller: &Caller, owner_uid: u32) -> 
     supervisor.directories.kept_profiles(owner_uid).map_err(|error| Error::Failed(error.to_string()))
 }
 
-/// Removes all that is kept for a profile.
-pub(crate) fn reset(
+/// Removes all that is kept for a profile, once sessions of it that have ended by themselves are gone.
+pub(crate) async fn reset(
     supervisor: &Supervisor,
     caller: &Caller,
     owner_uid: u32,
@@ -23,11 +23,9 @@ pub(crate) fn reset(
 ) -> Result<(), Error> {
     owns(caller, owner_uid)?;
     Name::new(profile).map_err(|what| Error::Invalid(format!("not the name of a profile\n{what}")))?;
+    settle(supervisor, |session| is_of(session, owner_uid, profile)).await;
     let sessions = supervisor.sessions();
-    let running = sessions
-        .iter()
-        .find(|session| session.record.owner_uid == owner_uid && session.record.profile == profile);
-    if let Some(session) = running {
+    if let Some(session) = sessions.iter().find(|session| is_of(session, owner_uid, profile)) {
         return Err(Error::Refused(format!(
             "refused: the state of the profile `{profile}`, while session `{}` has it\n\
              rule: built-in: what is in use is not removed\nagentboxctl stop {}",
@@ -48,11 +46,21 @@ pub(crate) fn reset(
 /// Waits for the end of sessions on a project that have ended by themselves: their person has seen them end, and what
 /// they keep is still to be taken back.
 pub(crate) async fn settle_others(supervisor: &Supervisor, owner_uid: u32, project: &str) {
+    let is_on = |session: &Session| session.record.owner_uid == owner_uid && session.record.project == project;
+    settle(supervisor, is_on).await;
+}
+
+async fn settle(supervisor: &Supervisor, is_meant: impl Fn(&Session) -> bool) {
     for session in supervisor.sessions() {
-        if session.record.owner_uid == owner_uid && session.record.project == project {
+        if is_meant(&session) {
             session.settle().await;
         }
     }
+}
+
+/// Whether it is of that person's profile.
+fn is_of(session: &Session, owner_uid: u32, profile: &str) -> bool {
+    session.record.owner_uid == owner_uid && session.record.profile == profile
 }
 
 /// Whether it is of another profile on the same project.
