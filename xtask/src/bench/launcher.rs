@@ -130,6 +130,12 @@ impl Recording {
     /// A plan that no session had.
     pub(super) fn imaginary(plan: Plan) -> Self {
         let nowhere = PathBuf::from("/nonexistent");
-        Self { plan, program: nowhere.clone(), directory: nowhere.clone(), session: nowhere, runs: std::cell::Cell::new(0) }
+        Self {
+            plan,
+            program: nowhere.clone(),
+            directory: nowhere.clone(),
+            session: nowhere,
+            runs: std::cell::Cell::new(0),
+        }
     }
 }
