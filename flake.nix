@@ -19,6 +19,8 @@
       packages = forAllSystems (pkgs: rec {
         agentbox = packageFor pkgs;
         default = agentbox;
+        # The tests, and what demonstrates.
+        suite = import ./nixos-modules/suite.nix { inherit agentbox; };
       });
 
       overlays.default = final: _: { agentbox = packageFor final; };
@@ -33,16 +35,34 @@
         default = agentbox;
       };
 
-      checks = forAllSystems (pkgs: {
-        package = self.packages.${pkgs.stdenv.hostPlatform.system}.agentbox;
-      });
+      checks = forAllSystems (
+        pkgs:
+        let
+          packages = self.packages.${pkgs.stdenv.hostPlatform.system};
+        in
+        {
+          package = packages.agentbox;
+        }
+        // import ./tests-vm {
+          inherit pkgs;
+          inherit (packages) agentbox suite;
+          module = ./nixos-modules;
+        }
+      );
 
       apps = forAllSystems (
         pkgs:
         let
           package = self.packages.${pkgs.stdenv.hostPlatform.system}.agentbox;
+          demonstration = self.checks.${pkgs.stdenv.hostPlatform.system}.demonstration;
         in
         rec {
+          # In a virtual machine: nothing of the one that it is typed on is touched.
+          demo = {
+            type = "app";
+            program = lib.getExe' demonstration.driver "nixos-test-driver";
+            meta.description = "A session at work, then attacked";
+          };
           agentboxctl = {
             type = "app";
             program = lib.getExe' package "agentboxctl";

@@ -11,37 +11,7 @@
 }:
 let
   lib = import library;
-  stub = name: {
-    type = "derivation";
-    inherit name;
-    outPath = "/nix/store/00000000000000000000000000000000-${name}";
-    pname = name;
-    meta.mainProgram = name;
-  };
-  value =
-    (lib.types.nullOr (
-      lib.types.oneOf [
-        lib.types.bool
-        lib.types.int
-        lib.types.str
-        (lib.types.attrsOf value)
-        (lib.types.listOf value)
-      ]
-    ))
-    // {
-      description = "JSON value";
-    };
-  pkgs = {
-    agentbox = stub "agentbox";
-    formats.json = _: {
-      type = value;
-      generate = name: content: stub name // { inherit content; };
-    };
-    # The build step refuses what `agentboxctl check` refuses; here the caller does that.
-    runCommand =
-      name: _: script:
-      stub name // { inherit script; };
-  };
+  pkgs = import ./standin/pkgs.nix { inherit lib; };
   cases = import (./. + "/${kind}.nix") { inherit lib; };
   evaluated = lib.evalModules {
     modules = [

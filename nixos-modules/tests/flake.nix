@@ -10,7 +10,7 @@ let
     lib = lib // {
       nixosSystem = system;
     };
-    legacyPackages.x86_64-linux = { };
+    legacyPackages.x86_64-linux.stdenv.hostPlatform.system = "x86_64-linux";
   };
   inputs = {
     inherit nixpkgs;
@@ -23,3 +23,6 @@ let
   outputs = function (builtins.intersectAttrs (builtins.functionArgs function) inputs);
 in
 lib.mapAttrs (_: lib.attrNames) outputs
+# What a system has is worth more than its name.
+// lib.optionalAttrs (outputs ? checks) { checks = lib.attrNames outputs.checks.x86_64-linux; }
+// lib.optionalAttrs (outputs ? apps) { apps = lib.attrNames outputs.apps.x86_64-linux; }

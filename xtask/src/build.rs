@@ -4,7 +4,7 @@
 //! and the gate its network: neither loads anything; a static probe runs in any session, whatever of the host is visible in it.
 
 use crate::workspace::{cargo, host_triple, root, target_directory};
-use crate::{elf, program};
+use crate::{elf, program, suite};
 use anyhow::{Context as _, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
     /// With failpoints and steps that can be switched off, for the suite only
     #[arg(long)]
     testing: bool,
+    /// The test programs of the suite instead, under the names of their files
+    #[arg(long, conflicts_with_all = ["release", "testing"])]
+    suite: bool,
 }
 
 const FAILPOINTS: &[u8] = b"AGENTBOX_TEST_";
@@ -45,6 +48,10 @@ impl Kind {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.suite {
+        println!("{}", suite()?.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let kind = match arguments {
         Arguments { release: true, .. } => Kind::Release,
         Arguments { testing: true, .. } => Kind::Testing,
@@ -136,6 +143,16 @@ pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
             }
             collect(&built.join(package), &collected.join(package))?;
         }
+    }
+    Ok(collected)
+}
+
+/// Builds the suite's test programs and returns the directory that holds them.
+fn suite() -> Result<PathBuf> {
+    let collected = target_directory().join("agentbox/suite");
+    std::fs::create_dir_all(&collected).with_context(|| format!("cannot make {}", collected.display()))?;
+    for (name, program) in suite::programs("agentbox-suite", &[])? {
+        collect(&program, &collected.join(name))?;
     }
     Ok(collected)
 }

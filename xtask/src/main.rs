@@ -15,6 +15,7 @@ mod program;
 mod rig;
 mod setup;
 mod structure;
+mod suite;
 mod table;
 mod terminal;
 mod test;

@@ -125,6 +125,22 @@ impl Battery {
         Ok(Self { listings, outside: BTreeMap::new() })
     }
 
+    /// Keeps the attacks of one threat of the threat model, such as `t1`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn only_of(&mut self, threat: &str) -> Result<()> {
+        self.listings.retain(|listing| listing.id.split_once('.').is_some_and(|(of, _)| of == threat));
+        ensure!(!self.is_empty(), "no attack of {threat}");
+        Ok(())
+    }
+
+    /// The threats that there are attacks of.
+    #[must_use]
+    pub fn threats(&self) -> BTreeSet<&str> {
+        self.listings.iter().map(|listing| listing.id.split('.').next().unwrap_or_default()).collect()
+    }
+
     /// What was seen outside, a line for each attack.
     #[must_use]
     pub fn outside_table(&self) -> String {
@@ -163,6 +179,10 @@ impl Battery {
         for who in [Outside::Person, Outside::Root, Outside::RootInOwnNamespace] {
             let mine = self.listings.iter().filter(|listing| Outside::of(listing) == Some(who));
             let ids: Vec<&str> = mine.map(|listing| listing.id.as_str()).collect();
+            // A probe that is told of none tries all, also those that may not be tried by this one.
+            if ids.is_empty() {
+                continue;
+            }
             let mut command = machine.probe_outside(who);
             command.args(["run", "--json", "--facts", "-"]).args(&ids);
             let said = run(&mut command, &serde_json::to_vec(&facts)?, LIMIT)?;
@@ -199,11 +219,9 @@ impl Battery {
         let mut victim = machine.victim(&tag)?;
         let facts = facts_with(machine, &victim, &tag)?;
         let before = fingerprint(machine)?;
-        let said = machine.inside_with(
-            level.name(),
-            &["./agentbox-probe", "run", "--json", "--facts", "-"],
-            &serde_json::to_vec(&facts)?,
-        )?;
+        let ids: Vec<&str> = self.listings.iter().map(|listing| listing.id.as_str()).collect();
+        let command = [&["./agentbox-probe", "run", "--json", "--facts", "-"][..], &ids].concat();
+        let said = machine.inside_with(level.name(), &command, &serde_json::to_vec(&facts)?)?;
         let records = records(&said)?;
         let effects = take_effects(&tag, machine)?;
         let mut verdict = self.judge(&records, &effects, level);

@@ -32,6 +32,7 @@ use crate::terminal::{Paint, printable};
 use crate::{host, program};
 use anyhow::{Context as _, Result, bail};
 use internet::Internet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -42,18 +43,29 @@ pub(crate) struct Arguments {
     /// Leaves the person and the directories for a closer look
     #[arg(long)]
     keep: bool,
+    /// Programs that `build` has collected; default: builds optimised ones, and installs what is missing
+    #[arg(long, value_name = "DIR", conflicts_with = "agent")]
+    programs: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    program::need_root("demo")?;
+/// The programs that are shown, and on this machine what showing them needs.
+fn programs(arguments: &Arguments, paint: Paint) -> Result<PathBuf> {
+    if let Some(programs) = &arguments.programs {
+        return programs.canonicalize().with_context(|| format!("no {}", programs.display()));
+    }
     setup::ensure(if arguments.agent.is_some() {
         &[Verb::Build, Verb::Demo, Verb::Agent]
     } else {
         &[Verb::Build, Verb::Demo]
     })?;
-    let paint = Paint::for_stdout();
     paint.headline("building the programs");
-    let programs = build(Kind::Release)?;
+    build(Kind::Release)
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    program::need_root("demo")?;
+    let paint = Paint::for_stdout();
+    let programs = programs(arguments, paint)?;
     remove_abandoned(&programs)?;
     let before = host::snapshot()?;
 

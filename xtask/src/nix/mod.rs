@@ -8,13 +8,17 @@
 //! |---|---|
 //! | `cases` | accepted and refused configurations |
 //! | `evaluator` | nix-instantiate(1), without a network and without a store of others |
+//! | `machines` | tests-vm |
 //! | `reference` | docs/options.md |
 //! | `snippets` | examples of docs/nixos.md |
+//! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
 
 mod cases;
 mod evaluator;
+mod machines;
 mod reference;
 mod snippets;
+mod twins;
 
 use crate::setup::{self, Verb};
 use crate::test::Tally;
@@ -54,6 +58,7 @@ pub(crate) fn check(programs: &Path) -> Result<Tally> {
     report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
     cases::check(&standin, programs, &mut report)?;
     snippets::check(&standin, programs, &mut report)?;
+    machines::check(&standin, programs, &mut report)?;
     report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
     match std::env::var_os(NIXPKGS) {
         Some(tree) => {

@@ -22,9 +22,13 @@ fn examples(page: &str) -> Vec<(&str, String)> {
 /// The flake of this repository, with stand-ins for its inputs.
 fn own_flake(evaluator: &Evaluator) -> Result<()> {
     let value = evaluator.value_of("flake.nix", &root().join("flake.nix"))?;
-    for (output, name) in
-        [("packages", "x86_64-linux"), ("packages", "aarch64-linux"), ("nixosModules", "default")]
-    {
+    for (output, name) in [
+        ("packages", "x86_64-linux"),
+        ("packages", "aarch64-linux"),
+        ("nixosModules", "default"),
+        ("checks", "starts-a-session"),
+        ("apps", "demo"),
+    ] {
         let names = value[output].as_array().map(Vec::as_slice).unwrap_or_default();
         if !names.iter().any(|found| found == name) {
             bail!("it has no {output}.{name}: {value}");

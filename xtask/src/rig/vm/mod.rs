@@ -13,14 +13,12 @@ mod image;
 mod machine;
 
 use crate::test::Tally;
-use crate::workspace::cargo;
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 /// Test programs that run there: package, name.
-const TESTS: &[(&str, &str)] = &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard")];
+pub(crate) const TESTS: &[(&str, &str)] = &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard")];
 
 /// Boots the machine and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
@@ -71,19 +69,7 @@ fn script(tests: &[PathBuf], filter: Option<&str>) -> Result<String> {
 fn build(tests: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
     let mut programs = Vec::new();
     for (package, test) in tests {
-        let mut command = cargo();
-        command.args(["test", "--no-run", "--message-format=json", "--package", package, "--test", test]);
-        let output =
-            command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!("the tests of the rig could not be built");
-        }
-        let built = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .next_back();
-        programs.push(built.with_context(|| format!("{package}: no test program {test}"))?);
+        programs.extend(crate::suite::programs(package, &[test])?.into_iter().map(|(_, program)| program));
     }
     Ok(programs)
 }
