@@ -104,7 +104,7 @@ const NEEDS: &[Need] = &[
         package: "nix-bin",
         sign: Sign::Program("nix-instantiate"),
         why: "evaluates the NixOS module",
-        verbs: &[Verb::Test],
+        verbs: &[Verb::Test, Verb::Rig],
     },
     Need {
         package: "python3",

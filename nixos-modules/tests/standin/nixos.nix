@@ -10,6 +10,27 @@ let
     type = types.listOf types.anything;
     default = [ ];
   };
+  # Of agenix and sops-nix: names of secrets, and where each will lie.
+  secretsBelow =
+    directory:
+    mkOption {
+      default = { };
+      type = types.attrsOf (
+        types.submodule (
+          { name, ... }:
+          {
+            options.path = mkOption {
+              type = types.str;
+              default = "${directory}/${name}";
+            };
+            options.file = mkOption {
+              type = types.nullOr types.path;
+              default = null;
+            };
+          }
+        )
+      );
+    };
 in
 {
   options = {
@@ -18,6 +39,12 @@ in
       default = [ ];
     };
     meta = open;
+    age.secrets = secretsBelow "/run/agenix";
+    sops.secrets = secretsBelow "/run/secrets";
+    sops.defaultSopsFile = mkOption {
+      type = types.nullOr types.path;
+      default = null;
+    };
     environment.etc = open;
     environment.systemPackages = packages;
     systemd.packages = packages;

@@ -10,6 +10,7 @@
 //! | `evaluator` | nix-instantiate(1), without a network and without a store of others |
 //! | `machines` | tests-vm |
 //! | `reference` | docs/options.md |
+//! | `rendered` | what the container rig boots with |
 //! | `snippets` | examples of docs/nixos.md |
 //! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
 
@@ -17,6 +18,7 @@ mod cases;
 mod evaluator;
 mod machines;
 mod reference;
+mod rendered;
 mod snippets;
 mod twins;
 
@@ -25,6 +27,7 @@ use crate::test::Tally;
 use crate::workspace::root;
 use anyhow::{Context as _, Result};
 use evaluator::Evaluator;
+pub(crate) use rendered::rendered;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -58,6 +61,7 @@ pub(crate) fn check(programs: &Path) -> Result<Tally> {
     report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
     cases::check(&standin, programs, &mut report)?;
     snippets::check(&standin, programs, &mut report)?;
+    report.say("what_the_container_boots_with_is_rendered", rendered(programs).map(drop));
     machines::check(&standin, programs, &mut report)?;
     report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
     match std::env::var_os(NIXPKGS) {

@@ -37,8 +37,18 @@ fn own_flake(evaluator: &Evaluator) -> Result<()> {
     Ok(())
 }
 
+fn page() -> Result<String> {
+    std::fs::read_to_string(root().join("docs/nixos.md")).context("cannot read docs/nixos.md")
+}
+
+/// The examples that are modules.
+pub(super) fn modules() -> Result<Vec<String>> {
+    let page = page()?;
+    Ok(examples(&page).into_iter().filter(|(kind, _)| *kind == "module").map(|(_, text)| text).collect())
+}
+
 pub(super) fn check(evaluator: &Evaluator, programs: &Path, report: &mut Report) -> Result<()> {
-    let page = std::fs::read_to_string(root().join("docs/nixos.md")).context("cannot read docs/nixos.md")?;
+    let page = page()?;
     let examples = examples(&page);
     for (at, (kind, text)) in examples.iter().enumerate() {
         let name = format!("docs/nixos.md: example {}", at + 1);

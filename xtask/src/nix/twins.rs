@@ -41,6 +41,7 @@ const HERE_ONLY: &[(&str, &str, &str)] = &[
     ("overlay_work", "", "package managers of Debian at the paths of Debian"),
     ("rig_network", "", "NetworkManager and networkd as Debian has them"),
     ("rig_package", "", "the package is Debian's"),
+    ("rig_rendered", "", "every test of NixOS boots with what the module renders"),
     ("work", "", "package managers of Debian at the paths of Debian"),
 ];
 

@@ -4,6 +4,7 @@ use super::nspawn::Nspawn;
 use crate::test::Tally;
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where they lie inside.
 const TESTS: &str = "/opt/agentbox/tests";
@@ -12,12 +13,17 @@ const TESTING_PROGRAMS: &str = "/opt/agentbox/testing";
 const PACKAGE: &str = "/opt/agentbox/agentbox.deb";
 /// The test of which one half runs before a reboot and one after it.
 const REBOOT: &str = "rig_reboot";
+/// What the NixOS module renders of the documented examples, and the people in them: the container boots with it, and
+/// the first test looks at it. The others configure the service themselves.
+const RENDERED: &str = "/etc/agentbox/agentbox.json";
+const PEOPLE: &[&str] = &["ada", "grace"];
 /// Longest time of one test program.
 const LIMIT_SECONDS: &str = "900";
 /// Test programs that drive a supervisor which is a service: whole files of the suite, in this order. Those of
 /// the other files speak of what only the embedded supervisor does, or need the internet of the lab. With some goes
 /// what the names of their tests have to hold. The last one takes agentbox away.
 pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
+    ("rig_rendered", None),
     // That every attack works where nothing holds it is proved on the machine itself: a container has no disks,
     // and its kernel's settings are read-only.
     ("battery_l2", Some("works_inside")),
@@ -34,6 +40,7 @@ pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let tests = build()?;
     let package = crate::deb::package(programs)?;
+    let rendered = crate::nix::rendered(programs)?;
     let prepare = |place: &super::place::Place| -> Result<()> {
         place.copy_programs(TESTS, tests.iter().map(PathBuf::as_path))?;
         for (from, to) in [(programs, PROGRAMS), (testing, TESTING_PROGRAMS)] {
@@ -41,7 +48,7 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
             place.copy_programs(to, files.iter().map(PathBuf::as_path))?;
         }
         std::fs::copy(&package, place.inside(PACKAGE)).context("cannot copy the package")?;
-        Ok(())
+        configure(place, &rendered)
     };
     let mut rig = Nspawn::boot(programs, prepare)?;
     let mut failed = Vec::new();
@@ -70,6 +77,19 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
         bail!("{}", failed.join("\n"));
     }
     Ok(())
+}
+
+/// Makes the people of the examples, and puts what was rendered where NixOS has it.
+fn configure(place: &super::place::Place, rendered: &serde_json::Value) -> Result<()> {
+    for person in PEOPLE {
+        let mut add = Command::new("chroot");
+        crate::program::run(add.arg(place.path()).args(["useradd", "--create-home", person]))?;
+    }
+    let file = place.inside(RENDERED);
+    let parent = file.parent().context("no directory")?;
+    std::fs::create_dir_all(parent)
+        .and_then(|()| std::fs::write(&file, rendered.to_string()))
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Builds the test programs of [`PARTS`], in their order.
