@@ -9,7 +9,12 @@
 // are kept while walking up (the Shift-And automaton of Baeza-Yates and Gonnet, with names as letters).
 // `agentbox-kernel/src/guard/rules.rs` makes the tables, and has the same automaton in Rust for its tests.
 //
-// What cannot be told is refused: a project deeper than MAX_DEPTH, a directory that folds case.
+// Package managers fill directories with what others wrote. Below one of those (`brought`) most patterns do not
+// hold: a match counts until such a name is met above it. So that nothing gets from there to where it would be in
+// force, a directory or a link does not leave such a place, and no link leads into one from elsewhere.
+//
+// What cannot be told is refused: a project deeper than MAX_DEPTH, a directory that folds case, a link that is
+// longer than any.
 
 typedef unsigned char __u8;
 typedef unsigned short __u16;
@@ -61,6 +66,7 @@ struct file {
 } KERNEL;
 
 #define EPERM 1
+#define EXDEV 18
 #define S_IFMT 0170000
 #define S_IFDIR 0040000
 #define S_IFLNK 0120000
@@ -72,7 +78,9 @@ struct file {
 #define TAIL 24      // longest front and end of a name with a star
 #define WORDS 6      // 384 positions: what a stack of 512 bytes has room for
 #define STARS 24
+#define BROUGHT 16
 #define LEVELS 6
+#define PATH_MAX 4096
 #define MAX_DEPTH 256 // names between a project and a file
 #define TOLD 8       // names of an event
 
@@ -110,10 +118,13 @@ struct session {
 	__u64 any[WORDS];        // `**` and `*`
 	__u64 ends[WORDS];       // a match at any depth
 	__u64 root_ends[WORDS];  // a match right below the project
+	__u64 loose_ends[WORDS]; // a match at any depth, unless a name above it is a brought one
+	__u64 brought[WORDS];    // where such a name stands
 	__u64 sieve[16];         // names that may be literals, by length, first and last byte
 	__u64 star_front[4];     // first bytes of names with a star
 	__u64 star_end[4];       // last bytes of those that begin with the star
-	__u32 star_count, pad;
+	__u64 brought_names[BROUGHT]; // their numbers, as name_number() makes them
+	__u32 star_count, brought_count;
 	struct star stars[STARS];
 };
 
@@ -183,7 +194,11 @@ struct {
 } events SEC(".maps");
 
 // Numbers that the supervisor knows.
-enum { CREATE = 1, MKNOD, MKDIR, SYMLINK, LINK, RENAME_TO, RENAME_FROM, WRITE, READ, ATTRIBUTES, UNLINK, RMDIR, LINK_FROM };
+enum { CREATE = 1, MKNOD, MKDIR, SYMLINK, LINK, RENAME_TO, RENAME_FROM, WRITE, READ, ATTRIBUTES, UNLINK, RMDIR, LINK_FROM, LEAD_IN };
+
+// What judge() says of a path that is not refused: whether it is below the project, and whether it is, or lies in,
+// a brought directory.
+enum { NOT_BELOW = 0, IN_BROUGHT, ELSEWHERE };
 
 // Where a path is, seen from a project.
 enum { OUTSIDE, BELOW, UNKNOWN };
@@ -198,6 +213,8 @@ struct walk {
 	__u32 live;         // whether there are any
 	__u32 hit;          // a pattern matched at its depth
 	__u32 hit_at_root;  // one would match if this were right below the project
+	__u32 loose_hit;    // one matched that the names above it may still make harmless
+	__u32 brought;      // a name so far was a brought one
 	__u32 is_moved;
 	__u32 is_read;
 	__u32 where;
@@ -244,7 +261,7 @@ static __always_inline void add_stars(__u64 bits[WORDS], const struct session *s
 static __always_inline void step(struct walk *w, const struct session *s, const struct name *n, __u32 depth)
 {
 	__u64 bits[WORDS];
-	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0;
+	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0, loose = 0, brought = 0;
 	__u64 *literal;
 
 	for (int i = 0; i < WORDS; i++)
@@ -269,7 +286,9 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		w->plain[i] = next;
 		live |= next;
 		hit |= next & s->ends[i];
+		loose |= next & s->loose_ends[i];
 		at_root |= next & s->root_ends[i];
+		brought |= bits[i] & s->brought[i];
 		old = w->moved[i];
 		next = (((old << 1) | moved | (old & s->deep[i])) & ~s->starts[i]) & bits[i];
 		if (!depth && w->is_moved)
@@ -278,10 +297,17 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		w->moved[i] = next;
 		live |= next;
 		hit |= next & s->ends[i];
+		loose |= next & s->loose_ends[i];
 		at_root |= next & s->root_ends[i];
 	}
 	w->live = live != 0;
 	w->hit |= hit != 0;
+	// What matched below this name lies in it; what begins with it does not.
+	if (brought) {
+		w->brought = 1;
+		w->loose_hit = 0;
+	}
+	w->loose_hit |= loose != 0;
 	w->hit_at_root = at_root != 0;
 }
 
@@ -411,9 +437,9 @@ static __attribute__((noinline)) int judge(struct session *s, __u64 group, struc
 
 	bpf_loop(MAX_DEPTH, judge_name, &w, 0);
 	if (w.where == OUTSIDE)
-		return 0;
-	if (w.where == BELOW && !w.hit && !w.hit_at_root)
-		return 0;
+		return NOT_BELOW;
+	if (w.where == BELOW && !w.hit && !w.hit_at_root && !w.loose_hit)
+		return w.brought ? IN_BROUGHT : ELSEWHERE;
 	// A directory can bring what is not exempt, and a symbolic link lead there.
 	if (w.where == BELOW && !is_moved) {
 		w.at = d;
@@ -421,9 +447,52 @@ static __attribute__((noinline)) int judge(struct session *s, __u64 group, struc
 		w.where = UNKNOWN;
 		bpf_loop(MAX_DEPTH, exempt_name, &w, 0);
 		if (w.where == BELOW && w.whole)
-			return 0;
+			return w.brought ? IN_BROUGHT : ELSEWHERE;
 	}
 	return refuse(s, d, group, hook);
+}
+
+// A search for brought names in what a link says.
+struct text {
+	const struct session *session;
+	const char *at;
+	__u64 number; // of the bytes since the last slash
+	__u32 found;
+	__u32 whole;
+};
+
+// FNV-1a, as pins.rs has it.
+#define NUMBER_OF_NOTHING 0xcbf29ce484222325ULL
+#define NUMBER_PRIME 0x100000001b3ULL
+
+static long text_byte(__u32 i, struct text *t)
+{
+	const struct session *s = t->session;
+	unsigned char byte = 0;
+
+	if (bpf_probe_read_kernel(&byte, 1, t->at + i))
+		return 1;
+	if (byte && byte != '/') {
+		t->number = (t->number ^ byte) * NUMBER_PRIME;
+		return 0;
+	}
+	for (int at = 0; at < BROUGHT; at++)
+		t->found |= (at < s->brought_count) & (s->brought_names[at] == t->number);
+	t->number = NUMBER_OF_NOTHING;
+	t->whole = !byte;
+	return t->whole;
+}
+
+// Whether a link that says this leads into a brought directory, by any name in it. What the names before lead to
+// does not matter: a link that leads into one without saying so would need another link that does.
+static __attribute__((noinline)) int leads_in(struct session *s, const char *to)
+{
+	struct text t = { .session = s, .at = to, .number = NUMBER_OF_NOTHING };
+
+	if (!s->brought_count)
+		return 0;
+	bpf_loop(PATH_MAX, text_byte, &t, 0);
+	return t.found || !t.whole;
 }
 
 static __always_inline struct session *session(__u64 *group)
@@ -451,6 +520,12 @@ static __always_inline struct session *session(__u64 *group)
 	return 0;
 }
 
+// The answer of a hook.
+static __always_inline int answer(int judged)
+{
+	return judged < 0 ? -EPERM : 0;
+}
+
 static __always_inline int is_kind(struct dentry *d, __u32 kind)
 {
 	struct inode *inode = d->d_inode;
@@ -462,7 +537,7 @@ int BPF_PROG(guard_create, struct inode *dir, struct dentry *d, __u16 mode, int 
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, CREATE) : ret;
+	return s ? answer(judge(s, group, d, 0, CREATE)) : ret;
 }
 
 SEC("lsm/inode_mknod")
@@ -470,7 +545,7 @@ int BPF_PROG(guard_mknod, struct inode *dir, struct dentry *d, __u16 mode, __u32
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, MKNOD) : ret;
+	return s ? answer(judge(s, group, d, 0, MKNOD)) : ret;
 }
 
 SEC("lsm/inode_mkdir")
@@ -478,7 +553,7 @@ int BPF_PROG(guard_mkdir, struct inode *dir, struct dentry *d, __u16 mode, int r
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, MKDIR) : ret;
+	return s ? answer(judge(s, group, d, 0, MKDIR)) : ret;
 }
 
 SEC("lsm/inode_symlink")
@@ -486,7 +561,20 @@ int BPF_PROG(guard_symlink, struct inode *dir, struct dentry *d, const char *to,
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 1, SYMLINK) : ret;
+	int place;
+	if (!s)
+		return ret;
+	place = judge(s, group, d, 1, SYMLINK);
+	if (place == ELSEWHERE && leads_in(s, to))
+		return refuse(s, d, group, LEAD_IN);
+	return answer(place);
+}
+
+// What a directory of a brought one holds would be in force elsewhere, and so would a link of its. As between file
+// systems: mv(1) and others copy then, and each name is judged.
+static __always_inline int leaves(int brings, int from, int to)
+{
+	return brings && from == IN_BROUGHT && to != IN_BROUGHT ? -EXDEV : 0;
 }
 
 // A second name of a protected file would be a way to write it, one of a masked file a way to read it.
@@ -495,11 +583,15 @@ int BPF_PROG(guard_link, struct dentry *old, struct inode *dir, struct dentry *d
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int result;
+	int is_link, to, from;
 	if (!s)
 		return ret;
-	result = judge(s, group, d, is_kind(old, S_IFLNK), LINK);
-	return result ? result : judge(s, group, old, 0, LINK_FROM);
+	is_link = is_kind(old, S_IFLNK);
+	to = judge(s, group, d, is_link, LINK);
+	if (to < 0)
+		return -EPERM;
+	from = judge(s, group, old, 0, LINK_FROM);
+	return from < 0 ? -EPERM : leaves(is_link, from, to);
 }
 
 // The kernel asks twice when two names are exchanged, once for each.
@@ -508,12 +600,16 @@ int BPF_PROG(guard_rename, struct inode *old_dir, struct dentry *old, struct ino
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int is_dir, result;
+	int is_dir, is_link, to, from;
 	if (!s)
 		return ret;
 	is_dir = is_kind(old, S_IFDIR);
-	result = judge(s, group, d, is_dir || is_kind(old, S_IFLNK), RENAME_TO);
-	return result ? result : judge(s, group, old, is_dir, RENAME_FROM);
+	is_link = is_kind(old, S_IFLNK);
+	to = judge(s, group, d, is_dir || is_link, RENAME_TO);
+	if (to < 0)
+		return -EPERM;
+	from = judge(s, group, old, is_dir, RENAME_FROM);
+	return from < 0 ? -EPERM : leaves(is_dir || is_link, from, to);
 }
 
 SEC("lsm/file_open")
@@ -538,7 +634,7 @@ int BPF_PROG(guard_open, struct file *file, int ret)
 	d = file->f_path.dentry;
 	if (is_kind(d, S_IFDIR))
 		return 0;
-	return judge(s, group, d, 0, is_read ? READ : WRITE);
+	return answer(judge(s, group, d, 0, is_read ? READ : WRITE));
 }
 
 // Mode, owner, times and length. The first argument came with Linux 6.9; the loader takes the one that fits.
@@ -547,7 +643,7 @@ int BPF_PROG(guard_setattr, void *idmap, struct dentry *d, void *attributes, int
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, ATTRIBUTES) : ret;
+	return s ? answer(judge(s, group, d, 0, ATTRIBUTES)) : ret;
 }
 
 SEC("lsm/inode_setattr")
@@ -555,7 +651,7 @@ int BPF_PROG(guard_setattr_old, struct dentry *d, void *attributes, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, ATTRIBUTES) : ret;
+	return s ? answer(judge(s, group, d, 0, ATTRIBUTES)) : ret;
 }
 
 SEC("lsm/inode_unlink")
@@ -563,7 +659,7 @@ int BPF_PROG(guard_unlink, struct inode *dir, struct dentry *d, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, UNLINK) : ret;
+	return s ? answer(judge(s, group, d, 0, UNLINK)) : ret;
 }
 
 SEC("lsm/inode_rmdir")
@@ -571,5 +667,5 @@ int BPF_PROG(guard_rmdir, struct inode *dir, struct dentry *d, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 0, RMDIR) : ret;
+	return s ? answer(judge(s, group, d, 0, RMDIR)) : ret;
 }

@@ -9,7 +9,7 @@ use agentbox_launch::look;
 use agentbox_plan::look::{LookPlan, PlacePath, Sighting, Spot, framed};
 use agentbox_plan::trigger::Hold;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags, readlinkat};
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -35,12 +35,14 @@ struct Watch<'a> {
     out: File,
     /// Directories by their handles.
     known: HashMap<Vec<u8>, Spot>,
+    /// The directory of the last event, open: events come in runs.
+    last: Option<(Vec<u8>, OwnedFd)>,
     unseen: u32,
 }
 
 /// Watches until nobody reads any more.
 pub(crate) fn watch(places: &Places, plan: &LookPlan, group: &OwnedFd, out: File) -> io::Result<()> {
-    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), unseen: 0 };
+    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), last: None, unseen: 0 };
     for place in 0..places.count() {
         watch.begin(Spot { place, path: PlacePath::default() }, None)?;
     }
@@ -96,7 +98,13 @@ impl Watch<'_> {
             let mut holds_one = false;
             for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
                 let Some(spot) = listing.at(entry) else { continue };
-                let Some(sighting) = self.sighting(&spot, maker.unwrap_or(0)) else { continue };
+                let link = || {
+                    let leads_in = entry.kind == FileType::Symlink
+                        && readlinkat(&directory, entry.name.as_slice(), Vec::new())
+                            .is_ok_and(|to| self.leads_in(&spot, to.as_bytes()));
+                    leads_in.then(|| link(&spot, maker.unwrap_or(0)))
+                };
+                let Some(sighting) = self.sighting(&spot, maker.unwrap_or(0)).or_else(link) else { continue };
                 holds_one = true;
                 if maker.is_some() {
                     self.say(&sighting)?;
@@ -126,12 +134,32 @@ impl Watch<'_> {
         if spot.place > 0 {
             names.insert(0, b".git");
         }
-        let trigger = self.plan.triggers.find(&names)?;
-        match trigger.hold {
+        let (trigger, hold) = self.plan.triggers.find_held(&names)?;
+        match hold {
             Hold::Refuse => Some(Sighting::Trigger { spot: spot.clone(), actor: trigger.actor.clone(), pid }),
             Hold::Judge => Some(Sighting::Config { spot: spot.clone() }),
             Hold::Report => None,
         }
+    }
+
+    /// Whether a link that says this leads from elsewhere into a directory that packages fill.
+    fn leads_in(&self, spot: &Spot, to: &[u8]) -> bool {
+        spot.place == 0 && self.plan.triggers.leads_in(&spot.path.names().collect::<Vec<_>>(), to)
+    }
+
+    /// The same of a name that came to be. An event does not tell a link from a file.
+    fn new_link(&mut self, handle: Vec<u8>, directory: &Spot, spot: &Spot, pid: u32) -> Option<Sighting> {
+        let names = || spot.path.names();
+        if spot.place > 0 || names().any(|name| name == b".git" || self.plan.triggers.is_brought(name)) {
+            return None;
+        }
+        if self.last.as_ref().is_none_or(|(last, _)| *last != handle) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            self.last = Some((handle, self.places.open(directory, flags).ok()?));
+        }
+        let (_, open) = self.last.as_ref()?;
+        let to = readlinkat(open, spot.path.split()?.1, Vec::new()).ok()?;
+        self.leads_in(spot, to.as_bytes()).then(|| link(spot, pid))
     }
 
     fn events(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -153,12 +181,21 @@ impl Watch<'_> {
                 if !in_git || !QUIET.contains(&name) {
                     self.begin(spot, Some(event.pid))?;
                 }
-            } else if let Some(sighting) = self.sighting(&spot, event.pid) {
+                continue;
+            }
+            let sighting = self.sighting(&spot, event.pid);
+            let sighting = sighting.or_else(|| self.new_link(handle, &directory, &spot, event.pid));
+            if let Some(sighting) = sighting {
                 self.say(&sighting)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whoever follows such a link finds trigger files that are in force there.
+fn link(spot: &Spot, pid: u32) -> Sighting {
+    Sighting::Trigger { spot: spot.clone(), actor: "every program".to_owned(), pid }
 }
 
 struct Event<'a> {

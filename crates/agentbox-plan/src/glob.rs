@@ -68,10 +68,16 @@ impl PathGlob {
     /// Whether it is the path of these names below the project's root.
     #[must_use]
     pub fn matches<N: AsRef<[u8]>>(&self, path: &[N]) -> bool {
-        if self.anchored {
-            return matches_all(&self.names, path);
-        }
-        (0..path.len()).any(|start| matches_all(&self.names, &path[start..]))
+        self.matches_from(path, path.len())
+    }
+
+    /// The same, where no more than so many names of the path stand before what matches.
+    #[must_use]
+    pub fn matches_from<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
+        let most = if self.anchored { 0 } else { most };
+        (0..path.len())
+            .take_while(|start| *start <= most)
+            .any(|start| matches_all(&self.names, &path[start..]))
     }
 
     /// Whether something below the path of these names could match: a directory worth looking into.
@@ -216,6 +222,13 @@ mod tests {
         for path in [".envrc2", "x.envrc", ".envrc/a", ".ENVRC"] {
             assert!(!matches(".envrc", path), "{path}");
         }
+    }
+
+    #[test]
+    fn names_before_a_match_can_be_bounded() {
+        let path = ["a", "b", ".envrc"];
+        assert!(glob(".envrc").matches_from(&path, 2) && !glob(".envrc").matches_from(&path, 1));
+        assert!(glob("b/.envrc").matches_from(&path, 1) && glob("/a/**").matches_from(&path, 0));
     }
 
     #[test]
