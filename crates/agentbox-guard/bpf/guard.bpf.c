@@ -78,7 +78,7 @@ struct file {
 #define TAIL 24      // longest front and end of a name with a star
 #define WORDS 6      // 384 positions: what a stack of 512 bytes has room for
 #define STARS 24
-#define BROUGHT 16
+#define MOST_BROUGHT 16
 #define LEVELS 6
 #define PATH_MAX 4096
 #define MAX_DEPTH 256 // names between a project and a file
@@ -119,11 +119,10 @@ struct session {
 	__u64 ends[WORDS];       // a match at any depth
 	__u64 root_ends[WORDS];  // a match right below the project
 	__u64 loose_ends[WORDS]; // a match at any depth, unless a name above it is a brought one
-	__u64 brought[WORDS];    // where such a name stands
 	__u64 sieve[16];         // names that may be literals, by length, first and last byte
 	__u64 star_front[4];     // first bytes of names with a star
 	__u64 star_end[4];       // last bytes of those that begin with the star
-	__u64 brought_names[BROUGHT]; // their numbers, as name_number() makes them
+	__u64 brought_names[MOST_BROUGHT]; // their numbers, as text_byte() makes them
 	__u32 star_count, brought_count;
 	struct star stars[STARS];
 };
@@ -131,10 +130,11 @@ struct session {
 // A name as the key of both tables: its positions in patterns, or where it leads to on exempt paths.
 struct key {
 	__u64 group;
-	__u64 node; // POSITIONS, or what the names below it led to
+	__u64 node; // POSITIONS, BROUGHT_NAME, or what the names below it led to
 	__u8 name[NAME];
 };
 #define POSITIONS (~0ULL)
+#define BROUGHT_NAME (~1ULL)
 
 struct name {
 	struct key key;
@@ -196,12 +196,11 @@ struct {
 // Numbers that the supervisor knows.
 enum { CREATE = 1, MKNOD, MKDIR, SYMLINK, LINK, RENAME_TO, RENAME_FROM, WRITE, READ, ATTRIBUTES, UNLINK, RMDIR, LINK_FROM, LEAD_IN };
 
-// What judge() says of a path that is not refused: whether it is below the project, and whether it is, or lies in,
-// a brought directory.
-enum { NOT_BELOW = 0, IN_BROUGHT, ELSEWHERE };
 
 // Where a path is, seen from a project.
-enum { OUTSIDE, BELOW, UNKNOWN };
+enum { OUTSIDE, BELOW, UNKNOWN, BROUGHT };
+
+#define HELD (1 << 16) // one that matched holds everywhere
 
 // What one walk up a path keeps.
 struct walk {
@@ -211,10 +210,8 @@ struct walk {
 	__u64 moved[WORDS]; // the same for the name of a moved directory
 	struct name name;
 	__u32 live;         // whether there are any
-	__u32 hit;          // a pattern matched at its depth
+	__u32 hit;          // a pattern matched at its depth: of how many last names the topmost match consists; and HELD
 	__u32 hit_at_root;  // one would match if this were right below the project
-	__u32 loose_hit;    // one matched that the names above it may still make harmless
-	__u32 brought;      // a name so far was a brought one
 	__u32 is_moved;
 	__u32 is_read;
 	__u32 where;
@@ -257,11 +254,19 @@ static __always_inline void add_stars(__u64 bits[WORDS], const struct session *s
 	}
 }
 
+// 1 when there is a bit, without a branch.
+static __always_inline __u32 is_any(__u64 bits)
+{
+	__u64 negative = -bits;
+	asm volatile("" : "+r"(negative));
+	return (bits | negative) >> 63;
+}
+
 // Goes on with one name.
 static __always_inline void step(struct walk *w, const struct session *s, const struct name *n, __u32 depth)
 {
 	__u64 bits[WORDS];
-	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0, loose = 0, brought = 0;
+	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0, loose = 0;
 	__u64 *literal;
 
 	for (int i = 0; i < WORDS; i++)
@@ -288,7 +293,6 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		hit |= next & s->ends[i];
 		loose |= next & s->loose_ends[i];
 		at_root |= next & s->root_ends[i];
-		brought |= bits[i] & s->brought[i];
 		old = w->moved[i];
 		next = (((old << 1) | moved | (old & s->deep[i])) & ~s->starts[i]) & bits[i];
 		if (!depth && w->is_moved)
@@ -301,13 +305,9 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		at_root |= next & s->root_ends[i];
 	}
 	w->live = live != 0;
-	w->hit |= hit != 0;
-	// What matched below this name lies in it; what begins with it does not.
-	if (brought) {
-		w->brought = 1;
-		w->loose_hit = 0;
-	}
-	w->loose_hit |= loose != 0;
+	// One number, not several: the kernel's verifier goes through every combination of what is and is not.
+	if (hit | loose)
+		w->hit = (depth + 1) | (w->hit & HELD) | is_any(hit) << 16;
 	w->hit_at_root = at_root != 0;
 }
 
@@ -372,7 +372,7 @@ static long judge_name(__u32 depth, struct walk *w)
 		}
 		// Another spelling would be the same file.
 		if (depth && (inode->i_flags & S_CASEFOLD))
-			w->hit = 1;
+			w->hit = HELD;
 	}
 	if (parent == d) {
 		// Without names above it nobody can tell where it is.
@@ -390,6 +390,52 @@ static long judge_name(__u32 depth, struct walk *w)
 	}
 	w->at = parent;
 	return 0;
+}
+
+// A search for a brought name.
+struct search {
+	struct session *session;
+	struct dentry *at;
+	struct name name;
+	__u32 from; // names that do not count
+	__u32 found;
+	__u32 where;
+};
+
+static long brought_name(__u32 depth, struct search *w)
+{
+	struct dentry *d = w->at, *parent = d->d_parent;
+	struct inode *inode = d->d_inode;
+
+	if (inode && is_root(w->session, inode)) {
+		w->where = BELOW;
+		return 1;
+	}
+	if (parent == d)
+		return 1;
+	if (depth >= w->from && d->d_name.len < NAME) {
+		read_name(&w->name, d);
+		if (bpf_map_lookup_elem(&names, &w->name.key))
+			w->found = 1;
+	}
+	w->at = parent;
+	return 0;
+}
+
+// Where a path is: BELOW the project, there with a BROUGHT name above that many of its last names, or OUTSIDE.
+static __attribute__((noinline)) int place(struct session *s, __u64 group, struct dentry *d, __u32 from)
+{
+	struct search w = {
+		.session = s,
+		.at = d,
+		.name = { .key = { .group = group, .node = BROUGHT_NAME } },
+		.from = from,
+		.where = OUTSIDE,
+	};
+
+	if (s->brought_count)
+		bpf_loop(MAX_DEPTH, brought_name, &w, 0);
+	return w.where == BELOW && w.found ? BROUGHT : w.where;
 }
 
 static __attribute__((noinline)) int refuse(const struct session *s, struct dentry *d, __u64 group, __u32 hook)
@@ -421,34 +467,51 @@ static __attribute__((noinline)) int refuse(const struct session *s, struct dent
 	return -EPERM;
 }
 
-// Whether the session may do that to the path of `d`. `is_moved`: a directory with what it holds comes or goes,
-// or a symbolic link, which stands for one.
-static __attribute__((noinline)) int judge(struct session *s, __u64 group, struct dentry *d, int is_moved,
-					   __u32 hook)
+// What match() says: ALLOWED, REFUSED, or of how many last names consists a path that is refused unless a name above
+// them is a brought one, and one more.
+enum { ALLOWED, REFUSED };
+
+// The functions from here on keep what they walk with to themselves: the kernel's verifier goes through all that
+// follows once for each way in which it could be left.
+static __attribute__((noinline)) __u32 match(struct session *s, __u64 group, struct dentry *d, int is_moved, int is_read)
 {
 	struct walk w = {
 		.session = s,
 		.at = d,
 		.name = { .key = { .group = group, .node = POSITIONS } },
 		.is_moved = is_moved,
-		.is_read = hook == READ,
+		.is_read = is_read,
 		.where = UNKNOWN,
 	};
 
 	bpf_loop(MAX_DEPTH, judge_name, &w, 0);
 	if (w.where == OUTSIDE)
-		return NOT_BELOW;
-	if (w.where == BELOW && !w.hit && !w.hit_at_root && !w.loose_hit)
-		return w.brought ? IN_BROUGHT : ELSEWHERE;
+		return ALLOWED;
+	if (w.where == UNKNOWN || (w.hit & HELD) || w.hit_at_root)
+		return REFUSED;
+	return w.hit ? w.hit + 1 : ALLOWED;
+}
+
+static __attribute__((noinline)) int is_exempt(struct session *s, __u64 group, struct dentry *d)
+{
+	struct walk w = { .session = s, .at = d, .name = { .key = { .group = group } }, .where = UNKNOWN };
+
+	bpf_loop(MAX_DEPTH, exempt_name, &w, 0);
+	return w.where == BELOW && w.whole;
+}
+
+// Whether the session may do that to the path of `d`. `is_moved`: a directory with what it holds comes or goes,
+// or a symbolic link, which stands for one.
+static __attribute__((noinline)) int judge(struct session *s, __u64 group, struct dentry *d, int is_moved,
+					   __u32 hook)
+{
+	__u32 matched = match(s, group, d, is_moved, hook == READ);
+
+	if (matched == ALLOWED || (matched > REFUSED && place(s, group, d, matched - 1) == BROUGHT))
+		return 0;
 	// A directory can bring what is not exempt, and a symbolic link lead there.
-	if (w.where == BELOW && !is_moved) {
-		w.at = d;
-		w.name.key.node = 0;
-		w.where = UNKNOWN;
-		bpf_loop(MAX_DEPTH, exempt_name, &w, 0);
-		if (w.where == BELOW && w.whole)
-			return w.brought ? IN_BROUGHT : ELSEWHERE;
-	}
+	if (!is_moved && is_exempt(s, group, d))
+		return 0;
 	return refuse(s, d, group, hook);
 }
 
@@ -476,7 +539,7 @@ static long text_byte(__u32 i, struct text *t)
 		t->number = (t->number ^ byte) * NUMBER_PRIME;
 		return 0;
 	}
-	for (int at = 0; at < BROUGHT; at++)
+	for (int at = 0; at < MOST_BROUGHT; at++)
 		t->found |= (at < s->brought_count) & (s->brought_names[at] == t->number);
 	t->number = NUMBER_OF_NOTHING;
 	t->whole = !byte;
@@ -520,12 +583,6 @@ static __always_inline struct session *session(__u64 *group)
 	return 0;
 }
 
-// The answer of a hook.
-static __always_inline int answer(int judged)
-{
-	return judged < 0 ? -EPERM : 0;
-}
-
 static __always_inline int is_kind(struct dentry *d, __u32 kind)
 {
 	struct inode *inode = d->d_inode;
@@ -537,7 +594,7 @@ int BPF_PROG(guard_create, struct inode *dir, struct dentry *d, __u16 mode, int 
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, CREATE)) : ret;
+	return s ? judge(s, group, d, 0, CREATE) : ret;
 }
 
 SEC("lsm/inode_mknod")
@@ -545,7 +602,7 @@ int BPF_PROG(guard_mknod, struct inode *dir, struct dentry *d, __u16 mode, __u32
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, MKNOD)) : ret;
+	return s ? judge(s, group, d, 0, MKNOD) : ret;
 }
 
 SEC("lsm/inode_mkdir")
@@ -553,7 +610,7 @@ int BPF_PROG(guard_mkdir, struct inode *dir, struct dentry *d, __u16 mode, int r
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, MKDIR)) : ret;
+	return s ? judge(s, group, d, 0, MKDIR) : ret;
 }
 
 SEC("lsm/inode_symlink")
@@ -561,20 +618,20 @@ int BPF_PROG(guard_symlink, struct inode *dir, struct dentry *d, const char *to,
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int place;
+	int result;
 	if (!s)
 		return ret;
-	place = judge(s, group, d, 1, SYMLINK);
-	if (place == ELSEWHERE && leads_in(s, to))
-		return refuse(s, d, group, LEAD_IN);
-	return answer(place);
+	result = judge(s, group, d, 1, SYMLINK);
+	if (!result && place(s, group, d, 0) == BELOW && leads_in(s, to))
+		result = refuse(s, d, group, LEAD_IN);
+	return result;
 }
 
-// What a directory of a brought one holds would be in force elsewhere, and so would a link of its. As between file
-// systems: mv(1) and others copy then, and each name is judged.
-static __always_inline int leaves(int brings, int from, int to)
+// Whether what lies in a brought directory would come to lie elsewhere: what a directory of it holds would be in force
+// there, and so would what a link leads to. As between file systems: mv(1) and others copy then, and each name is judged.
+static __always_inline int leaves(struct session *s, __u64 group, struct dentry *from, struct dentry *to)
 {
-	return brings && from == IN_BROUGHT && to != IN_BROUGHT ? -EXDEV : 0;
+	return place(s, group, from, 0) == BROUGHT && place(s, group, to, 0) != BROUGHT;
 }
 
 // A second name of a protected file would be a way to write it, one of a masked file a way to read it.
@@ -583,15 +640,14 @@ int BPF_PROG(guard_link, struct dentry *old, struct inode *dir, struct dentry *d
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int is_link, to, from;
+	int is_link, result;
 	if (!s)
 		return ret;
 	is_link = is_kind(old, S_IFLNK);
-	to = judge(s, group, d, is_link, LINK);
-	if (to < 0)
-		return -EPERM;
-	from = judge(s, group, old, 0, LINK_FROM);
-	return from < 0 ? -EPERM : leaves(is_link, from, to);
+	if (is_link && leaves(s, group, old, d))
+		return -EXDEV;
+	result = judge(s, group, d, is_link, LINK);
+	return result ? result : judge(s, group, old, 0, LINK_FROM);
 }
 
 // The kernel asks twice when two names are exchanged, once for each.
@@ -600,16 +656,15 @@ int BPF_PROG(guard_rename, struct inode *old_dir, struct dentry *old, struct ino
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int is_dir, is_link, to, from;
+	int is_dir, brings, result;
 	if (!s)
 		return ret;
 	is_dir = is_kind(old, S_IFDIR);
-	is_link = is_kind(old, S_IFLNK);
-	to = judge(s, group, d, is_dir || is_link, RENAME_TO);
-	if (to < 0)
-		return -EPERM;
-	from = judge(s, group, old, is_dir, RENAME_FROM);
-	return from < 0 ? -EPERM : leaves(is_dir || is_link, from, to);
+	brings = is_dir || is_kind(old, S_IFLNK);
+	if (brings && leaves(s, group, old, d))
+		return -EXDEV;
+	result = judge(s, group, d, brings, RENAME_TO);
+	return result ? result : judge(s, group, old, is_dir, RENAME_FROM);
 }
 
 SEC("lsm/file_open")
@@ -634,7 +689,7 @@ int BPF_PROG(guard_open, struct file *file, int ret)
 	d = file->f_path.dentry;
 	if (is_kind(d, S_IFDIR))
 		return 0;
-	return answer(judge(s, group, d, 0, is_read ? READ : WRITE));
+	return judge(s, group, d, 0, is_read ? READ : WRITE);
 }
 
 // Mode, owner, times and length. The first argument came with Linux 6.9; the loader takes the one that fits.
@@ -643,7 +698,7 @@ int BPF_PROG(guard_setattr, void *idmap, struct dentry *d, void *attributes, int
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, ATTRIBUTES)) : ret;
+	return s ? judge(s, group, d, 0, ATTRIBUTES) : ret;
 }
 
 SEC("lsm/inode_setattr")
@@ -651,7 +706,7 @@ int BPF_PROG(guard_setattr_old, struct dentry *d, void *attributes, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, ATTRIBUTES)) : ret;
+	return s ? judge(s, group, d, 0, ATTRIBUTES) : ret;
 }
 
 SEC("lsm/inode_unlink")
@@ -659,7 +714,7 @@ int BPF_PROG(guard_unlink, struct inode *dir, struct dentry *d, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, UNLINK)) : ret;
+	return s ? judge(s, group, d, 0, UNLINK) : ret;
 }
 
 SEC("lsm/inode_rmdir")
@@ -667,5 +722,5 @@ int BPF_PROG(guard_rmdir, struct inode *dir, struct dentry *d, int ret)
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? answer(judge(s, group, d, 0, RMDIR)) : ret;
+	return s ? judge(s, group, d, 0, RMDIR) : ret;
 }

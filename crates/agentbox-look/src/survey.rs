@@ -124,7 +124,8 @@ impl Seen {
             self.secrets.note(&plan.masks, listing, entry);
         }
         let repository = around.and_then(|at| self.repositories.get(at));
-        if entry.kind != FileType::Directory && trigger(plan, repository, &spot).is_some() {
+        let is_link = entry.kind == FileType::Symlink;
+        if entry.kind != FileType::Directory && trigger(plan, repository, &spot, is_link).is_some() {
             if self.triggers.len() < MAX_KEPT {
                 self.triggers.push(spot);
             } else {
@@ -169,7 +170,7 @@ impl Seen {
             let is_refused = |(_, hold): (_, Hold)| hold == Hold::Refuse;
             spot.place == 0
                 && self.repository_of(spot).is_none()
-                && trigger(plan, None, spot).is_some_and(is_refused)
+                && trigger(plan, None, spot, false).is_some_and(is_refused)
         };
         tracked(places, &self.worktrees, self.triggers.iter().filter(refused).take(MAX_TRACKED))
             .into_iter()
@@ -198,11 +199,13 @@ pub(crate) fn trigger<'a>(
     plan: &'a LookPlan,
     repository: Option<&Repository>,
     spot: &Spot,
+    is_link: bool,
 ) -> Option<(&'a Trigger, Hold)> {
     if let Some(names) = repository.and_then(|repository| repository.names(spot)) {
         return plan.triggers.find(&names).map(|trigger| (trigger, trigger.hold));
     }
-    plan.triggers.find_held(&spot.path.names().collect::<Vec<_>>())
+    let names: Vec<&[u8]> = spot.path.names().collect();
+    if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) }
 }
 
 /// Whether a link of the project leads from elsewhere into a directory that packages fill.

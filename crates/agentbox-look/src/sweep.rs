@@ -126,7 +126,11 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
             (Some(old), Some(new)) if *old != new => Change::Changed,
             _ => continue,
         };
-        let Some((trigger, hold)) = survey::trigger(plan, seen.repository_of(spot), spot) else { continue };
+        let is_link = [now.as_ref(), was.get(spot).copied()]
+            .iter()
+            .any(|state| matches!(state, Some(FileState::Link { .. })));
+        let found = survey::trigger(plan, seen.repository_of(spot), spot, is_link);
+        let Some((trigger, hold)) = found else { continue };
         // What it says was judged.
         if hold == agentbox_plan::trigger::Hold::Judge
             && (configs.contains(spot) || seen.repository_of(spot).is_some())

@@ -98,13 +98,12 @@ impl Watch<'_> {
             let mut holds_one = false;
             for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
                 let Some(spot) = listing.at(entry) else { continue };
+                let pid = maker.unwrap_or(0);
                 let link = || {
-                    let leads_in = entry.kind == FileType::Symlink
-                        && readlinkat(&directory, entry.name.as_slice(), Vec::new())
-                            .is_ok_and(|to| self.leads_in(&spot, to.as_bytes()));
-                    leads_in.then(|| link(&spot, maker.unwrap_or(0)))
+                    let is_link = entry.kind == FileType::Symlink;
+                    is_link.then(|| self.link(&directory, &spot, &entry.name, pid)).flatten()
                 };
-                let Some(sighting) = self.sighting(&spot, maker.unwrap_or(0)).or_else(link) else { continue };
+                let Some(sighting) = self.sighting(&spot, pid).or_else(link) else { continue };
                 holds_one = true;
                 if maker.is_some() {
                     self.say(&sighting)?;
@@ -142,24 +141,30 @@ impl Watch<'_> {
         }
     }
 
-    /// Whether a link that says this leads from elsewhere into a directory that packages fill.
-    fn leads_in(&self, spot: &Spot, to: &[u8]) -> bool {
-        spot.place == 0 && self.plan.triggers.leads_in(&spot.path.names().collect::<Vec<_>>(), to)
+    /// What it means that a link is there: what it leads to is in force where it stands.
+    fn link(&self, directory: &OwnedFd, spot: &Spot, name: &[u8], pid: u32) -> Option<Sighting> {
+        if spot.place > 0 {
+            return None;
+        }
+        let to = readlinkat(directory, name, Vec::new()).ok()?;
+        let names: Vec<&[u8]> = spot.path.names().collect();
+        if self.plan.triggers.leads_in(&names, to.as_bytes()) {
+            let actor = "every program".to_owned();
+            return Some(Sighting::Trigger { spot: spot.clone(), actor, pid });
+        }
+        let (trigger, hold) = self.plan.triggers.find_link(&names)?;
+        let actor = trigger.actor.clone();
+        (hold == Hold::Refuse).then(|| Sighting::Trigger { spot: spot.clone(), actor, pid })
     }
 
     /// The same of a name that came to be. An event does not tell a link from a file.
     fn new_link(&mut self, handle: Vec<u8>, directory: &Spot, spot: &Spot, pid: u32) -> Option<Sighting> {
-        let names = || spot.path.names();
-        if spot.place > 0 || names().any(|name| name == b".git" || self.plan.triggers.is_brought(name)) {
-            return None;
-        }
         if self.last.as_ref().is_none_or(|(last, _)| *last != handle) {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
             self.last = Some((handle, self.places.open(directory, flags).ok()?));
         }
         let (_, open) = self.last.as_ref()?;
-        let to = readlinkat(open, spot.path.split()?.1, Vec::new()).ok()?;
-        self.leads_in(spot, to.as_bytes()).then(|| link(spot, pid))
+        self.link(open, spot, spot.path.split()?.1, pid)
     }
 
     fn events(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -191,11 +196,6 @@ impl Watch<'_> {
         }
         Ok(())
     }
-}
-
-/// Whoever follows such a link finds trigger files that are in force there.
-fn link(spot: &Spot, pid: u32) -> Sighting {
-    Sighting::Trigger { spot: spot.clone(), actor: "every program".to_owned(), pid }
 }
 
 struct Event<'a> {

@@ -61,10 +61,25 @@ impl Triggers {
     /// told, and what is told elsewhere is not: a thousand packages bring a thousand build files.
     #[must_use]
     pub fn find_held<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<(&Trigger, Hold)> {
+        self.strictest(path, |pattern, most| pattern.matches_from(path, most))
+    }
+
+    /// The same of a symbolic link, which can stand for a directory: `.claude` with another's `settings.json`.
+    #[must_use]
+    pub fn find_link<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<(&Trigger, Hold)> {
+        self.strictest(path, |pattern, most| pattern.matches_from(path, most) || pattern.is_below(path, most))
+    }
+
+    /// `matches` is asked for a pattern, and for how many names of the path may stand before the match.
+    fn strictest<N: AsRef<[u8]>>(
+        &self,
+        path: &[N],
+        matches: impl Fn(&PathGlob, usize) -> bool,
+    ) -> Option<(&Trigger, Hold)> {
         let brought = path.iter().position(|name| self.is_brought(name.as_ref())).unwrap_or(path.len());
-        let matching = self.all.iter().filter(|trigger| trigger.pattern.matches(path));
+        let matching = self.all.iter().filter(|trigger| matches(&trigger.pattern, path.len()));
         let held = matching.filter_map(|trigger| {
-            if trigger.pattern.matches_from(path, brought) {
+            if matches(&trigger.pattern, brought) {
                 return Some((trigger, trigger.hold));
             }
             let hold = if trigger.everywhere { trigger.hold } else { Hold::Report };
@@ -150,6 +165,24 @@ mod tests {
         ] {
             let names: Vec<&str> = path.split('/').collect();
             assert_eq!(triggers.find_held(&names).map(|(_, hold)| hold), hold, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_what_it_can_stand_for() {
+        let triggers =
+            triggers(vec![trigger(".claude/settings.json", Hold::Refuse), trigger("Makefile", Hold::Report)]);
+        for (path, hold) in [
+            (".claude", Some(Hold::Refuse)),
+            ("a/.claude", Some(Hold::Refuse)),
+            (".claude/settings.json", Some(Hold::Refuse)),
+            (".claude/other", None),
+            ("venv/.claude", Some(Hold::Report)),
+            ("Makefile", Some(Hold::Report)),
+            ("a", None),
+        ] {
+            let names: Vec<&str> = path.split('/').collect();
+            assert_eq!(triggers.find_link(&names).map(|(_, hold)| hold), hold, "{path}");
         }
     }
 

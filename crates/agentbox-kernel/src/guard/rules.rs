@@ -24,7 +24,7 @@ const BROUGHT: usize = 16;
 
 /// Bytes of a session in the kernel's map: `struct session`.
 pub(super) const SESSION_BYTES: usize =
-    16 + 12 * WORDS * 8 + 128 + 32 + 32 + BROUGHT * 8 + 8 + STARS * STAR_BYTES;
+    16 + 11 * WORDS * 8 + 128 + 32 + 32 + BROUGHT * 8 + 8 + STARS * STAR_BYTES;
 const STAR_BYTES: usize = 4 * TAIL + 8;
 
 const HAS_MASKS: u32 = 1;
@@ -101,10 +101,8 @@ pub struct Rules {
     root_ends: Bits,
     /// Ends of patterns that do not hold in brought directories.
     loose_ends: Bits,
-    /// Where the name of a brought directory stands; it is in no pattern.
-    brought: Bits,
-    /// Numbers of those names, by which the text of a link is searched.
-    numbers: Vec<u64>,
+    /// Names of those directories.
+    brought: Vec<Vec<u8>>,
     literals: BTreeMap<[u8; NAME], Bits>,
     stars: Vec<Star>,
     positions: usize,
@@ -160,21 +158,18 @@ impl Rules {
             *loose |= *now & !before;
             *now = before;
         }
-        let position = self.positions;
-        self.positions += 1;
-        if self.positions > MAX_POSITIONS || self.numbers.len() + brought.len() > BROUGHT {
+        if self.brought.len() + brought.len() > BROUGHT {
             return Err(RulesError::TooMany { what: "names of brought directories", most: BROUGHT });
         }
-        self.brought.set(position);
         for name in brought.iter().map(AsRef::as_ref) {
-            let mut key = [0; NAME];
-            let room = key[..NAME - 1].get_mut(..name.len()).filter(|room| !room.is_empty());
-            let why = "a brought directory has a name of 1 to 63 bytes";
-            let unheld = || RulesError::Pattern { pattern: String::from_utf8_lossy(name).into_owned(), why };
-            room.ok_or_else(unheld)?.copy_from_slice(name);
-            self.literals.entry(key).or_default().set(position);
-            // Another name with the same number would be refused as well.
-            self.numbers.push(fnv(name));
+            if name.is_empty() || name.len() >= NAME {
+                let pattern = String::from_utf8_lossy(name).into_owned();
+                return Err(RulesError::Pattern {
+                    pattern,
+                    why: "such a directory has a name of 1 to 63 bytes",
+                });
+            }
+            self.brought.push(name.to_vec());
         }
         self.flag();
         Ok(())
@@ -196,6 +191,10 @@ impl Rules {
 
     pub(super) fn literals(&self) -> impl Iterator<Item = (&[u8; NAME], Bits)> {
         self.literals.iter().map(|(name, bits)| (name, *bits))
+    }
+
+    pub(super) fn brought(&self) -> impl Iterator<Item = &[u8]> {
+        self.brought.iter().map(Vec::as_slice)
     }
 
     fn add(&mut self, pattern: &PathGlob, mask: bool) -> Result<(), RulesError> {
@@ -311,7 +310,6 @@ impl Rules {
             self.ends,
             self.root_ends,
             self.loose_ends,
-            self.brought,
         ] {
             out.extend(bits.bytes());
         }
@@ -320,9 +318,10 @@ impl Rules {
             out.extend(word.to_ne_bytes());
         }
         for at in 0..BROUGHT {
-            out.extend(self.numbers.get(at).copied().unwrap_or_default().to_ne_bytes());
+            // Another name with the same number would be refused as well.
+            out.extend(self.brought.get(at).map_or(0, |name| fnv(name)).to_ne_bytes());
         }
-        for count in [self.stars.len(), self.numbers.len()] {
+        for count in [self.stars.len(), self.brought.len()] {
             out.extend(u32::try_from(count).unwrap_or(0).to_ne_bytes());
         }
         for star in &self.stars {

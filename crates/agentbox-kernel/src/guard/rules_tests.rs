@@ -12,18 +12,10 @@ enum What {
     Read,
 }
 
-/// What `judge()` of guard.bpf.c answers for a path below the project.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Answer {
-    Refused,
-    Elsewhere,
-    InBrought,
-}
-
-/// `judge()`, without what it skips to be quick.
-fn judge(rules: &Rules, path: &[&[u8]], what: What) -> Answer {
+/// `judge()` of guard.bpf.c for a path below the project, without what it skips to be quick.
+fn refused(rules: &Rules, path: &[&[u8]], what: What) -> bool {
     let (mut plain, mut moved) = (Bits::default(), Bits::default());
-    let (mut hit, mut hit_at_root, mut loose_hit, mut brought) = (false, false, false, false);
+    let (mut held, mut hit_at_root, mut topmost) = (false, false, 0);
     for (at, name) in path.iter().rev().enumerate() {
         let bits = positions_of(rules, name);
         let begin = match (what, at) {
@@ -35,33 +27,27 @@ fn judge(rules: &Rules, path: &[&[u8]], what: What) -> Answer {
         plain = advance(rules, plain, begin, bits);
         let begin = if at == 0 && what == What::Move { rules.moved } else { Bits::default() };
         moved = if at == 0 { and(begin, bits) } else { advance(rules, moved, begin, bits) };
-        hit |= plain.or(moved).meets(rules.ends);
-        hit_at_root = plain.or(moved).meets(rules.root_ends);
-        if bits.meets(rules.brought) {
-            (brought, loose_hit) = (true, false);
-            assert!(sifted(rules, name));
+        held |= plain.or(moved).meets(rules.ends);
+        if plain.or(moved).meets(rules.loose_ends) {
+            topmost = at + 1;
         }
-        loose_hit |= plain.or(moved).meets(rules.loose_ends);
+        hit_at_root = plain.or(moved).meets(rules.root_ends);
         let live = plain.or(moved) != Bits::default();
         let anything = if at == 0 { ANY_LAST } else { ANY_ABOVE };
         // Where something begins, the sieve lets the name through.
         assert!(!live || at > 0 || what == What::Move || rules.flags & anything != 0 || sifted(rules, name));
     }
-    match (hit || hit_at_root || loose_hit, brought) {
-        (true, _) => Answer::Refused,
-        (false, true) => Answer::InBrought,
-        (false, false) => Answer::Elsewhere,
-    }
+    held || hit_at_root || (topmost > 0 && !in_brought(rules, path, topmost))
 }
 
-fn refused(rules: &Rules, path: &[&[u8]], what: What) -> bool {
-    judge(rules, path, what) == Answer::Refused
+/// `place()`: whether above so many of the last names there is a brought one.
+fn in_brought(rules: &Rules, path: &[&[u8]], last: usize) -> bool {
+    path[..path.len() - last].iter().any(|name| rules.brought().any(|brought| brought == *name))
 }
 
-/// `guard_rename()` for a directory or a link: whether it would leave a brought directory.
+/// `leaves()`, for a directory or a link that is renamed.
 fn leaves(rules: &Rules, from: &str, to: &str) -> bool {
-    let (to, from) = (judge(rules, &names(to), What::Move), judge(rules, &names(from), What::Move));
-    from == Answer::InBrought && to != Answer::InBrought
+    in_brought(rules, &names(from), 0) && !in_brought(rules, &names(to), 0)
 }
 
 /// `leads_in()`, byte by byte.
@@ -72,7 +58,7 @@ fn leads_in(rules: &Rules, to: &[u8]) -> bool {
             number = (number ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
             continue;
         }
-        found |= rules.numbers.contains(&number);
+        found |= rules.brought().any(|name| fnv(name) == number);
         number = fnv(b"");
     }
     found
@@ -127,18 +113,11 @@ fn names(path: &str) -> Vec<&[u8]> {
     path.split('/').map(str::as_bytes).collect()
 }
 
-/// A directory of that name could hold a match of this pattern, of which at least one name is its own.
-fn could_hold(pattern: &PathGlob, path: &[&[u8]]) -> bool {
-    let anchored = glob(&format!("/{}", pattern.to_string().trim_start_matches('/')));
-    let starts = if pattern.is_anchored() { 0..1 } else { 0..path.len() };
-    starts.into_iter().any(|start| anchored.may_match_below(&path[start..]))
-}
-
 fn check(texts: &[&str], path: &str) {
     let patterns: Vec<PathGlob> = texts.iter().map(|text| glob(text)).collect();
     let path = names(path);
     let expected = patterns.iter().any(|pattern| pattern.matches(&path));
-    let held = patterns.iter().any(|pattern| could_hold(pattern, &path));
+    let held = patterns.iter().any(|pattern| pattern.is_below(&path, path.len()));
     let rules = Rules::compile(&patterns, []).unwrap();
     assert_eq!(refused(&rules, &path, What::Make), expected, "{texts:?} {path:?}");
     assert_eq!(refused(&rules, &path, What::Move), expected || held, "moved: {texts:?} {path:?}");

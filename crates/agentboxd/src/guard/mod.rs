@@ -347,7 +347,7 @@ mod tests {
         };
         let bytes = serde_json::to_vec(&kept).unwrap();
         assert_eq!(serde_json::from_slice::<Kept>(&bytes).unwrap(), kept);
-        assert_eq!(kept.rules().unwrap().positions(), 5);
+        assert_eq!(kept.rules().unwrap().positions(), 4);
         let older = r#"{"device":1,"inode":2,"refused":[".envrc"],"masks":[],"exempt":[]}"#;
         assert_eq!(serde_json::from_str::<Kept>(older).unwrap().rules().unwrap().positions(), 1);
     }
