@@ -3,8 +3,8 @@
 
 use agentbox_probe::{Listing, NEEDS_TRIGGERS, Outcome, Promise, Record};
 use agentbox_suite::battery::Outside;
-use agentbox_suite::run::{Finished, run};
-use agentbox_suite::{Machine, Session};
+
+use agentbox_suite::{Finished, Machine, Session, run};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
