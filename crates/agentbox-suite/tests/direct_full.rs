@@ -40,7 +40,7 @@ fn on_a_full_disk_nothing_that_is_refused_is_in_force() -> Result<()> {
     ensure!(!fs::read_to_string(&config).is_ok_and(|text| text.contains("fsmonitor")), "it is in force");
     ensure!(rustix::fs::statvfs(project)?.f_bavail == 0, "the disk is not full");
     // The person's git works, and obeys nothing of it.
-    let status = machine.person.shell(project, "git status --porcelain")?.success()?;
+    let status = machine.person.shell(project, "git --no-optional-locks status --porcelain")?.success()?;
     ensure!(status.text().contains("A  a") && !project.join("ran").exists(), "{status:?}");
     let held =
         eventually("it stands still", LIMIT, || Ok(session.status()?["frozen"].as_str().map(str::to_owned)))?;
