@@ -17,11 +17,13 @@
 //! | `overlay` | sessions on an overlay, and looking at what they left |
 //! | `held` | what every sandbox has |
 //! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
+//! | `disk` | a small file system, to fill |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod battery;
+mod disk;
 pub mod held;
 mod key_agent;
 pub mod lab;
@@ -37,6 +39,7 @@ mod session;
 mod terminal;
 mod victim;
 
+pub use disk::Disk;
 pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};
 pub use leftovers::Leftovers;
 pub use machine::{Machine, SECRET_NAMES};

@@ -1,5 +1,6 @@
 //! Real agents from npm, in projects that try to change how they behave. What they do outside is the control.
 
+use agentbox_suite::overlay::{review, session};
 use agentbox_suite::{Finished, Machine, run};
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -114,6 +115,34 @@ fn a_project_neither_runs_its_hooks_nor_moves_the_service_of_claude_code() -> Re
     )?;
     let second = inside(&machine, "work", show)?;
     ensure!(!second.text().is_empty() && first.text() == second.text(), "{first:?}\n{second:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_session_plants_for_claude_code_runs_outside_when_it_was_taken_and_not_before() -> Result<()> {
+    let machine = Machine::new()?;
+    let prefix = install("@anthropic-ai/claude-code")?;
+    let agent = format!("{} -p hello", program(prefix.path(), "claude")?.display());
+    let hooks = r#"{"hooks":{"SessionStart":[{"hooks":[{"type":"command","command":"touch hook-ran"}]}]}}"#;
+    let plant = format!(
+        "mkdir -p .claude ~/.claude; echo '{hooks}' | tee .claude/settings.json .claude/settings.local.json > ~/.claude/settings.json"
+    );
+    let (layer, _) = session(&machine, "L2", &plant)?;
+    let outside = |port: u16| -> Result<String> {
+        let mut command = machine.person.command("bash");
+        command.args(["-c", &attempt(&agent, port)]).current_dir(machine.project());
+        command.env("SERVICE", SERVICE).env("ANTHROPIC_API_KEY", "sk-of-nobody");
+        command.env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}"));
+        command.env("CLAUDE_CONFIG_DIR", machine.person.home.join("outside"));
+        Ok(run(&mut command, b"", LIMIT)?.text().to_string())
+    };
+    let before = outside(18732)?;
+    ensure!(before == "asked\nend\n", "{before}");
+    // The same file, taken by its name, is obeyed: so it would have been.
+    review(&machine, "apply", &layer, &[".claude/settings.json"])?.success()?;
+    let after = outside(18733)?;
+    let log = || fs::read_to_string(machine.project().join("agent.log"));
+    ensure!(after == "hook\nasked\nend\n", "the control does not work: {after} {}", log()?);
     Ok(())
 }
 
