@@ -5,6 +5,7 @@ use agentbox_suite::lab::{Guest, Lab};
 use agentbox_suite::{Finished, Npm, run};
 use anyhow::{Result, ensure};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(200);
@@ -76,8 +77,12 @@ fn look(agent: &Agent) -> Result<()> {
     let guest = lab.machine()?;
     let npm = Npm::install(agent.package)?;
     let program = npm.program(agent.preset)?.display().to_string();
+    // A login is a token from a file here.
+    let token = guest.config().join("token");
+    fs::write(&token, "sk-of-the-lab\n")?;
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600))?;
     guest.configure_more(&format!(
-        "[profile.work]\nagent = {:?}\nread = [{:?}]\n[profile.work.env.set]\n{} = \"sk-of-the-lab\"\n",
+        "[profile.work]\nagent = {:?}\nread = [{:?}]\n[profile.work.env]\n{} = {{ file = {token:?} }}\n",
         agent.preset,
         npm.prefix().display().to_string(),
         agent.key,
