@@ -16,13 +16,12 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
-//! | `launcher` | starts and finds launchers |
+//! | `launcher`, `shelf` | starts and finds launchers; low numbers for what they start with |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
 //! | `agent` | connections to a person's ssh-agent, made as that person |
-//! | `gate` | starts network gates and connects to them |
 //! | `look` | starts lookers and takes their answer |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
@@ -68,6 +67,7 @@ pub mod posture;
 pub mod project;
 pub mod reach;
 mod removal;
+mod shelf;
 pub mod source;
 #[allow(unsafe_code)]
 mod sys;
