@@ -32,24 +32,30 @@ fn theft() -> String {
     )
 }
 
-/// Packages, each of which runs the theft, and how they are installed.
-const PACKAGES: &[(&str, &[(&str, &str)], &str)] = &[
-    (
-        "npm",
-        &[(
+/// A package that runs the theft when it is installed.
+struct Package {
+    directory: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    install: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        directory: "npm",
+        files: &[(
             "package.json",
             r#"{"name":"evil","version":"1.0.0","scripts":{"postinstall":"sh ../theft.sh"}}"#,
         )],
-        "npm install --offline --no-audit --no-fund",
-    ),
-    (
-        "python",
-        &[("setup.py", "import subprocess\nsubprocess.run(['sh', '../theft.sh'])\n")],
-        "/usr/bin/python3 setup.py install",
-    ),
-    (
-        "rust",
-        &[
+        install: "npm install --offline --no-audit --no-fund",
+    },
+    Package {
+        directory: "python",
+        files: &[("setup.py", "import subprocess\nsubprocess.run(['sh', '../theft.sh'])\n")],
+        install: "/usr/bin/python3 setup.py install",
+    },
+    Package {
+        directory: "rust",
+        files: &[
             (
                 "Cargo.toml",
                 "[package]\nname = \"evil\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[workspace]\n",
@@ -60,8 +66,8 @@ const PACKAGES: &[(&str, &[(&str, &str)], &str)] = &[
             ),
             ("src/lib.rs", ""),
         ],
-        "\"$RUST/cargo\" build --quiet --offline",
-    ),
+        install: "\"$RUST/cargo\" build --quiet --offline",
+    },
 ];
 
 fn left(home: &Path) -> Vec<&'static str> {
@@ -83,7 +89,7 @@ fn what_packages_run_finds_no_secret_and_leaves_nothing() -> Result<()> {
     let write =
         |name: &str, text: &str| machine.person.write(&machine.project().join(name), text.as_bytes(), 0o644);
     write("theft.sh", &theft())?;
-    for (directory, files, install) in PACKAGES {
+    for Package { directory, files, install } in PACKAGES {
         for (name, text) in *files {
             write(&format!("{directory}/{name}"), text)?;
         }
@@ -101,9 +107,10 @@ fn what_packages_run_finds_no_secret_and_leaves_nothing() -> Result<()> {
         for place in PLACES {
             fs::remove_file(home.join(place))?;
         }
-        fs::remove_dir_all(machine.project().join(directory).join("target")).or_else(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-        })?;
+        // What it built there would not be built again.
+        machine
+            .person
+            .shell(machine.project(), &format!("rm -rf {directory}/target {directory}/node_modules"))?;
         let start = |profile: &str, script: &str| -> Result<Finished> {
             machine.ctl(&machine.start_arguments("L2", &["--profile", profile], &["sh", "-c", script]))
         };
