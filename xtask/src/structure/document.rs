@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 const OVERVIEW: &str = "docs/ARCHITECTURE.md";
 /// First line of the fenced block with the diagram of crates.
 const DIAGRAM: &str = "```text edges";
-/// Head of the table of invariants.
+const THREATS: &str = "docs/THREAT-MODEL.md";
+/// Head of the table of invariants: number, what holds, and the functions that check it.
 const INVARIANTS: &str = "| # | invariant | check |";
+/// Head of the table of known weaknesses: the tests are the last cell.
+const WEAKNESSES: &str = "| weakness | what it was | what holds it here | test |";
 
 /// Edges of the diagram: lines of the form `crate -> crate, crate`, or `crate -> nothing`.
 pub(super) fn diagram(sources: &Sources) -> Result<BTreeSet<(String, String)>, String> {
@@ -30,26 +33,35 @@ pub(super) fn diagram(sources: &Sources) -> Result<BTreeSet<(String, String)>, S
 
 /// Each row of the table of invariants names, in backticks, the functions that check it.
 pub(super) fn every_invariant_names_its_check(repository: &Repository) -> Vec<String> {
-    invariants(&repository.sources)
+    checked(&repository.sources, OVERVIEW, INVARIANTS, 1)
 }
 
-fn invariants(sources: &Sources) -> Vec<String> {
-    let Some(overview) = sources.get(OVERVIEW) else { return vec![format!("{OVERVIEW} is missing")] };
-    let lines = overview.text.lines().skip_while(|line| *line != INVARIANTS).skip(2);
+/// Each row of the table of known weaknesses names the tests that look for it.
+pub(super) fn every_known_weakness_names_its_test(repository: &Repository) -> Vec<String> {
+    checked(&repository.sources, THREATS, WEAKNESSES, 0)
+}
+
+/// Rows of the table with this head whose last cell names no function, or one that does not exist. Column `name` says
+/// what a row is about; no other cell is empty either.
+fn checked(sources: &Sources, document: &str, head: &str, name: usize) -> Vec<String> {
+    let Some(file) = sources.get(document) else { return vec![format!("{document} is missing")] };
+    let lines = file.text.lines().skip_while(|line| *line != head).skip(2);
     let rows: Vec<&str> = lines.take_while(|line| line.starts_with('|')).collect();
     if rows.is_empty() {
-        return vec![format!("{OVERVIEW} has no table with the head `{INVARIANTS}`")];
+        return vec![format!("{document} has no table with the head `{head}`")];
     }
+    let columns = head.trim_matches('|').split('|').count();
     let mut problems = Vec::new();
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let invariant = cells.get(1).copied().unwrap_or(row);
-        let checks: Vec<&str> = cells.get(2).copied().unwrap_or("").split('`').skip(1).step_by(2).collect();
-        if checks.is_empty() {
-            problems.push(format!("invariant without a check: {invariant}"));
+        let what = cells.get(name).copied().unwrap_or(row);
+        let last = cells.get(columns - 1).copied().unwrap_or("");
+        let checks: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        if checks.is_empty() || cells.iter().any(|cell| cell.is_empty()) {
+            problems.push(format!("{document}: without a check, or with an empty cell: {what}"));
         }
         let missing = checks.iter().filter(|check| !is_function(sources, check));
-        problems.extend(missing.map(|check| format!("no function is called {check}: {invariant}")));
+        problems.extend(missing.map(|check| format!("{document}: no function is called {check}: {what}")));
     }
     problems
 }
@@ -154,12 +166,14 @@ mod tests {
     fn an_invariant_without_a_real_check_is_found() {
         let table = |cell: &str| format!("{INVARIANTS}\n|---|---|---|\n| 1 | it holds | {cell} |\n");
         let code = "fn it_holds() {}\n// fn in_a_comment() {}";
-        let problems = |cell: &str| invariants(&sources(&table(cell), code)).len();
+        let checked = |text: &str| checked(&sources(text, code), OVERVIEW, INVARIANTS, 1).len();
+        let problems = |cell: &str| checked(&table(cell));
         assert_eq!(problems("`it_holds`"), 0);
         for bad in ["", "by review", "`it_hold`", "`it_holds`, `in_a_comment`"] {
             assert_eq!(problems(bad), 1, "{bad}");
         }
-        assert_eq!(invariants(&sources("no table", code)).len(), 1);
+        assert_eq!(checked("no table"), 1);
+        assert_eq!(checked(&table("`it_holds`").replace("it holds |", "|")), 1);
     }
 
     #[test]
