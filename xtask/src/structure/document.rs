@@ -7,6 +7,11 @@ use std::collections::BTreeSet;
 const OVERVIEW: &str = "docs/ARCHITECTURE.md";
 /// First line of the fenced block with the diagram of crates.
 const DIAGRAM: &str = "```text edges";
+const SPECIFICATION: &str = "docs/SPECIFICATION.md";
+/// Head of each table of promises.
+const PROMISES: &str = "| # | promise | held by |";
+/// Where the tests of whole programs are.
+const SUITE: &str = "crates/agentbox-suite/tests/";
 const THREATS: &str = "docs/THREAT-MODEL.md";
 /// Head of the table of invariants: number, what holds, and the functions that check it.
 const INVARIANTS: &str = "| # | invariant | check |";
@@ -41,12 +46,46 @@ pub(super) fn every_known_weakness_names_its_test(repository: &Repository) -> Ve
     checked(&repository.sources, THREATS, WEAKNESSES, 0)
 }
 
-/// Rows of the table with this head whose last cell names no function, or one that does not exist. Column `name` says
+/// Each promise has a number of its own and names tests, and each test of the suite stands behind a promise.
+pub(super) fn every_promise_is_held_by_a_test_and_every_test_holds_one(
+    repository: &Repository,
+) -> Vec<String> {
+    promises(&repository.sources)
+}
+
+fn promises(sources: &Sources) -> Vec<String> {
+    let mut problems = checked(sources, SPECIFICATION, PROMISES, 1);
+    let Some(file) = sources.get(SPECIFICATION) else { return problems };
+    let mut numbers = BTreeSet::new();
+    for row in rows(&file.text, PROMISES) {
+        let number = row.trim_matches('|').split('|').next().unwrap_or("").trim();
+        if !numbers.insert(number) {
+            problems.push(format!("{SPECIFICATION}: two promises are called {number}"));
+        }
+    }
+    let suite = sources.rust().filter(|file| file.path.starts_with(SUITE));
+    let tests = suite.flat_map(|file| file.code.split("#[test]").skip(1));
+    let names = tests.filter_map(|test| test.split_once("fn ")?.1.split(['(', '<']).next());
+    let untold = names.filter(|name| !file.text.contains(&format!("`{name}`")));
+    problems.extend(untold.map(|name| format!("{SPECIFICATION}: no promise is held by {name}")));
+    problems
+}
+
+/// Rows of all tables with this head.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+    let mut rows = Vec::new();
+    let mut lines = text.lines();
+    while lines.any(|line| line == head) {
+        rows.extend(lines.by_ref().skip(1).take_while(|line| line.starts_with('|')));
+    }
+    rows
+}
+
+/// Rows of the tables with this head whose last cell names no function, or one that does not exist. Column `name` says
 /// what a row is about; no other cell is empty either.
 fn checked(sources: &Sources, document: &str, head: &str, name: usize) -> Vec<String> {
     let Some(file) = sources.get(document) else { return vec![format!("{document} is missing")] };
-    let lines = file.text.lines().skip_while(|line| *line != head).skip(2);
-    let rows: Vec<&str> = lines.take_while(|line| line.starts_with('|')).collect();
+    let rows = rows(&file.text, head);
     if rows.is_empty() {
         return vec![format!("{document} has no table with the head `{head}`")];
     }
@@ -160,6 +199,23 @@ mod tests {
         assert_eq!(names, ["a b", "a c"]);
         assert!(diagram(&sources("# A\n", "")).is_err());
         assert!(diagram(&sources("```text edges\na depends on b\n```", "")).is_err());
+    }
+
+    #[test]
+    fn promises_and_tests_are_compared_both_ways() {
+        let row = |number: &str, test: &str| format!("| {number} | it holds | `{test}` |\n");
+        let table = |rows: &str| format!("# A\n\n{PROMISES}\n|---|---|---|\n{rows}\nText.\n");
+        let found = |text: &str| {
+            let file = |path: &str, text: &str| Source::new(path.to_owned(), text.to_owned());
+            let code = "#[test]\nfn one() {}\n#[test]\nfn two() -> Result<()> {}\nfn no_test() {}";
+            let files = vec![file("crates/agentbox-suite/tests/a.rs", code), file(SPECIFICATION, text)];
+            promises(&Sources { files }).len()
+        };
+        assert_eq!(found(&[table(&row("A1", "one")), table(&row("B1", "two"))].concat()), 0);
+        assert_eq!(found(&table(&row("A1", "one"))), 1, "a test that no promise names");
+        assert_eq!(found(&table(&[row("A1", "one"), row("A1", "two")].concat())), 1, "a number given twice");
+        assert_eq!(found(&table(&[row("A1", "one"), row("A2", "two"), row("A3", "none")].concat())), 1);
+        assert_eq!(found("# A\n"), 3);
     }
 
     #[test]
