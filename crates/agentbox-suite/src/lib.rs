@@ -11,6 +11,7 @@
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
 //! | `service` | [`Service`]: the supervisor as the service of a rig |
+//! | `npm` | [`Npm`]: real agents |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
@@ -29,6 +30,7 @@ mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
+mod npm;
 pub mod overlay;
 mod person;
 mod planted;
@@ -43,6 +45,7 @@ pub use disk::Disk;
 pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};
 pub use leftovers::Leftovers;
 pub use machine::{Machine, SECRET_NAMES};
+pub use npm::Npm;
 pub use person::{Person, accounts_unchanged};
 pub use planted::Planted;
 pub use programs::Programs;
