@@ -194,11 +194,10 @@ impl Battery {
         let mut victim = machine.victim(&tag)?;
         let facts = facts_with(machine, &victim, &tag)?;
         let before = fingerprint(machine)?;
-        let said = machine.inside_with(
-            level.name(),
-            &["./agentbox-probe", "run", "--json", "--facts", "-"],
-            &serde_json::to_vec(&facts)?,
-        )?;
+        let ids = self.listings.iter().map(|listing| listing.id.as_str());
+        let command: Vec<_> =
+            ["./agentbox-probe", "run", "--json", "--facts", "-"].into_iter().chain(ids).collect();
+        let said = machine.inside_with(level.name(), &command, &serde_json::to_vec(&facts)?)?;
         let records = records(&said)?;
         let effects = take_effects(&tag, machine)?;
         let mut verdict = self.judge(&records, &effects, level);
