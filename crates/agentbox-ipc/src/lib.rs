@@ -10,6 +10,7 @@
 //! | `access` | every method with who may call it; the bus policy and polkit actions made of that |
 //! | `dictionary` | [`Dict`], [`to_dict`], [`from_dict`], their limits |
 //! | `error` | [`Error`] |
+//! | `event` | every event of the audit trail with its `MESSAGE_ID` |
 //! | `start` | what `Start` and `Explain` take and answer |
 //! | `session` | what `List`, `Status`, `Attach` and `Exec` take and answer |
 //! | `network` | what `Allow`, `Deny` and `Why` answer, and the network of a session's status |
@@ -23,6 +24,7 @@
 mod access;
 mod dictionary;
 mod error;
+mod event;
 mod keys;
 mod network;
 mod proxy;
@@ -35,6 +37,7 @@ mod supervisor;
 pub use access::{Action, METHODS, Method, Rule, bus_policy, polkit_actions};
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
+pub use event::{EVENTS, Event};
 pub use keys::Confirmation;
 pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,

@@ -17,12 +17,12 @@
 //! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
 //! | `launcher` | starts and finds launchers |
+//! | `journal` | entries of the system's journal |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
 //! | `gate`, `keys` | starts gates of the network and of keys, and connects to them |
 //! | `agent` | connections to a person's ssh-agent, made as that person |
-//! | `gate` | starts network gates and connects to them |
 //! | `look` | starts lookers and takes their answer |
 //! | `netns` | the network namespace of a session |
 //! | `firewall` | the host's table, grants in it, flows |
@@ -51,6 +51,7 @@ pub mod gate;
 pub mod guard;
 pub mod idmap;
 pub mod inherited;
+pub mod journal;
 pub mod keys;
 pub mod launcher;
 pub mod layer;

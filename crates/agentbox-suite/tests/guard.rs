@@ -178,7 +178,9 @@ fn without_the_guard_the_same_attempts_succeed() -> Result<()> {
     }
     let guest = Machine::with(Programs::testing()?, &[("AGENTBOX_TEST_SKIP", "guard")])?;
     // What stands in for the guard elsewhere would hold the session at the first of them.
-    guest.configure("[floor]\nnetwork = \"none\"\n[posture.watched]\nextends = \"L2\"\non_trigger = \"report\"\n")?;
+    guest.configure(
+        "[floor]\nnetwork = \"none\"\n[posture.watched]\nextends = \"L2\"\non_trigger = \"report\"\n",
+    )?;
     let text = guest.inside("watched", &["sh", "-c", ATTEMPTS])?.success()?.text().to_string();
     for tried in REFUSED {
         ensure!(text.contains(&format!("done: {tried}\n")), "refused without the guard: {tried}\n{text}");

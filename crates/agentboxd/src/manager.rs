@@ -473,8 +473,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Dict, Error> {
         self.caller(Method::VerifyLog, &header, connection).await?;
-        let verdict = self.supervisor.audit().verify().map_err(|error| Error::Failed(error.to_string()))?;
-        Ok(to_dict(&verdict)?)
+        Ok(to_dict(&self.supervisor.verify_trail().await?)?)
     }
 
     #[zbus(out_args("checks"))]

@@ -46,7 +46,8 @@ pub(crate) async fn reset(
 /// Waits for the end of sessions on a project that have ended by themselves: their person has seen them end, and what
 /// they keep is still to be taken back.
 pub(crate) async fn settle_others(supervisor: &Supervisor, owner_uid: u32, project: &str) {
-    let is_on = |session: &Session| session.record.owner_uid == owner_uid && session.record.project == project;
+    let is_on =
+        |session: &Session| session.record.owner_uid == owner_uid && session.record.project == project;
     settle(supervisor, is_on).await;
 }
 

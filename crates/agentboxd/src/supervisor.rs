@@ -1,13 +1,14 @@
 //! What all parts of the supervisor share: directories, configuration, leases, the audit trail and the list
 //! of sessions. Every lock here is held for a few lines and never across a wait.
 
-use crate::audit::Audit;
+use crate::audit::{Audit, anchors};
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
 use crate::session::Session;
 use crate::system::scopes::Scopes;
 use crate::system::store::Store;
+use agentbox_ipc::{Error, LogVerdict};
 use agentbox_kernel::cgroup::{Hierarchy, Layout};
 use agentbox_kernel::directory::Directories;
 use agentbox_kernel::lease::{Lease, Leases, Range};
@@ -34,6 +35,8 @@ pub(crate) struct Supervisor {
     /// Opened with the first lease.
     leases: Mutex<Option<Leases>>,
     audit: Mutex<Audit>,
+    /// Held while the trail is compared with the journal.
+    verifying: tokio::sync::Mutex<()>,
     sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
     /// Opened with the first session that needs it.
     network: Mutex<Option<Arc<HostNetwork>>>,
@@ -67,6 +70,7 @@ impl Supervisor {
             store,
             leases: Mutex::default(),
             audit: Mutex::new(audit),
+            verifying: tokio::sync::Mutex::default(),
             sessions: Mutex::default(),
             network: Mutex::default(),
             guards: Mutex::default(),
@@ -137,6 +141,22 @@ impl Supervisor {
     /// The audit trail.
     pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
         lock(&self.audit)
+    }
+
+    /// Checks the trail. The journal is read first, and beside everything else: it may take seconds, and whoever asks
+    /// meanwhile waits for this one.
+    pub(crate) async fn verify_trail(&self) -> Result<LogVerdict, Error> {
+        let _alone = self.verifying.lock().await;
+        let failed = |error: &dyn std::error::Error| Error::Failed(error.to_string());
+        if !self.audit().is_anchored() {
+            return self.audit().verify(None).map_err(|error| failed(&error));
+        }
+        let read = tokio::task::spawn_blocking(anchors::read).await.map_err(|error| failed(&error))?;
+        let mut verdict = self.audit().verify(read.as_deref().ok()).map_err(|error| failed(&error))?;
+        if let Err(error) = read {
+            verdict.say(format!("the journal, which knows it too, cannot be read: {error}"));
+        }
+        Ok(verdict)
     }
 
     /// Ids for leases.
@@ -236,7 +256,7 @@ impl Supervisor {
             logs: below("logs"),
         };
         let directories = Directories::open(paths, true).unwrap();
-        let audit = Audit::open(directories.logs.try_clone().unwrap());
+        let audit = Audit::open(directories.logs.try_clone().unwrap(), None);
         let configuration = crate::configuration::read(&below("configuration"));
         Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None, None)
     }

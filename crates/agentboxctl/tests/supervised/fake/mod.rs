@@ -305,7 +305,13 @@ impl Manager {
 
     #[zbus(out_args("verdict"))]
     async fn verify_log(&self) -> Result<Dict, Error> {
-        Ok(to_dict(&LogVerdict { whole: false, lines: 3, last: 3, problems: vec!["line 2: \x1b".into()] })?)
+        Ok(to_dict(&LogVerdict {
+            whole: false,
+            lines: 3,
+            last: 3,
+            anchors: Some(2),
+            problems: vec!["line 2: \x1b".into()],
+        })?)
     }
 
     #[zbus(out_args("checks"))]
