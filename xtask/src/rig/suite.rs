@@ -27,6 +27,7 @@ const PARTS: &[(&str, Option<&str>)] = &[
     ("rig_service", None),
     ("rig_consent", None),
     ("rig_restart", None),
+    ("rig_audit", None),
     (REBOOT, None),
     ("rig_package", None),
 ];
