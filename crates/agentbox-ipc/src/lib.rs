@@ -1,6 +1,7 @@
 //! The D-Bus contract between the supervisor and those who ask it, stated once.
 //!
-//! `agentboxd` serves [`INTERFACE`] at [`PATH`]; `agentboxctl` calls it through [`ManagerProxy`]. Everything
+//! `agentboxd` serves [`INTERFACE`] at [`PATH`]; `agentboxctl` calls it through [`ManagerProxy`]. Each session has an object
+//! with [`SESSION_INTERFACE`] at [`session_path`]. Everything
 //! structured crosses as `a{sv}` and is turned from and into the types here by [`to_dict`] and
 //! [`from_dict`], which refuse keys that the types do not have. What a person may be told is an [`Error`].
 //!
@@ -34,7 +35,7 @@ mod session;
 mod start;
 mod supervisor;
 
-pub use access::{Action, METHODS, Method, Rule, bus_policy, polkit_actions};
+pub use access::{Action, METHODS, Method, Rule, SESSION_METHODS, bus_policy, polkit_actions};
 pub use dictionary::{Dict, DictionaryError, MAX_DEPTH, MAX_TEXT_BYTES, MAX_VALUES, from_dict, to_dict};
 pub use error::Error;
 pub use event::{EVENTS, Event};
@@ -42,7 +43,10 @@ pub use keys::Confirmation;
 pub use network::{
     Access, AllowAnswer, DestinationTotal, MAX_DESTINATIONS, NetworkStatus, PublishedPort, WhyAnswer,
 };
-pub use proxy::{BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SOCKET_NAME};
+pub use proxy::{
+    BUS_NAME, ERROR_PREFIX, GROUP, INTERFACE, ManagerProxy, PATH, SESSION_INTERFACE, SOCKET_NAME,
+    session_path,
+};
 pub use report::{ReportAnswer, ReportLine};
 pub use review::{ChangeSet, ReviewAnswer, Taken};
 pub use session::{Client, SessionState, SessionStatus, SessionSummary, ValueRow};

@@ -11,6 +11,7 @@
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
 //! | `service` | [`Service`]: the supervisor as the service of a rig |
+//! | `bus` | its interface as any user's program calls it |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
@@ -22,6 +23,7 @@
 #![warn(missing_docs)]
 
 pub mod battery;
+pub mod bus;
 pub mod held;
 mod key_agent;
 pub mod lab;

@@ -58,7 +58,9 @@ pub enum Command {
     Why(Why),
     /// Show signatures that wait to be confirmed, and confirm them
     Confirm(Confirm),
-    /// Let sessions go on that were frozen because of what came to be in their projects
+    /// Have everything of a session's agent stand still
+    Freeze(Freeze),
+    /// Let a session go on that was frozen, by somebody or because of what came to be in its project
     Thaw(Thaw),
     /// Show what a session left behind in its project
     Report(Report),
@@ -350,6 +352,14 @@ pub struct Confirm {
     /// Print JSON
     #[arg(long, conflicts_with_all = ["number", "deny"])]
     pub json: bool,
+}
+
+/// `freeze`
+#[derive(Debug, Args)]
+pub struct Freeze {
+    /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
+    pub id: SessionId,
 }
 
 /// `thaw`

@@ -5,6 +5,7 @@ use crate::audit::{Audit, anchors};
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
+use crate::objects::{Buses, Subscribers};
 use crate::session::Session;
 use crate::system::scopes::Scopes;
 use crate::system::store::Store;
@@ -43,6 +44,10 @@ pub(crate) struct Supervisor {
     guards: Mutex<Guards>,
     /// What was found at the start and needs a person.
     strangers: Mutex<Vec<String>>,
+    /// Where sessions have objects.
+    pub(crate) buses: Buses,
+    /// Who is told about sessions.
+    pub(crate) subscribers: Subscribers,
     /// Told when a session or a connection has ended.
     pub(crate) changed: Notify,
     #[cfg(feature = "testing")]
@@ -75,6 +80,8 @@ impl Supervisor {
             network: Mutex::default(),
             guards: Mutex::default(),
             strangers: Mutex::default(),
+            buses: Buses::default(),
+            subscribers: Subscribers::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
             for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL", "AGENTBOX_TEST_KILL_OF"]

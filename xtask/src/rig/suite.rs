@@ -28,6 +28,7 @@ const PARTS: &[(&str, Option<&str>)] = &[
     ("rig_consent", None),
     ("rig_restart", None),
     ("rig_audit", None),
+    ("bus_objects", None),
     (REBOOT, None),
     ("rig_package", None),
 ];

@@ -112,6 +112,7 @@ fn spawn(
         was_frozen: false,
         failure: None,
     };
+    tokio::spawn(crate::objects::follow(Arc::clone(supervisor), Arc::clone(&session)));
     tokio::spawn(driver.run(effects));
     session
 }
@@ -165,7 +166,7 @@ impl Driver {
             // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
             if self.steps.freezes() {
                 self.was_frozen = true;
-                self.still.for_trigger(why);
+                self.still.for_person(why);
             } else {
                 self.still.for_room(Some(why));
             }
@@ -255,6 +256,9 @@ impl Driver {
                     }
                 }
                 asked = self.asked.recv() => match asked {
+                    Some(Asked::Freeze(uid, answer)) => {
+                        let _ = answer.send(self.stop_still(uid));
+                    }
                     Some(Asked::Thaw(answer)) => {
                         let _ = answer.send(self.thaw());
                     }
@@ -415,7 +419,7 @@ impl Driver {
     /// Holds every process of the agent where it is, once in the life of a session.
     fn freeze(&mut self, path: &str, actor: &str) -> bool {
         let why = format!("{path} came to be, on which {actor} acts");
-        self.still.for_trigger(why.clone());
+        self.still.for_person(why.clone());
         if self.keep_still().is_err() {
             self.still.allowed();
             self.live.frozen = self.still.why().map(str::to_owned);
@@ -427,6 +431,24 @@ impl Driver {
             "frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"
         ));
         true
+    }
+
+    /// Somebody wants it to stand still.
+    fn stop_still(&mut self, caller_uid: u32) -> Result<(), String> {
+        if self.state != State::Running {
+            return Err("it does not run".to_owned());
+        }
+        if self.still.waits_for_person() {
+            return Ok(());
+        }
+        self.audit(json!({ "event": "frozen", "why": "asked for", "caller_uid": caller_uid }));
+        self.still.for_person(format!("user id {caller_uid} had it frozen"));
+        let done = self.keep_still();
+        if done.is_err() {
+            self.still.allowed();
+            self.live.frozen = self.still.why().map(str::to_owned);
+        }
+        done
     }
 
     fn thaw(&mut self) -> Result<bool, String> {

@@ -279,6 +279,10 @@ impl Manager {
         Ok(())
     }
 
+    async fn freeze(&self, id: &str) -> Result<(), Error> {
+        Err(Error::NotFound(format!("no session {id}")))
+    }
+
     #[zbus(out_args("was_frozen"))]
     async fn thaw(&self, id: &str) -> Result<bool, Error> {
         Ok(id == "abc")
@@ -329,4 +333,26 @@ impl Manager {
     async fn repair(&self) -> Result<Vec<String>, Error> {
         Ok(vec!["/run/\x1b".into()])
     }
+
+    async fn subscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn unsubscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn session_new(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_removed(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
 }
