@@ -94,6 +94,11 @@ pub const EVENTS: &[Event] = &[
         "A session may reach a host, or may not, from now on.",
     ),
     event("rule-removed", 0xd9998a14_bf2d4f87_aa0e8265_4b39b26e, "The time of a rule is over."),
+    event(
+        "network-narrowed",
+        0x209f9422_2eb847c4_8d31a657_d32d8b6a,
+        "The configuration was read again and narrows the network of a session that runs.",
+    ),
     event("gate-lost", 0xfeaefbdc_45e44428_b78da0ad_28c062e9, "The gate of a session's network ended."),
     event("gate-repaired", 0x1b5cc770_28994127_94e0340f_1890a8e3, "A session's network has another gate."),
     event(

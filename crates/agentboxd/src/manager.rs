@@ -502,11 +502,8 @@ impl Manager {
     ) -> Result<Vec<String>, Error> {
         let caller = self.caller(Method::Log, &header, connection).await?;
         let reader = if caller.is_root() { Reader::Root } else { Reader::Owner(caller.uid) };
-        let session = Some(id).filter(|id| !id.is_empty());
-        self.supervisor
-            .audit()
-            .lines(reader, session, after)
-            .map_err(|error| Error::Failed(error.to_string()))
+        let session = Some(id.to_owned()).filter(|id| !id.is_empty());
+        self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await
     }
 
     #[zbus(out_args("verdict"))]

@@ -1,7 +1,7 @@
 //! What all parts of the supervisor share: directories, configuration, leases, the audit trail and the list
 //! of sessions. Every lock here is held for a few lines and never across a wait.
 
-use crate::audit::{Audit, anchors};
+use crate::audit::{Audit, Reading, anchors};
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
@@ -96,9 +96,8 @@ impl Supervisor {
         Arc::clone(&lock(&self.configuration))
     }
 
-    /// Reads the configuration again. Sessions that run keep what they were started with, but for hosts that are
-    /// denied from now on. The range of leased
-    /// ids stays: the host's table and the leases were made for it.
+    /// Reads the configuration again. Sessions that run keep what they were started with, but for what closes their
+    /// network. The range of leased ids stays: the host's table and the leases were made for it.
     pub(crate) fn reload(&self, directory: &std::path::Path) {
         let read = crate::configuration::read(directory).map_err(|error| error.to_string());
         let range = |configuration: &Result<Configuration, String>| {
@@ -110,7 +109,15 @@ impl Supervisor {
                 "event": "configuration-refused",
                 "what": "uid_range: it is changed by a restart of agentboxd only",
             }),
-            (Ok(_), true) => json!({ "event": "configuration-read" }),
+            (Ok(new), true) => {
+                let old = self.configuration();
+                let waits =
+                    old.as_ref().as_ref().ok().map(|old| agentbox_policy::waiting(&old.system, &new.system));
+                for what in waits.iter().flatten() {
+                    tracing::info!("{what}");
+                }
+                json!({ "event": "configuration-read", "waits": waits.filter(|waits| !waits.is_empty()) })
+            }
         };
         let is_refused = event["event"] == "configuration-refused";
         if let Some(what) = event["what"].as_str() {
@@ -122,8 +129,10 @@ impl Supervisor {
         if is_refused {
             return;
         }
-        if let Ok(configuration) = &read {
-            crate::network::live::tighten(self, &configuration.system);
+        if let (Ok(new), Ok(old)) = (&read, self.configuration().as_ref()) {
+            crate::network::live::tighten(self, &old.system, &new.system);
+        } else if let Ok(new) = &read {
+            crate::network::live::tighten(self, &new.system, &new.system);
         }
         *lock(&self.configuration) = Arc::new(read);
     }
@@ -150,20 +159,33 @@ impl Supervisor {
         lock(&self.audit)
     }
 
-    /// Checks the trail. The journal is read first, and beside everything else: it may take seconds, and whoever asks
-    /// meanwhile waits for this one.
+    /// Reads the trail beside everything else.
+    pub(crate) async fn read_trail<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reading) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let failed = |error: &dyn std::error::Error| Error::Failed(format!("the audit trail: {error}"));
+        let reading = self.audit().reading().map_err(|error| Error::Failed(error.to_string()))?;
+        let read = tokio::task::spawn_blocking(move || read(&reading)).await;
+        read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+
+    /// Checks the trail. The journal is read first; it may take seconds, and whoever asks meanwhile waits for this one.
     pub(crate) async fn verify_trail(&self) -> Result<LogVerdict, Error> {
         let _alone = self.verifying.lock().await;
-        let failed = |error: &dyn std::error::Error| Error::Failed(error.to_string());
         if !self.audit().is_anchored() {
-            return self.audit().verify(None).map_err(|error| failed(&error));
+            return self.read_trail(|trail| trail.verify(None)).await;
         }
-        let read = tokio::task::spawn_blocking(anchors::read).await.map_err(|error| failed(&error))?;
-        let mut verdict = self.audit().verify(read.as_deref().ok()).map_err(|error| failed(&error))?;
-        if let Err(error) = read {
-            verdict.say(format!("the journal, which knows it too, cannot be read: {error}"));
-        }
-        Ok(verdict)
+        let journal = tokio::task::spawn_blocking(anchors::read).await;
+        let journal = journal.map_err(|error| Error::Failed(format!("the journal: {error}")))?;
+        self.read_trail(move |trail| {
+            let mut verdict = trail.verify(journal.as_deref().ok())?;
+            if let Err(error) = journal {
+                verdict.say(format!("the journal, which knows it too, cannot be read: {error}"));
+            }
+            Ok(verdict)
+        })
+        .await
     }
 
     /// Ids for leases.

@@ -15,9 +15,12 @@
 
 pub(crate) mod anchors;
 pub(crate) mod chain;
-pub(crate) mod verify;
+mod reading;
+mod verify;
 
-use agentbox_ipc::{Event, LogVerdict};
+pub(crate) use reading::Reading;
+
+use agentbox_ipc::Event;
 use agentbox_kernel::directory;
 use agentbox_kernel::journal::Journal;
 use chain::{Hash, Head, MAX_LINE_BYTES};
@@ -34,8 +37,6 @@ const TRAIL: &str = "audit.jsonl";
 const HEAD: &str = "audit.head";
 /// Length of that file. Number and hash take 112 bytes at most.
 const HEAD_BYTES: usize = 128;
-/// Most bytes of the lines of one `Log` answer. More is fetched by asking again after the last number.
-const ANSWER_BYTES: usize = 1 << 20;
 
 /// The trail could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -103,45 +104,11 @@ impl Audit {
         }
     }
 
-    /// Lines with a number above `after`, oldest first, without their hashes checked.
-    pub(crate) fn lines(
-        &mut self,
-        reader: Reader,
-        session: Option<&str>,
-        after: u64,
-    ) -> Result<Vec<String>, AuditError> {
-        let mut answer = Vec::new();
-        let mut bytes = 0;
-        for line in String::from_utf8_lossy(&self.trail()?.read_all()?).lines() {
-            let Ok(Value::Object(members)) = serde_json::from_str::<Value>(line) else { continue };
-            let number = |key: &str| members.get(key).and_then(Value::as_u64);
-            let mine = match reader {
-                Reader::Root => true,
-                Reader::Owner(uid) => number("owner_uid") == Some(u64::from(uid)),
-            };
-            let of_session =
-                session.is_none_or(|id| members.get("session").and_then(Value::as_str) == Some(id));
-            if mine && of_session && number("seq").is_some_and(|seq| seq > after) {
-                bytes += line.len();
-                if bytes > ANSWER_BYTES {
-                    break;
-                }
-                answer.push(line.to_owned());
-            }
-        }
-        Ok(answer)
-    }
-
-    /// Checks the whole trail, also against what the journal knew of it a moment ago.
-    pub(crate) fn verify(&mut self, anchors: Option<&[Head]>) -> Result<LogVerdict, AuditError> {
+    /// A look at it as it is now, for somebody who may take their time.
+    pub(crate) fn reading(&mut self) -> Result<Reading, AuditError> {
         let trail = self.trail()?;
-        let bytes = trail.read_all()?;
-        let (said, written) = (read_head(&self.logs)?, self.trail()?.head.clone());
-        let mut verdict = verify::verify(&bytes, said.as_ref(), anchors);
-        if said.as_ref() != Some(&written) {
-            verdict.say(format!("the head is not the one that was written with event {}", written.seq));
-        }
-        Ok(verdict)
+        let (file, written) = (trail.file.try_clone()?, trail.head.clone());
+        Ok(Reading { length: file.metadata()?.len(), file, written, said: read_head(&self.logs)? })
     }
 
     /// The trail, opened anew where its name is that of another file now: a file that somebody has put in its place,
@@ -250,14 +217,6 @@ impl Trail {
     fn write_head(&self) -> Result<(), AuditError> {
         let head = json!({ "seq": self.head.seq, "hash": self.head.hash.as_str() }).to_string();
         Ok(self.head_file.write_all_at(format!("{head:<width$}\n", width = HEAD_BYTES - 1).as_bytes(), 0)?)
-    }
-
-    fn read_all(&self) -> Result<Vec<u8>, AuditError> {
-        let mut file = &self.file;
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 
     /// The last whole line, and how many bytes stand behind it.

@@ -20,7 +20,7 @@ fn a_trail_goes_on_where_it_ended() {
     for _ in 0..3 {
         record(&mut open(&dir), 4);
     }
-    let verdict = open(&dir).verify(None).unwrap();
+    let verdict = open(&dir).reading().unwrap().verify(None).unwrap();
     assert!(verdict.whole, "{verdict:?}");
     assert_eq!(verdict.last, 12);
 }
@@ -36,7 +36,7 @@ fn a_crash_between_line_and_head_loses_nothing() {
     let mut audit = open(&dir);
     assert!(audit.problem().is_none());
     record(&mut audit, 1);
-    let verdict = audit.verify(None).unwrap();
+    let verdict = audit.reading().unwrap().verify(None).unwrap();
     assert!(verdict.whole, "{verdict:?}");
     assert_eq!(verdict.last, 5);
 }
@@ -50,9 +50,9 @@ fn half_a_line_is_taken_off_and_said() {
     bytes.extend_from_slice(b"{\"seq\":4,\"even");
     fs::write(&path, bytes).unwrap();
     let mut audit = open(&dir);
-    let verdict = audit.verify(None).unwrap();
+    let verdict = audit.reading().unwrap().verify(None).unwrap();
     assert!(verdict.whole, "{verdict:?}");
-    let lines = audit.lines(Reader::Root, None, 3).unwrap();
+    let lines = audit.reading().unwrap().lines(Reader::Root, None, 3).unwrap();
     assert!(lines[0].contains("trail-repaired"), "{lines:?}");
 }
 
@@ -67,10 +67,10 @@ fn a_trail_that_was_cut_off_stays_marked() {
     let mut audit = open(&dir);
     assert!(audit.problem().unwrap().contains("ends at event 2, its head says 5"));
     record(&mut audit, 2);
-    assert!(!audit.verify(None).unwrap().whole);
+    assert!(!audit.reading().unwrap().verify(None).unwrap().whole);
     drop(audit);
     let mut audit = open(&dir);
-    assert!(!audit.verify(None).unwrap().whole, "opening it again does not heal it");
+    assert!(!audit.reading().unwrap().verify(None).unwrap().whole, "opening it again does not heal it");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_trail_without_its_head_is_not_whole() {
     fs::remove_file(dir.path().join(HEAD)).unwrap();
     let mut audit = open(&dir);
     assert!(audit.problem().is_some());
-    assert!(!audit.verify(None).unwrap().whole);
+    assert!(!audit.reading().unwrap().verify(None).unwrap().whole);
 }
 
 #[test]
@@ -90,10 +90,10 @@ fn owners_read_their_own_lines() {
     record(&mut audit, 3);
     audit.record(json!({ "event": "stop", "session": "other", "owner_uid": 8 })).unwrap();
     audit.record(json!({ "event": "daemon-started" })).unwrap();
-    assert_eq!(audit.lines(Reader::Root, None, 0).unwrap().len(), 5);
-    assert_eq!(audit.lines(Reader::Owner(7), None, 0).unwrap().len(), 3);
-    assert_eq!(audit.lines(Reader::Owner(7), Some("other"), 0).unwrap().len(), 0);
-    assert_eq!(audit.lines(Reader::Owner(7), Some("abc"), 2).unwrap().len(), 1);
+    assert_eq!(audit.reading().unwrap().lines(Reader::Root, None, 0).unwrap().len(), 5);
+    assert_eq!(audit.reading().unwrap().lines(Reader::Owner(7), None, 0).unwrap().len(), 3);
+    assert_eq!(audit.reading().unwrap().lines(Reader::Owner(7), Some("other"), 0).unwrap().len(), 0);
+    assert_eq!(audit.reading().unwrap().lines(Reader::Owner(7), Some("abc"), 2).unwrap().len(), 1);
 }
 
 #[test]
@@ -119,14 +119,14 @@ fn a_trail_that_is_replaced_under_a_running_supervisor_is_found() {
     fs::remove_file(&path).unwrap();
     fs::write(&path, &bytes).unwrap();
     record(&mut audit, 1);
-    assert!(audit.verify(None).unwrap().whole, "nothing was lost");
+    assert!(audit.reading().unwrap().verify(None).unwrap().whole, "nothing was lost");
     for forged in [Some(&bytes[..0]), None] {
         fs::remove_file(&path).unwrap();
         if let Some(forged) = forged {
             fs::write(&path, forged).unwrap();
         }
         record(&mut audit, 1);
-        assert!(!audit.verify(None).unwrap().whole);
+        assert!(!audit.reading().unwrap().verify(None).unwrap().whole);
         assert!(
             audit.problem().unwrap().contains("another file stood in its place"),
             "{:?}",
@@ -146,7 +146,7 @@ fn a_head_that_is_changed_under_a_running_supervisor_is_found() {
     // Back to what was whole a moment ago, in place.
     fs::write(&trail, two).unwrap();
     fs::write(&head, said).unwrap();
-    assert!(!audit.verify(None).unwrap().whole);
+    assert!(!audit.reading().unwrap().verify(None).unwrap().whole);
 }
 
 /// Texts in the code of this crate that stand where an event is named, and all others.
@@ -175,5 +175,21 @@ fn the_table_of_events_is_what_the_code_writes() {
     }
     for event in agentbox_ipc::EVENTS {
         assert!(code.contains(&format!("\"{}\"", event.name)), "nobody writes {}", event.name);
+    }
+}
+
+#[test]
+fn lines_behind_a_number_are_found_in_a_long_trail() {
+    let dir = TempDir::new().unwrap();
+    let mut audit = open(&dir);
+    record(&mut audit, 3000);
+    let reading = audit.reading().unwrap();
+    assert!(reading.length > 500_000);
+    for after in [0, 1, 17, 1499, 1500, 2998, 2999, 3000, 9000] {
+        let lines = reading.lines(Reader::Root, None, after).unwrap();
+        let first =
+            lines.first().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64().unwrap());
+        assert_eq!(first, (after < 3000).then_some(after + 1), "after {after}");
+        assert_eq!(lines.len() as u64, 3000_u64.saturating_sub(after), "after {after}");
     }
 }

@@ -30,6 +30,14 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
             format!("{}: {}{}{}", event.endpoint()?, event.reason()?, event.rule()?, event.times()?),
             &["owner_uid", "destination", "port", "reason", "rule", "origin", "other", "count"],
         ),
+        "network-narrowed" => (
+            format!(
+                "only what rules allow is reached from now on; by {}{}",
+                event.text("origin")??,
+                event.cut()?
+            ),
+            &["owner_uid", "origin", "cut"],
+        ),
         "gate-lost" => ("the gate of its network ended".to_owned(), &["owner_uid"]),
         "gate-repaired" => {
             let attempt = event.number("attempt")??;
@@ -212,6 +220,10 @@ mod tests {
                 json!({"event": "net-allowed", "destination": "host", "port": 5432, "rule": "host:5432",
                     "origin": "preset x", "count": 2}),
                 "host:5432; rule host:5432 from preset x; 2 times",
+            ),
+            (
+                json!({"event": "network-narrowed", "origin": "/etc/x.toml: floor.network", "cut": 1}),
+                "only what rules allow is reached from now on; by /etc/x.toml: floor.network; 1 connection cut",
             ),
             (json!({"event": "gate-lost"}), "the gate of its network ended"),
             (json!({"event": "gate-repaired", "attempt": 1}), "it has a gate again, attempt 1"),
