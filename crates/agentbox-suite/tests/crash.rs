@@ -137,6 +137,56 @@ fn client_dies_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+#[test]
+fn nothing_is_left_after_a_kill_of_the_gates_at_any_step() -> Result<()> {
+    let programs = Programs::testing()?;
+    let (mut problems, mut killed) = (Vec::new(), 0);
+    for point in points(&programs, &[])? {
+        let (found, died) = gates_die_at(&programs, &point).with_context(|| point.clone())?;
+        println!("{point:<32} {}", if found.is_empty() { "clean" } else { "LEFT" });
+        killed += usize::from(died);
+        problems.extend(found.into_iter().map(|what| format!("{point}: {what}")));
+    }
+    ensure!(problems.is_empty(), "{problems:#?}");
+    ensure!(killed > 5, "a gate died at {killed} points only");
+    Ok(())
+}
+
+/// A session whose gates die there, what is wrong afterwards, and whether one died.
+fn gates_die_at(programs: &Programs, point: &str) -> Result<(Vec<String>, bool)> {
+    let machine = Machine::with(programs.clone(), &[])?;
+    let mark = machine.runtime().join("not-reached");
+    fs::create_dir_all(machine.runtime())?;
+    fs::write(&mark, "")?;
+    let start = machine.start_arguments("L2", &["--network", "public", "--detach"], &["sleep", "600"]);
+    let mut start = machine.command(&start);
+    start.env("AGENTBOX_TEST_KILL", point).env("AGENTBOX_TEST_KILL_OF", "agentbox-gate");
+    let started = run(start.env("AGENTBOX_TEST_KILL_MARK", &mark), b"", LIMIT)?;
+    machine.remember_directories()?;
+    let mut problems = unconfined(&machine);
+    for id in machine.session_ids()? {
+        let stop = ["stop", &id, "--timeout", "2s"];
+        run(machine.command(&stop).env("AGENTBOX_TEST_KILL_MARK", &mark), b"", LIMIT)?.success()?;
+    }
+    machine.wait_until_supervisor_ended()?;
+    problems.extend(machine.leftovers());
+    if started.status != 0 && started.error_text().trim().is_empty() {
+        problems.push(format!("a start that failed says nothing: {started:?}"));
+    }
+    if mark.exists() {
+        problems.push("nobody came by".to_owned());
+        fs::remove_file(&mark)?;
+    }
+    // Before it is there nothing dies; while it ends, nobody minds.
+    let trail = fs::read_to_string(machine.logs().join("audit.jsonl"))?;
+    let died = started.status != 0 || trail.contains("gate-lost");
+    let next = machine.inside("L2", &["true"])?;
+    if next.status != 0 {
+        problems.push(format!("the next start: {next:?}"));
+    }
+    Ok((problems, died))
+}
+
 /// `agentboxctl` behind a shell that becomes it.
 fn in_shell(machine: &Machine, script: &str, arguments: &[&str]) -> Command {
     let program = machine.command(arguments);

@@ -30,6 +30,7 @@ const PARTS: &[(&str, Option<&str>)] = &[
     ("rig_consent", None),
     ("rig_restart", None),
     ("rig_audit", None),
+    ("rig_crash", None),
     ("bus_objects", None),
     ("bus_fuzz", None),
     ("endurance", None),
