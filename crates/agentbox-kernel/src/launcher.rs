@@ -5,6 +5,7 @@
 //! is not tied to the life of its supervisor: sessions outlive it.
 
 use crate::cgroup::{CgroupError, SessionGroup};
+use crate::shelf;
 use crate::sys::{self, NewProcess};
 use agentbox_plan::descriptors;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -230,36 +231,32 @@ pub(crate) fn null() -> Result<OwnedFd, LauncherError> {
 
 /// Starts a program of ours, with exactly the descriptors that are listed.
 pub(crate) fn start(program: Program<'_>) -> Result<Launcher, LauncherError> {
-    let count = STREAMS + program.places.len();
     let too_many = || LauncherError::TooManySources { sources: program.places.len() };
-    // The copies that the child puts in place have numbers behind all places, so that putting one in
-    // place never overwrites another.
-    let behind = i32::try_from(count).map_err(|_| too_many())?;
-    let high = |fd: BorrowedFd<'_>| match rustix::io::fcntl_dupfd_cloexec(fd, behind) {
-        Ok(copy) => Ok(copy),
-        // EINVAL: the lowest number asked for is above the limit of open files.
-        Err(Errno::MFILE | Errno::INVAL) => Err(too_many()),
-        Err(errno) => Err(failed("copy a descriptor")(errno)),
-    };
     let null = null()?;
-    let streams = [null.as_fd(); STREAMS].into_iter();
-    let places = streams.chain(program.places.iter().copied()).map(high).collect::<Result<Vec<_>, _>>()?;
-    let (failure, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+    let (failure, failure_end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(failed("make a pipe for the program"))?;
-    let failure_end = high(end.as_fd())?;
-    drop(end);
-    let file = high(program.program.as_fd())?;
+    let streams = [null.as_fd(); STREAMS].into_iter();
+    let own = [program.program.as_fd(), failure_end.as_fd()];
+    let all: Vec<_> = own.into_iter().chain(streams).chain(program.places.iter().copied()).collect();
     let name = CString::new(program.name).map_err(|_| failed("name the program")(Errno::INVAL))?;
     let arguments: Vec<_> = [name].into_iter().chain(program.part.map(CStr::to_owned)).collect();
-    let (pid, pidfd) = sys::start(&NewProcess {
-        program: file.as_fd(),
-        arguments: &arguments,
-        environment: program.environment,
-        descriptors: &places,
-        group: program.group.map(AsFd::as_fd),
-        failure: failure_end.as_fd(),
-    })
-    .map_err(|cause| LauncherError::Io { doing: "start the program", cause })?;
+    let started = shelf::with(&all, &null, |copies, end| {
+        sys::start(&NewProcess {
+            program: copies[0].as_fd(),
+            arguments: &arguments,
+            environment: program.environment,
+            descriptors: &copies[own.len()..],
+            end,
+            group: program.group.map(AsFd::as_fd),
+            failure: copies[1].as_fd(),
+        })
+    });
+    let (pid, pidfd) = match started {
+        Ok(started) => started.map_err(|cause| LauncherError::Io { doing: "start the program", cause })?,
+        // EINVAL: the lowest number asked for is above the limit of open files; EBADF: dup3(2) of one there.
+        Err(Errno::MFILE | Errno::INVAL | Errno::BADF) => return Err(too_many()),
+        Err(errno) => return Err(failed("copy a descriptor")(errno)),
+    };
     drop(failure_end);
 
     // Closed by exec(2), or written to when that failed.

@@ -16,8 +16,8 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
-//! | `launcher` | starts and finds launchers |
 //! | `journal` | entries of the system's journal |
+//! | `launcher`, `shelf` | starts and finds launchers; low numbers for what they start with |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `inherited` | descriptors that this process was started with |
 //! | `console` | the socket between supervisor and launcher |
@@ -69,6 +69,7 @@ pub mod posture;
 pub mod project;
 pub mod reach;
 mod removal;
+mod shelf;
 pub mod source;
 #[allow(unsafe_code)]
 mod sys;

@@ -85,9 +85,8 @@ pub fn prepare(literal: bool) -> Result<Prepared, NetnsError> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let namespace = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())
             .map_err(failed("open the network namespace"))?;
-        let ipv6 = std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")
-            .is_ok_and(|text| text.trim() == "0")
-            && crate::failpoint::in_force("netns-ipv6");
+        bring_up().map_err(failed("bring the loopback interface up"))?;
+        let ipv6 = has_ipv6() && crate::failpoint::in_force("netns-ipv6");
         configure(ipv6, literal).map_err(failed("set up the loopback interface"))?;
         nft::apply(table(ipv6))?;
         Ok(Prepared { namespace, ipv6 })
@@ -182,32 +181,46 @@ fn listening(kind: SocketType, address: SocketAddr) -> Result<OwnedFd, NetnsErro
     Ok(socket)
 }
 
-/// Addresses and routes (rtnetlink(7)). Addresses that are not of the loopback network make name lookups
-/// ask for both families (AI_ADDRCONFIG of getaddrinfo(3)).
-fn configure(ipv6: bool, literal: bool) -> io::Result<()> {
+/// From here on it has the addresses of its loopback network.
+fn bring_up() -> io::Result<()> {
     let mut message = Message::default();
-    let ack = libc::NLM_F_ACK as u16;
-    let create = ack | (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
     // struct ifinfomsg: family, padding, type, index, flags, mask of flags.
     let mut link = vec![0; 4];
     link.extend(LOOPBACK.to_ne_bytes());
     link.extend((libc::IFF_UP as u32).to_ne_bytes());
     link.extend((libc::IFF_UP as u32).to_ne_bytes());
-    message.begin(libc::RTM_NEWLINK, ack, &link).end();
-    if crate::failpoint::in_force("netns-routes") {
-        let mut family = |dns: IpAddr, (network, length): (IpAddr, u8)| {
-            address(&mut message, create, dns);
-            route(&mut message, create, network, length);
-            if literal {
-                let any =
-                    if dns.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-                route(&mut message, create, any, 0);
-            }
-        };
-        family(DNS_V4.into(), (SYNTHETIC_V4.0.into(), SYNTHETIC_V4.1));
-        if ipv6 {
-            family(DNS_V6.into(), (SYNTHETIC_V6.0.into(), SYNTHETIC_V6.1));
+    message.begin(libc::RTM_NEWLINK, libc::NLM_F_ACK as u16, &link).end();
+    Socket::open(ROUTE)?.request(&message)
+}
+
+/// Whether this namespace, whose loopback interface is up, has IPv6. The file of /proc/sys that says the same has
+/// one entry for each namespace, through all of which the kernel looks for this one's.
+fn has_ipv6() -> bool {
+    let loopback = IpAddr::from(Ipv6Addr::LOCALHOST);
+    new_socket(SocketType::DGRAM, loopback)
+        .and_then(|socket| rustix::net::bind(&socket, &SocketAddr::new(loopback, 0)))
+        .is_ok()
+}
+
+/// Addresses and routes (rtnetlink(7)). Addresses that are not of the loopback network make name lookups
+/// ask for both families (AI_ADDRCONFIG of getaddrinfo(3)).
+fn configure(ipv6: bool, literal: bool) -> io::Result<()> {
+    if !crate::failpoint::in_force("netns-routes") {
+        return Ok(());
+    }
+    let mut message = Message::default();
+    let create = (libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+    let mut family = |dns: IpAddr, (network, length): (IpAddr, u8)| {
+        address(&mut message, create, dns);
+        route(&mut message, create, network, length);
+        if literal {
+            let any = if dns.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            route(&mut message, create, any, 0);
         }
+    };
+    family(DNS_V4.into(), (SYNTHETIC_V4.0.into(), SYNTHETIC_V4.1));
+    if ipv6 {
+        family(DNS_V6.into(), (SYNTHETIC_V6.0.into(), SYNTHETIC_V6.1));
     }
     Socket::open(ROUTE)?.request(&message)
 }

@@ -1,5 +1,6 @@
 //! Tables of nftables, written as one transaction by the program nft(8).
 
+use crate::sys;
 use nftables::helper::{NftablesError, apply_ruleset_raw};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,6 +18,12 @@ pub enum NftError {
     /// The program is not installed.
     #[error("there is no program nft; install nftables")]
     NoProgram,
+    /// The thread that runs it could not be made.
+    #[error("cannot leave the descriptors of this process: {0}")]
+    Descriptors(std::io::Error),
+    /// The thread that runs it ended in the middle.
+    #[error("the thread that runs nft ended unexpectedly")]
+    Thread,
     /// The program or the kernel refused.
     #[error("nft: {0}")]
     Refused(#[from] Box<NftablesError>),
@@ -38,9 +45,13 @@ pub(crate) fn apply(commands: Vec<Value>) -> Result<(), NftError> {
     // As text: the library's types know no set of user ids.
     let ruleset = json!({ "nftables": commands }).to_string();
     let none: [&str; 0] = [];
-    apply_ruleset_raw(&ruleset, Some(program), none)
-        .map(drop)
-        .map_err(|error| NftError::Refused(Box::new(error)))
+    // On a thread with three descriptors: the program would start with a copy of them all, and close each.
+    let run = || {
+        sys::leave_descriptors(3).map_err(NftError::Descriptors)?;
+        let applied = apply_ruleset_raw(&ruleset, Some(program), none);
+        applied.map(drop).map_err(|error| NftError::Refused(Box::new(error)))
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap_or(Err(NftError::Thread)))
 }
 
 /// Commands that replace a table, whether it is there or not: adding one that exists does nothing.

@@ -26,7 +26,9 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+const CLONE_FILES: u64 = 0x400;
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_VFORK: u64 = 0x4000;
 const CLONE_NEWUSER: u64 = 0x1000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -62,13 +64,15 @@ pub(crate) struct NewProcess<'a> {
     pub(crate) environment: &'a [CString],
     /// Descriptor `i` of the list becomes number `i`. All must have numbers above the list's length.
     pub(crate) descriptors: &'a [OwnedFd],
+    /// A number above those of all descriptors here. From there on nothing of this process is copied for it.
+    pub(crate) end: u32,
     /// Version 2 control group that it starts in; none: that of this process.
     pub(crate) group: Option<BorrowedFd<'a>>,
     /// Where an `errno` goes when the program cannot be executed; its number is above the list's length.
     pub(crate) failure: BorrowedFd<'a>,
 }
 
-/// Starts the process in its control group. Returns its pid and pidfd.
+/// Starts the process in its control group; returns its pid and pidfd once it has executed its program, or failed to.
 pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
@@ -78,21 +82,14 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
     let root = c"/";
     let empty = c"";
 
-    // All signals wait, so that no handler of this program ever runs in the child.
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are valid for writing, sigfillset fills `all` before it is read.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        if libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+    let before = block_signals()?;
 
     let mut pidfd: c_int = -1;
     let group = process.group.map(|group| u64::try_from(group.as_raw_fd()).unwrap_or(u64::MAX));
     let arguments_of_clone = CloneArgs {
-        flags: CLONE_PIDFD | if group.is_some() { CLONE_INTO_CGROUP } else { 0 },
+        // The table of descriptors is shared until the child has a copy of what it needs, and this thread
+        // waits for that.
+        flags: CLONE_PIDFD | CLONE_FILES | CLONE_VFORK | if group.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         cgroup: group.unwrap_or(0),
@@ -108,8 +105,7 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
         unsafe { in_child(process, arguments.as_ptr(), environment.as_ptr(), root.as_ptr(), empty.as_ptr()) }
     }
     let error = io::Error::last_os_error();
-    // SAFETY: `before` was filled by the first call, which succeeded.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    restore_signals(&before);
     if pid < 0 {
         return Err(error);
     }
@@ -137,6 +133,11 @@ unsafe fn in_child(
             libc::write(process.failure.as_raw_fd(), number.as_ptr().cast::<c_void>(), number.len());
             libc::_exit(127)
         };
+        // Before anything is changed in it.
+        let flags = libc::CLOSE_RANGE_UNSHARE as c_uint;
+        if libc::syscall(libc::SYS_close_range, process.end as c_uint, c_uint::MAX, flags) != 0 {
+            fail(*libc::__errno_location());
+        }
         // exec(2) keeps ignored signals ignored; libc refuses its own two, which are never ignored.
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = libc::SIG_DFL;
@@ -197,15 +198,7 @@ pub(crate) const DEPUTY_NAME: &CStr = c"agentbox-deputy";
 
 /// Starts it; its pidfd. Its exit status is 0, an errno or [`NOT_THEIRS`].
 pub(crate) fn connect_as(deputy: &Deputy<'_>) -> io::Result<OwnedFd> {
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are valid for writing, sigfillset fills `all` before it is read. As in `start`.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        if libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+    let before = block_signals()?;
     let mut pidfd: c_int = -1;
     let arguments = CloneArgs {
         flags: CLONE_PIDFD | CLONE_INTO_CGROUP,
@@ -222,8 +215,7 @@ pub(crate) fn connect_as(deputy: &Deputy<'_>) -> io::Result<OwnedFd> {
         unsafe { as_deputy(deputy) }
     }
     let error = io::Error::last_os_error();
-    // SAFETY: `before` was filled by the first call, which succeeded.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    restore_signals(&before);
     if pid < 0 {
         return Err(error);
     }
@@ -287,39 +279,65 @@ unsafe fn as_deputy(deputy: &Deputy<'_>) -> ! {
 ///
 /// `ready` runs with the id of a process inside of it, to write its maps and to open it.
 pub(crate) fn with_user_namespace<T>(ready: impl FnOnce(u32) -> io::Result<T>) -> io::Result<T> {
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let mut pidfd: c_int = -1;
     let arguments = CloneArgs {
-        flags: CLONE_PIDFD | CLONE_NEWUSER,
+        // It uses no descriptor, and so shares the table rather than copying it.
+        flags: CLONE_PIDFD | CLONE_FILES | CLONE_NEWUSER,
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
+    let before = block_signals()?;
+    // SAFETY: getpid(2) has no error.
+    let parent = unsafe { libc::getpid() };
     // SAFETY: the structure is valid and of the size given; no memory is shared with the child.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>()) };
     if pid == 0 {
-        // SAFETY: all of these are safe after a fork. The read ends when the parent drops its end, by
-        // intent or by dying. Nothing else stays open: a sibling made by another thread at the same time
-        // would wait for the end of a pipe that this process holds, and this one for the sibling's.
+        // SAFETY: all of these are safe after a fork. It ends with the thread that made it, and so before that
+        // thread's process has ended; the other way about, somebody else is its parent already.
         unsafe {
-            libc::dup2(read.as_raw_fd(), 0);
-            libc::syscall(libc::SYS_close_range, 1 as c_uint, c_uint::MAX, 0 as c_uint);
-            let mut byte = 0_u8;
-            libc::read(0, (&raw mut byte).cast::<c_void>(), 1);
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+            while libc::getppid() == parent {
+                libc::pause();
+            }
             libc::_exit(0)
         }
     }
+    let error = io::Error::last_os_error();
+    restore_signals(&before);
     if pid < 0 {
-        return Err(io::Error::last_os_error());
+        return Err(error);
     }
     // SAFETY: clone3 succeeded with CLONE_PIDFD, so this is an open descriptor that nobody owns yet.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let result = ready(u32::try_from(pid).unwrap_or(0));
-    drop(write);
+    let killed = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
     let options = rustix::process::WaitIdOptions::EXITED;
     let wait = || rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), options);
-    let _ = rustix::io::retry_on_intr(wait);
+    if killed.is_ok() {
+        let _ = rustix::io::retry_on_intr(wait);
+    }
     result
+}
+
+/// Lets all signals of this thread wait, so that no handler of this program ever runs in a child; those that
+/// waited before.
+fn block_signals() -> io::Result<libc::sigset_t> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid for writing, sigfillset fills `all` before it is read, pthread_sigmask `before`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        match libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) {
+            0 => Ok(before.assume_init()),
+            number => Err(io::Error::from_raw_os_error(number)),
+        }
+    }
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: a set that pthread_sigmask filled.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
 }
 
 /// Maps the owners of a detached mount through a user namespace (mount_setattr(2)).
@@ -560,6 +578,15 @@ fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: u32) -> 
 pub(crate) fn new_network_namespace() -> io::Result<()> {
     // SAFETY: an integer; nothing of memory or descriptors changes.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives this thread a table of descriptors of its own, with those below `end` (close_range(2)). What the thread
+/// drops from then on is not what others hold: it may use nothing that was opened before.
+pub(crate) fn leave_descriptors(end: u32) -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_UNSHARE as c_uint;
+    // SAFETY: integers. The other threads keep their table, and this one has been told to use nothing of it.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, end as c_uint, c_uint::MAX, flags) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

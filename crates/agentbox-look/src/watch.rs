@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 const MAX_WATCHED: usize = 32_768;
 /// Directories of git's in which nothing lies that makes it act.
 const QUIET: [&[u8]; 4] = [b"objects", b"refs", b"logs", b"lfs"];
+/// What is waited after events before the next are asked for. Somebody who waits is woken for each file that comes to
+/// be, and who makes it pays for that; meanwhile they gather. The first one after a silence is seen at once.
+const GATHERING: Duration = Duration::from_millis(5);
 /// Head of an event (fanotify(7), struct fanotify_event_metadata).
 const HEAD: usize = 24;
 /// Names of the kernel's that it sends: an overflow; a directory and a name in it.
@@ -60,7 +63,10 @@ pub(crate) fn watch(places: &Places, plan: &LookPlan, group: &OwnedFd, out: File
             }
         }
         match rustix::io::read(group, &mut buffer) {
-            Ok(count) => watch.events(&buffer[..count])?,
+            Ok(count) => {
+                watch.events(&buffer[..count])?;
+                std::thread::sleep(GATHERING);
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -2,7 +2,7 @@
 //! change. The network of a session works on them, and they go on working.
 
 use agentbox_suite::lab::addresses::{
-    HOST_SECOND_V4, HOST_SECOND_V6, LAN, RESOLVER_LAN, RESOLVER_STUB, RESOLVER_TAILNET, RESOLVER_V4,
+    CDN_V6, HOST_SECOND_V4, HOST_SECOND_V6, LAN, RESOLVER_LAN, RESOLVER_STUB, RESOLVER_TAILNET, RESOLVER_V4,
     RESOLVER_V6,
 };
 use agentbox_suite::lab::{Families, Guest, Lab};
@@ -218,6 +218,36 @@ fn a_host_of_one_family_gives_sessions_that_one() -> Result<()> {
         let said = guest.sh_in(&public, "curl -sS --max-time 10 https://work.example.com/version")?;
         ensure!(said.text() == "2.0\n", "{families:?}: {said:?}");
         ensure!(session.posture_diff()?.is_empty(), "{families:?}: {:#?}", session.posture_diff()?);
+    }
+    Ok(())
+}
+
+#[test]
+fn behind_a_translator_what_is_public_is_reached_and_what_is_internal_is_not() -> Result<()> {
+    let lab = Lab::with(Families::OnlyV6)?;
+    // As far as a session can see: the prefix leads somewhere, whichever address is behind it.
+    let next = lab.router().command("ip").args(["-6", "route", "get", &CDN_V6.to_string()]).output()?;
+    let next = String::from_utf8(next.stdout)?;
+    let at = |word: &str| next.split_whitespace().skip_while(|is| *is != word).nth(1);
+    let via = at("via").map(|via| format!("via {via} ")).unwrap_or_default();
+    let device = at("dev").with_context(|| next.clone())?;
+    lab.router().ip(&format!("-6 route add 64:ff9b::/96 {via}dev {device}"))?;
+    lab.wan().space().nft(&format!(
+        "table ip6 ab_lab_nat64 {{\n chain in {{\n type nat hook prerouting priority dstnat\n\
+         ip6 daddr 64:ff9b::/96 counter dnat to {CDN_V6}\n }}\n}}"
+    ))?;
+    lab.dns().address("work.example.com", &["64:ff9b::9.0.0.1"]);
+    lab.dns().address("inner.example.org", &["64:ff9b::192.168.77.10"]);
+    let guest = lab.machine()?;
+    let outside = lab.shell_outside("curl -sSg --max-time 10 'http://[64:ff9b::192.168.77.10]/'")?;
+    ensure!(outside.status == 0, "the control: {outside:?}");
+    for options in [OPTIONS, &["--network", "public"]] {
+        let session = guest.waiting(options)?;
+        let said = guest.sh_in(&session, "curl -sS --max-time 10 https://work.example.com/version")?;
+        ensure!(said.text() == "2.0\n", "{options:?}: {said:?}");
+        let said = guest.client_in(&session, &["attempt", "inner.example.org", "80"])?.remove(0);
+        ensure!(said["outcome"] != "200 OK", "{options:?}: {said}");
+        session.stop()?;
     }
     Ok(())
 }

@@ -12,12 +12,15 @@ use std::time::Duration;
 /// Prints `name microseconds` for each piece of work. bash tells the time without starting a program.
 const SCRIPT: &str = r#"
 set -eu
+all=0
 timed() {
     local name=$1 begun=$EPOCHREALTIME
     shift
     "$@" > /dev/null 2>&1
     local ended=$EPOCHREALTIME
-    echo "$name $((${ended/[.,]/} - ${begun/[.,]/}))"
+    local took=$((${ended/[.,]/} - ${begun/[.,]/}))
+    all=$((all + took))
+    echo "$name $took"
 }
 small_files() {
     mkdir small
@@ -36,6 +39,7 @@ timed git-status git_status
 timed small-files small_files
 rm -rf crate/target
 timed cargo-build crate
+echo "all $all"
 "#;
 
 /// What the rows are called.
@@ -43,6 +47,7 @@ const WORK: &[(&str, &str)] = &[
     ("git-status", "git status, 5 000 files, 20 times"),
     ("small-files", "10 000 small files: create, read, delete"),
     ("cargo-build", "cargo build, one crate of 40 modules"),
+    ("all", "all of it"),
 ];
 
 /// Where it is done.

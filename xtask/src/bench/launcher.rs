@@ -9,9 +9,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
-use std::ffi::CStr;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The plan of a session, and where on the host its sources come from.
@@ -20,6 +21,8 @@ pub(super) struct Recording {
     pub(super) plan: Plan,
     program: PathBuf,
     directory: PathBuf,
+    /// Of the session: what only it has lies there.
+    session: PathBuf,
     runs: std::cell::Cell<u32>,
 }
 
@@ -40,11 +43,22 @@ impl Recording {
             plan,
             program: place.program("agentbox-launch"),
             directory: place.directory().to_owned(),
+            session: session.path(),
             runs: std::cell::Cell::new(0),
         })
     }
 
-    /// Opens what the plan binds. At L2 everything appears where it is on the host.
+    /// Where on the host is what appears at a path of the session: at L2 at the same path, but for what the
+    /// supervisor writes for it.
+    pub(super) fn on_host(&self, target: &InnerPath) -> PathBuf {
+        let path = Path::new(OsStr::from_bytes(target.as_bytes()));
+        match path.strip_prefix("/run/agentbox") {
+            Ok(own) if !path.exists() => self.session.join(own),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Opens what the plan binds.
     fn sources(&self) -> Result<Vec<OwnedFd>> {
         let Confinement::Sandbox { sandbox } = &self.plan.confinement else { bail!("no sandbox") };
         let mut paths: Vec<Option<&InnerPath>> = Vec::new();
@@ -58,11 +72,12 @@ impl Recording {
             }
             paths[index] = Some(target);
         }
-        let open = |path: &CStr| {
-            rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                .with_context(|| format!("cannot open {}", path.to_string_lossy()))
+        let open = |path: Option<&InnerPath>| {
+            let path = path.map_or_else(|| PathBuf::from("/dev/null"), |path| self.on_host(path));
+            rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .with_context(|| format!("cannot open {}", path.display()))
         };
-        paths.into_iter().map(|path| open(path.map_or(c"/dev/null", InnerPath::as_c_str))).collect()
+        paths.into_iter().map(open).collect()
     }
 
     /// Runs it once; the time from the spawn to the end of the launcher.
@@ -115,6 +130,12 @@ impl Recording {
     /// A plan that no session had.
     pub(super) fn imaginary(plan: Plan) -> Self {
         let nowhere = PathBuf::from("/nonexistent");
-        Self { plan, program: nowhere.clone(), directory: nowhere, runs: std::cell::Cell::new(0) }
+        Self {
+            plan,
+            program: nowhere.clone(),
+            directory: nowhere.clone(),
+            session: nowhere,
+            runs: std::cell::Cell::new(0),
+        }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     setup::ensure(&[Verb::Build, Verb::Bench])?;
     let programs = build(Kind::Release)?;
-    remove_abandoned()?;
+    remove_abandoned(&programs)?;
     let place = Place::make("bench", &programs)?;
     // Sessions live in a lab: nothing of the network or the rules of this host is touched.
     let lab = network::lab()?;

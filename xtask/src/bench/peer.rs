@@ -54,7 +54,7 @@ fn bubblewrap(recording: &Recording, place: &Place) -> Result<Command> {
         match mount {
             Mount::Bind { access, .. } => {
                 let how = if *access == Access::ReadWrite { "--bind" } else { "--ro-bind" };
-                command.arg(how).args([target, target]);
+                command.arg(how).args([recording.on_host(mount.target()).as_os_str(), target]);
             }
             Mount::File { content, .. } => {
                 let file = files.join(number.to_string());

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let paint = Paint::for_stdout();
     paint.headline("building the programs");
     let programs = build(Kind::Release)?;
-    remove_abandoned()?;
+    remove_abandoned(&programs)?;
     let before = host::snapshot()?;
 
     let mut place = Place::make("demo", &programs)?;

@@ -4,13 +4,15 @@
 //! the next run finds that nobody holds their lock and removes both.
 
 use crate::host::PERSON_PREFIX;
-use anyhow::{Context as _, Result};
+use crate::program;
+use anyhow::{Context as _, Result, bail};
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The variables of systemd.exec(5) and the directory that each names here.
@@ -26,6 +28,9 @@ const LOCK: &str = "lock-of-xtask";
 
 /// Content of the lock of a place that somebody wants to look at.
 const KEPT: &str = "kept";
+
+/// Longest wait for a supervisor that has nothing left to do to end.
+const END: Duration = Duration::from_secs(15);
 
 const PARENT: &str = "/var/tmp";
 
@@ -96,9 +101,7 @@ impl Place {
 
     /// Tells a program of agentbox to use these directories.
     pub(crate) fn apply(&self, command: &mut Command) {
-        for (variable, _) in DIRECTORIES {
-            command.env(variable, self.of(variable));
-        }
+        apply(self.directory(), command);
     }
 
     /// Notes whom the next run removes when this one is interrupted.
@@ -114,8 +117,8 @@ impl Place {
     }
 }
 
-/// Removes what an interrupted run left: its directories, and its user with the home.
-pub(crate) fn remove_abandoned() -> Result<()> {
+/// Removes what an interrupted run left: its sessions, its directories, and its user with the home.
+pub(crate) fn remove_abandoned(programs: &Path) -> Result<()> {
     for entry in std::fs::read_dir(PARENT).context("cannot list /var/tmp")?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let lock = entry.path().join(LOCK);
@@ -129,12 +132,43 @@ pub(crate) fn remove_abandoned() -> Result<()> {
         let users = std::fs::read_to_string(&lock).unwrap_or_default();
         if is_ours && is_free && users != KEPT {
             println!("removing what an interrupted run left: {}", entry.path().display());
+            end_sessions(&entry.path(), programs)?;
             for user in users.lines().filter(|user| user.starts_with(PERSON_PREFIX)) {
                 println!("removing user {user}");
                 super::person::remove(user)?;
             }
             remove_tree(&entry.path())?;
         }
+    }
+    Ok(())
+}
+
+fn apply(directory: &Path, command: &mut Command) {
+    for (variable, name) in DIRECTORIES {
+        command.env(variable, directory.join(name));
+    }
+}
+
+/// Stops every session of a supervisor that has these directories, and waits until it has ended by itself.
+fn end_sessions(directory: &Path, programs: &Path) -> Result<()> {
+    let socket = directory.join("run/bus");
+    if !socket.exists() {
+        return Ok(());
+    }
+    let mut stop = Command::new(programs.join("agentboxctl"));
+    apply(directory, &mut stop);
+    program::capture(stop.args(["--embedded", "stop", "--all"]))?;
+    wait_for_end(&socket)
+}
+
+/// Waits until a supervisor that has no session left has ended by itself.
+pub(super) fn wait_for_end(socket: &Path) -> Result<()> {
+    let begun = Instant::now();
+    while socket.exists() {
+        if begun.elapsed() > END {
+            bail!("the supervisor still runs {} s after its last session", END.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }
@@ -154,18 +188,18 @@ mod tests {
         std::fs::write(programs.path().join("agentbox-probe"), "").unwrap();
         let mut place = Place::make("unit", programs.path()).unwrap();
         let directory = place.directory().to_owned();
-        remove_abandoned().unwrap();
+        remove_abandoned(programs.path()).unwrap();
         assert!(directory.exists());
         place.keep().unwrap();
         drop(place);
-        remove_abandoned().unwrap();
+        remove_abandoned(programs.path()).unwrap();
         assert!(directory.exists());
         std::fs::write(directory.join(LOCK), "").unwrap();
         // A process that another test started holds every lock of this one until it executes its program.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while directory.exists() {
             assert!(std::time::Instant::now() < deadline, "it is still there");
-            remove_abandoned().unwrap();
+            remove_abandoned(programs.path()).unwrap();
         }
     }
 }

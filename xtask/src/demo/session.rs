@@ -1,15 +1,12 @@
 //! Sessions of the throw-away person, started as an administrator would: through `agentboxctl`.
 
+use super::place::wait_for_end;
 use super::{Person, Place};
 use crate::lab::{RESOLVER, within};
 use crate::program;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Longest wait for a supervisor that has nothing left to do to end.
-const END: Duration = Duration::from_secs(15);
 
 /// The sessions of one supervisor.
 #[derive(Debug)]
@@ -84,13 +81,6 @@ impl<'a> Sessions<'a> {
             return Ok(());
         }
         program::capture(self.agentboxctl().args(["stop", "--all"]))?;
-        let begun = Instant::now();
-        while socket.exists() {
-            if begun.elapsed() > END {
-                bail!("the supervisor still runs {} s after its last session", END.as_secs());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        wait_for_end(&socket)
     }
 }

@@ -43,6 +43,7 @@ pub(super) const ROOT: Root = Root {
         "less",
         "make",
         "man-db",
+        "network-manager",
         "openssh-client",
         "openssl",
         "passwd",

@@ -34,6 +34,7 @@ const PARTS: &[(&str, Option<&str>)] = &[
     ("bus_objects", None),
     ("bus_fuzz", None),
     ("endurance", None),
+    ("rig_network", None),
     (REBOOT, None),
     ("rig_package", None),
 ];

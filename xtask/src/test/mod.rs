@@ -183,7 +183,7 @@ fn fuzzing(run: &mut Run) -> Result<()> {
 fn programs(run: &mut Run) -> Result<()> {
     let (debug, testing) = (build(Kind::Debug)?, build(Kind::Testing)?);
     println!("{}\n{}", debug.display(), testing.display());
-    remove_abandoned()?;
+    remove_abandoned(&debug)?;
     run.programs = Some(Copies::make(&debug, &testing)?);
     Ok(())
 }

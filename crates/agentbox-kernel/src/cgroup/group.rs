@@ -66,6 +66,18 @@ pub(super) fn write(group: impl AsFd, name: &CStr, bytes: &[u8]) -> Result<(), C
     }
 }
 
+/// Switches a controller on for the groups below. EBUSY where the mounted group itself has processes; then, as without
+/// the controller, its files below are missing, which is seen there.
+pub(super) fn switch_on(group: impl AsFd, controller: &str) {
+    let group = group.as_fd();
+    let names =
+        |file: &CStr| read(group, file).is_ok_and(|is| words(&is).iter().any(|word| word == controller));
+    // Writing looks at every group below, even when nothing changes or can.
+    if names(c"cgroup.controllers") && !names(c"cgroup.subtree_control") {
+        let _ = write(group, c"cgroup.subtree_control", format!("+{controller}").as_bytes());
+    }
+}
+
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }

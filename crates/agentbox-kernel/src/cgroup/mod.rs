@@ -499,15 +499,12 @@ impl SessionGroup {
     pub fn set_limits(&self, limits: GroupLimits) -> Result<Enforced, CgroupError> {
         let set = |controller: &str, file: &CStr, limit: Option<u64>| {
             let Some(limit) = limit else { return Ok(false) };
-            let line = format!("+{controller}");
             let ours: &[&OwnedFd] = match self.layout {
                 Layout::Own => &[&self.mount, &self.above, &self.dir],
                 Layout::Scopes => &[&self.dir],
             };
             for group in ours {
-                // EBUSY where the mounted group itself has processes, ENOENT without the controller:
-                // either way the file below is missing.
-                let _ = write(group, c"cgroup.subtree_control", line.as_bytes());
+                group::switch_on(group, controller);
             }
             match write(&self.payload, file, limit.to_string().as_bytes()) {
                 Ok(()) => Ok(read(&self.payload, file)?.trim() != "max"),
@@ -519,7 +516,7 @@ impl SessionGroup {
             let Some(weight) = weight else { return Ok(false) };
             if self.layout == Layout::Own {
                 for group in [&self.mount, &self.above] {
-                    let _ = write(group, c"cgroup.subtree_control", format!("+{controller}").as_bytes());
+                    group::switch_on(group, controller);
                 }
             }
             for file in files {

@@ -37,6 +37,9 @@ const V6: &[([u16; 8], u8, &str)] = &[
     ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, "documentation (RFC 9637)"),
 ];
 
+/// The well-known prefix of NAT64, 64:ff9b::/96 (RFC 6052).
+const NAT64: u128 = 0x0064_ff9b << 96;
+
 /// An IPv4 address that is written as an IPv6 one (RFC 4291, section 2.5.5.2) is judged as the IPv4
 /// address that it reaches.
 #[must_use]
@@ -44,11 +47,25 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// What an address is, when it is not a public unicast one. IPv4 addresses within IPv6 (mapped) are
-/// judged as IPv4; every other way to embed one (NAT64, 6to4, Teredo, compatible) is internal as a whole.
+/// The IPv4 address behind an address that is one written as IPv6, or translated by the well-known prefix of NAT64;
+/// else the address itself.
+#[must_use]
+pub fn reached(address: IpAddr) -> IpAddr {
+    match canonical(address) {
+        IpAddr::V6(address) if address.to_bits() & !u128::from(u32::MAX) == NAT64 => {
+            let [.., a, b, c, d] = address.octets();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        address => address,
+    }
+}
+
+/// What an address is, when it is not a public unicast one. IPv4 addresses within IPv6 are judged as IPv4 where they
+/// are mapped, and behind the well-known prefix of NAT64, which is all that a host with only IPv6 may have to reach
+/// them by (RFC 6052, section 2.1). Every other way to embed one (6to4, Teredo, compatible, local NAT64) is internal as a whole.
 #[must_use]
 pub fn internal_range(address: IpAddr) -> Option<&'static str> {
-    match canonical(address) {
+    match reached(address) {
         IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => v6(address),
     }
@@ -126,7 +143,9 @@ mod tests {
             "::ffff:127.0.0.1",
             "::10.0.0.1",
             "64:ff9b::10.0.0.1",
-            "64:ff9b::8.8.8.8",
+            "64:ff9b::127.0.0.1",
+            "64:ff9b::255.255.255.255",
+            "64:ff9b::1:808:808",
             "64:ff9b:1::1",
             "2002:a00:1::",
             "2001:0:53aa::",
@@ -142,7 +161,7 @@ mod tests {
         ] {
             assert!(is_internal(internal), "{internal}");
         }
-        for public in ["::ffff:8.8.8.8", "8.8.8.8", "2606:4700::1111", "2a00:1450::1"] {
+        for public in ["::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "8.8.8.8", "2606:4700::1111", "2a00:1450::1"] {
             assert!(!is_internal(public), "{public}");
         }
     }

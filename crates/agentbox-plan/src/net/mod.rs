@@ -20,7 +20,7 @@ mod standing;
 mod target;
 
 pub use cidr::{Cidr, CidrError};
-pub use internal::{canonical, internal_range};
+pub use internal::{canonical, internal_range, reached};
 pub use name::{HostName, HostNameError};
 pub use rules::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict};
 pub use standing::Standing;

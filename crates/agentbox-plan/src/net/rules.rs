@@ -1,6 +1,6 @@
 //! Rules and the judgement over them.
 
-use super::{HostName, Pattern, Target, canonical, internal_range};
+use super::{HostName, Pattern, Target, canonical, internal_range, reached};
 use crate::wire::{wire_enum, wire_struct};
 use std::fmt;
 use std::net::IpAddr;
@@ -219,7 +219,7 @@ impl Pattern {
             (Self::Child { parent }, Destination::Name { name }) => name.is_child_of(parent),
             (Self::Below { parent }, Destination::Name { name }) => name.is_below(parent),
             (Self::Network { range }, Destination::Address { address }) => {
-                range.contains(canonical(*address))
+                range.contains(canonical(*address)) || range.contains(reached(*address))
             }
             (Self::HostLoopback, Destination::HostLoopback) => true,
             _ => false,
@@ -372,6 +372,15 @@ mod tests {
         assert!(!rules.judge(&to("x.b.org"), 25).is_allowed());
         assert!(rules.judge(&to("a.com"), 25).is_allowed());
         assert!(!rules.judge_address(&to("a.com"), 443, address("9.9.9.9")).is_allowed());
+    }
+
+    #[test]
+    fn behind_a_translator_rules_are_about_the_address_that_is_reached() {
+        let rules = rules(Mode::Public, &[], &["9.9.9.9"]);
+        assert!(rules.judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8")).is_allowed());
+        for refused in ["64:ff9b::9.9.9.9", "64:ff9b::10.0.0.5", "64:ff9b::127.0.0.1", "64:ff9b:1::8.8.8.8"] {
+            assert!(!rules.judge_address(&to("a.com"), 443, address(refused)).is_allowed(), "{refused}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use agentbox_kernel::dial;
 use agentbox_kernel::firewall::{self, FirewallError, Flow, GRANT_LIFE, Grant, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;
-use agentbox_plan::net::{Destination, Reason, Rules, canonical};
+use agentbox_plan::net::{Destination, Reason, Rules, reached};
 use serde_json::json;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -135,7 +135,7 @@ impl HostNetwork {
         if reach.refresh().is_err() {
             return Some(Reason::OwnAddress);
         }
-        reach.what_is(canonical(address))
+        reach.what_is(reached(address))
     }
 
     /// A socket of a gate's to one of a destination's addresses, being connected.
