@@ -268,6 +268,27 @@ fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
 }
 
 #[test]
+fn what_a_person_froze_waits_for_a_person_also_after_a_crash() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;
+    let state = || -> Result<String> {
+        let status = session.status()?;
+        Ok(status["summary"]["state"].as_str().context("no state")?.to_owned())
+    };
+    machine.ctl(&["freeze", &session.id])?.success()?;
+    ensure!(state()? == "frozen", "{}", state()?);
+    let supervisor = supervisor(&machine)?;
+    kill(supervisor)?;
+    eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+    eventually("it is known to be frozen", LIMIT, || Ok((state()? == "frozen").then_some(())))?;
+    machine.ctl(&["thaw", &session.id])?.success()?;
+    ensure!(state()? == "running", "{}", state()?);
+    ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
 fn a_session_that_ended_without_a_supervisor_is_cleaned_up_by_the_next() -> Result<()> {
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sleep", "600"])?;

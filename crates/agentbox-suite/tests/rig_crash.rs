@@ -27,13 +27,36 @@ fn points(programs: &Programs) -> Result<Vec<String>> {
     Ok(points)
 }
 
+/// A unit that is started again as often as it is killed, as long as this lives.
+struct Unlimited(std::path::PathBuf);
+
+impl Unlimited {
+    fn unit(unit: &str) -> Result<Self> {
+        let directory = Path::new("/run/systemd/system").join(format!("{unit}.d"));
+        fs::create_dir_all(&directory)?;
+        let file = directory.join("suite.conf");
+        fs::write(&file, "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestart=always\n")?;
+        run(Command::new("systemctl").arg("daemon-reload"), b"", LIMIT)?.success()?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Unlimited {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+        let _ = run(Command::new("systemctl").arg("daemon-reload"), b"", LIMIT);
+    }
+}
+
 /// What is wrong after this unit was killed at every point, and how many points were reached.
 fn killed_everywhere(unit: &str, must_start: bool) -> Result<()> {
     let programs = Programs::testing()?;
     let machine = Machine::with(programs.clone(), &[])?;
     let service = machine.service().context("no service")?;
+    let _unlimited = Unlimited::unit(unit)?;
     let (mut problems, mut reached) = (Vec::new(), 0);
     for point in points(&programs)? {
+        println!("{point}");
         fs::write(MARK, "")?;
         let victim = service.property_of(unit, "MainPID")?;
         service.set(

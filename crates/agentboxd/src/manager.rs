@@ -512,8 +512,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Dict, Error> {
-        self.caller(Method::VerifyLog, &header, connection).await?;
-        Ok(to_dict(&self.supervisor.verify_trail().await?)?)
+        let caller = self.caller(Method::VerifyLog, &header, connection).await?;
+        Ok(to_dict(&self.supervisor.verify_trail(caller.is_root()).await?)?)
     }
 
     #[zbus(out_args("checks"))]

@@ -170,9 +170,15 @@ impl Supervisor {
         read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
-    /// Checks the trail. The journal is read first; it may take seconds, and whoever asks meanwhile waits for this one.
-    pub(crate) async fn verify_trail(&self) -> Result<LogVerdict, Error> {
-        let _alone = self.verifying.lock().await;
+    /// Checks the trail. The journal is read first, which may take seconds, one at a time: of those who ask meanwhile
+    /// only root waits, so that nobody keeps root from it.
+    pub(crate) async fn verify_trail(&self, patiently: bool) -> Result<LogVerdict, Error> {
+        let busy =
+            |_| Error::Failed("somebody has the trail checked right now\nask again in a moment".to_owned());
+        let _alone = match patiently {
+            true => self.verifying.lock().await,
+            false => self.verifying.try_lock().map_err(busy)?,
+        };
         if !self.audit().is_anchored() {
             return self.read_trail(|trail| trail.verify(None)).await;
         }

@@ -162,14 +162,9 @@ impl Driver {
     /// An earlier supervisor may have had it stand still.
     fn stood_still(&mut self) {
         if self.steps.is_frozen() {
-            let why = "it was frozen before".to_owned();
-            // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
-            if self.steps.freezes() {
-                self.was_frozen = true;
-                self.still.for_person(why);
-            } else {
-                self.still.for_room(Some(why));
-            }
+            // Who wanted it, or whether there was too little room, is not known any more: it waits for a person.
+            self.was_frozen = self.steps.freezes();
+            self.still.for_person("it was frozen before".to_owned());
             self.live.frozen = self.still.why().map(str::to_owned);
         }
         self.publish.send_replace(self.live.clone());
