@@ -79,7 +79,7 @@ pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, GitHost, HostPath, HostRule,
     InternalName, KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName,
     Pattern, PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret,
-    SecretAs, SignFor, Size, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
+    SecretAs, SignFor, Size, SshAgentCeiling, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};

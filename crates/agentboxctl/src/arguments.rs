@@ -349,6 +349,9 @@ pub struct Confirm {
     /// Decline it
     #[arg(long)]
     pub deny: bool,
+    /// Go on showing them as they come, and ask for each where standard input is a terminal
+    #[arg(short, long, conflicts_with_all = ["number", "deny"])]
+    pub follow: bool,
     /// Print JSON
     #[arg(long, conflicts_with_all = ["number", "deny"])]
     pub json: bool,

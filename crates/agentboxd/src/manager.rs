@@ -25,6 +25,7 @@ use std::time::Duration;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 use zbus::{Connection, ObjectPath};
+use zeroize::Zeroizing;
 
 /// A launcher that does not take a greeting within this time is stuck; it normally takes microseconds.
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
@@ -622,7 +623,7 @@ impl Manager {
         let arguments: Result<Vec<_>, _> = command.iter().map(|word| CString::new(word.as_str())).collect();
         let arguments = arguments.map_err(|_nul| Error::Invalid("the command holds a NUL byte".into()))?;
         let process = Process { arguments, streams, size, ..self.plan(session)?.process };
-        if process.to_bytes().len() > inner::MAX_BYTES / 2 {
+        if Zeroizing::new(process.to_bytes()).len() > inner::MAX_BYTES / 2 {
             return Err(Error::Invalid(
                 "the command is too long\nput it into a script in the project".into(),
             ));

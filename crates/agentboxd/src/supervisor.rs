@@ -19,7 +19,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// A stop for want of a gate gives the agent this long to end by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The supervisor.
 #[derive(Debug)]
@@ -241,6 +245,13 @@ impl Supervisor {
     /// A session by its id.
     pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         lock(&self.sessions).get(id).cloned()
+    }
+
+    /// Stops a session that is not to go on without its gate.
+    pub(crate) fn stop_for_lost_gate(&self, id: &SessionId) {
+        if let Some(session) = self.session(id) {
+            tokio::spawn(async move { session.stop(STOP_TIMEOUT).await });
+        }
     }
 
     /// All sessions.

@@ -4,6 +4,7 @@
 //! for the [`machine`](super::machine), whose effects it carries out. Nobody else writes the state.
 
 use super::bounds::{self, Found};
+use super::keys::Keys;
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
 use super::still::Still;
@@ -238,7 +239,9 @@ impl Driver {
                     return self.launcher_gone();
                 }
                 () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
-                    if let Some(supervise) = &self.steps.supervise
+                    if let Some(lost) = self.steps.keys.as_ref().and_then(Keys::take_loss) {
+                        self.notice(lost.to_owned());
+                    } else if let Some(supervise) = &self.steps.supervise
                         && let Err(error) = supervise.signature_waits()
                     {
                         tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);

@@ -238,5 +238,6 @@ fn thing(kind: ThingKind) -> &'static str {
         ThingKind::OddName => "odd-name",
         ThingKind::Repository => "repository",
         ThingKind::BareRepository => "bare-repository",
+        ThingKind::LinkToBrought => "link-to-packages",
     }
 }

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Test programs that run there: package, name.
-const TESTS: &[(&str, &str)] = &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard")];
+const TESTS: &[(&str, &str)] =
+    &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard"), ("agentbox-suite", "battery_triggers")];
 
 /// Boots the machine and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {

@@ -33,7 +33,7 @@ pub(crate) struct Fake {
     project: String,
     said: Arc<Mutex<Vec<Said>>>,
     trail: Arc<Mutex<Vec<String>>>,
-    /// How often the trail was asked for and had nothing new.
+    /// How often what can be followed was asked for and had nothing new.
     in_vain: Arc<AtomicUsize>,
 }
 
@@ -271,6 +271,7 @@ impl Manager {
         if id == "none" {
             return Ok(Vec::new());
         }
+        self.in_vain.fetch_add(1, Ordering::SeqCst);
         Ok(vec![to_dict(&answers::confirmation())?])
     }
 
