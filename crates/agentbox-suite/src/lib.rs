@@ -11,6 +11,7 @@
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
 //! | `service` | [`Service`]: the supervisor as the service of a rig |
+//! | `bus` | its interface as any user's program calls it |
 //! | `npm` | [`Npm`]: real agents |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
@@ -24,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod battery;
+pub mod bus;
 mod disk;
 pub mod held;
 mod key_agent;

@@ -113,6 +113,7 @@ fn spawn(
         was_frozen: false,
         failure: None,
     };
+    tokio::spawn(crate::objects::follow(Arc::clone(supervisor), Arc::clone(&session)));
     tokio::spawn(driver.run(effects));
     session
 }
@@ -162,14 +163,9 @@ impl Driver {
     /// An earlier supervisor may have had it stand still.
     fn stood_still(&mut self) {
         if self.steps.is_frozen() {
-            let why = "it was frozen before".to_owned();
-            // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
-            if self.steps.freezes() {
-                self.was_frozen = true;
-                self.still.for_trigger(why);
-            } else {
-                self.still.for_room(Some(why));
-            }
+            // Who wanted it, or whether there was too little room, is not known any more: it waits for a person.
+            self.was_frozen = self.steps.freezes();
+            self.still.for_person("it was frozen before".to_owned());
             self.live.frozen = self.still.why().map(str::to_owned);
         }
         self.publish.send_replace(self.live.clone());
@@ -258,6 +254,9 @@ impl Driver {
                     }
                 }
                 asked = self.asked.recv() => match asked {
+                    Some(Asked::Freeze(uid, answer)) => {
+                        let _ = answer.send(self.stop_still(uid));
+                    }
                     Some(Asked::Thaw(answer)) => {
                         let _ = answer.send(self.thaw());
                     }
@@ -418,7 +417,7 @@ impl Driver {
     /// Holds every process of the agent where it is, once in the life of a session.
     fn freeze(&mut self, path: &str, actor: &str) -> bool {
         let why = format!("{path} came to be, on which {actor} acts");
-        self.still.for_trigger(why.clone());
+        self.still.for_person(why.clone());
         if self.keep_still().is_err() {
             self.still.allowed();
             self.live.frozen = self.still.why().map(str::to_owned);
@@ -430,6 +429,24 @@ impl Driver {
             "frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"
         ));
         true
+    }
+
+    /// Somebody wants it to stand still.
+    fn stop_still(&mut self, caller_uid: u32) -> Result<(), String> {
+        if self.state != State::Running {
+            return Err("it does not run".to_owned());
+        }
+        if self.still.waits_for_person() {
+            return Ok(());
+        }
+        self.audit(json!({ "event": "frozen", "why": "asked for", "caller_uid": caller_uid }));
+        self.still.for_person(format!("user id {caller_uid} had it frozen"));
+        let done = self.keep_still();
+        if done.is_err() {
+            self.still.allowed();
+            self.live.frozen = self.still.why().map(str::to_owned);
+        }
+        done
     }
 
     fn thaw(&mut self) -> Result<bool, String> {

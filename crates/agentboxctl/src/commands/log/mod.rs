@@ -91,8 +91,12 @@ fn verify(supervisor: &Supervisor, json: bool) -> Result<u8, Failure> {
     if json {
         crate::output::print_json(&verdict)?;
     } else if verdict.whole {
+        let compared = match verdict.anchors {
+            Some(anchors) => format!("; the journal knows {anchors} of its events"),
+            None => String::new(),
+        };
         print(&format!(
-            "the audit trail is whole: {} lines, the last is event {}\n",
+            "the audit trail is whole: {} lines, the last is event {}{compared}\n",
             verdict.lines, verdict.last
         ))?;
     } else {

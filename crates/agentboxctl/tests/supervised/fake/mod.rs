@@ -280,6 +280,10 @@ impl Manager {
         Ok(())
     }
 
+    async fn freeze(&self, id: &str) -> Result<(), Error> {
+        Err(Error::NotFound(format!("no session {id}")))
+    }
+
     #[zbus(out_args("was_frozen"))]
     async fn thaw(&self, id: &str) -> Result<bool, Error> {
         Ok(id == "abc")
@@ -306,7 +310,13 @@ impl Manager {
 
     #[zbus(out_args("verdict"))]
     async fn verify_log(&self) -> Result<Dict, Error> {
-        Ok(to_dict(&LogVerdict { whole: false, lines: 3, last: 3, problems: vec!["line 2: \x1b".into()] })?)
+        Ok(to_dict(&LogVerdict {
+            whole: false,
+            lines: 3,
+            last: 3,
+            anchors: Some(2),
+            problems: vec!["line 2: \x1b".into()],
+        })?)
     }
 
     #[zbus(out_args("checks"))]
@@ -324,4 +334,26 @@ impl Manager {
     async fn repair(&self) -> Result<Vec<String>, Error> {
         Ok(vec!["/run/\x1b".into()])
     }
+
+    async fn subscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn unsubscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn session_new(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_removed(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
 }
