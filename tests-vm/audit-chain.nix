@@ -3,6 +3,10 @@
   name = "audit-chain";
   parts = [
     {
+      program = "rig_audit";
+      service = true;
+    }
+    {
       program = "lifecycle";
       only = [ "the_trail" ];
     }

@@ -61,6 +61,7 @@ in
   direct-guard = run ./direct-guard.nix;
 
   # The service.
+  the-bus = run ./the-bus.nix;
   two-users = run ./two-users.nix;
   audit-chain = run ./audit-chain.nix;
   crash-at-every-step = run ./crash-at-every-step.nix;

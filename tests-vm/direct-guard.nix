@@ -5,6 +5,14 @@
   nodes.watched = { };
   parts = [
     {
+      program = "battery_triggers";
+      environment.AGENTBOX_TEST_GUARD = "1";
+    }
+    {
+      program = "direct_full";
+      node = "watched";
+    }
+    {
       program = "guard";
       environment.AGENTBOX_TEST_GUARD = "1";
     }

@@ -2,6 +2,7 @@
 {
   name = "profiles-apart";
   parts = [
+    { program = "login"; }
     { program = "profiles"; }
     { program = "settings"; }
   ];

@@ -9,7 +9,12 @@
 // are kept while walking up (the Shift-And automaton of Baeza-Yates and Gonnet, with names as letters).
 // `agentbox-kernel/src/guard/rules.rs` makes the tables, and has the same automaton in Rust for its tests.
 //
-// What cannot be told is refused: a project deeper than MAX_DEPTH, a directory that folds case.
+// Package managers fill directories with what others wrote. Below one of those (`brought`) most patterns do not
+// hold: a match counts until such a name is met above it. So that nothing gets from there to where it would be in
+// force, a directory or a link does not leave such a place, and no link leads into one from elsewhere.
+//
+// What cannot be told is refused: a project deeper than MAX_DEPTH, a directory that folds case, a link that is
+// longer than any.
 
 typedef unsigned char __u8;
 typedef unsigned short __u16;
@@ -61,6 +66,7 @@ struct file {
 } KERNEL;
 
 #define EPERM 1
+#define EXDEV 18
 #define S_IFMT 0170000
 #define S_IFDIR 0040000
 #define S_IFLNK 0120000
@@ -72,7 +78,9 @@ struct file {
 #define TAIL 24      // longest front and end of a name with a star
 #define WORDS 6      // 384 positions: what a stack of 512 bytes has room for
 #define STARS 24
+#define MOST_BROUGHT 16
 #define LEVELS 6
+#define PATH_MAX 4096
 #define MAX_DEPTH 256 // names between a project and a file
 #define TOLD 8       // names of an event
 
@@ -110,20 +118,23 @@ struct session {
 	__u64 any[WORDS];        // `**` and `*`
 	__u64 ends[WORDS];       // a match at any depth
 	__u64 root_ends[WORDS];  // a match right below the project
+	__u64 loose_ends[WORDS]; // a match at any depth, unless a name above it is a brought one
 	__u64 sieve[16];         // names that may be literals, by length, first and last byte
 	__u64 star_front[4];     // first bytes of names with a star
 	__u64 star_end[4];       // last bytes of those that begin with the star
-	__u32 star_count, pad;
+	__u64 brought_names[MOST_BROUGHT]; // their numbers, as text_byte() makes them
+	__u32 star_count, brought_count;
 	struct star stars[STARS];
 };
 
 // A name as the key of both tables: its positions in patterns, or where it leads to on exempt paths.
 struct key {
 	__u64 group;
-	__u64 node; // POSITIONS, or what the names below it led to
+	__u64 node; // POSITIONS, BROUGHT_NAME, or what the names below it led to
 	__u8 name[NAME];
 };
 #define POSITIONS (~0ULL)
+#define BROUGHT_NAME (~1ULL)
 
 struct name {
 	struct key key;
@@ -183,10 +194,13 @@ struct {
 } events SEC(".maps");
 
 // Numbers that the supervisor knows.
-enum { CREATE = 1, MKNOD, MKDIR, SYMLINK, LINK, RENAME_TO, RENAME_FROM, WRITE, READ, ATTRIBUTES, UNLINK, RMDIR, LINK_FROM };
+enum { CREATE = 1, MKNOD, MKDIR, SYMLINK, LINK, RENAME_TO, RENAME_FROM, WRITE, READ, ATTRIBUTES, UNLINK, RMDIR, LINK_FROM, LEAD_IN };
+
 
 // Where a path is, seen from a project.
-enum { OUTSIDE, BELOW, UNKNOWN };
+enum { OUTSIDE, BELOW, UNKNOWN, BROUGHT };
+
+#define HELD (1 << 16) // one that matched holds everywhere
 
 // What one walk up a path keeps.
 struct walk {
@@ -196,7 +210,7 @@ struct walk {
 	__u64 moved[WORDS]; // the same for the name of a moved directory
 	struct name name;
 	__u32 live;         // whether there are any
-	__u32 hit;          // a pattern matched at its depth
+	__u32 hit;          // a pattern matched at its depth: of how many last names the topmost match consists; and HELD
 	__u32 hit_at_root;  // one would match if this were right below the project
 	__u32 is_moved;
 	__u32 is_read;
@@ -240,11 +254,19 @@ static __always_inline void add_stars(__u64 bits[WORDS], const struct session *s
 	}
 }
 
+// 1 when there is a bit, without a branch.
+static __always_inline __u32 is_any(__u64 bits)
+{
+	__u64 negative = -bits;
+	asm volatile("" : "+r"(negative));
+	return (bits | negative) >> 63;
+}
+
 // Goes on with one name.
 static __always_inline void step(struct walk *w, const struct session *s, const struct name *n, __u32 depth)
 {
 	__u64 bits[WORDS];
-	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0;
+	__u64 plain = 0, moved = 0, live = 0, hit = 0, at_root = 0, loose = 0;
 	__u64 *literal;
 
 	for (int i = 0; i < WORDS; i++)
@@ -269,6 +291,7 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		w->plain[i] = next;
 		live |= next;
 		hit |= next & s->ends[i];
+		loose |= next & s->loose_ends[i];
 		at_root |= next & s->root_ends[i];
 		old = w->moved[i];
 		next = (((old << 1) | moved | (old & s->deep[i])) & ~s->starts[i]) & bits[i];
@@ -278,10 +301,13 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		w->moved[i] = next;
 		live |= next;
 		hit |= next & s->ends[i];
+		loose |= next & s->loose_ends[i];
 		at_root |= next & s->root_ends[i];
 	}
 	w->live = live != 0;
-	w->hit |= hit != 0;
+	// One number, not several: the kernel's verifier goes through every combination of what is and is not.
+	if (hit | loose)
+		w->hit = (depth + 1) | (w->hit & HELD) | is_any(hit) << 16;
 	w->hit_at_root = at_root != 0;
 }
 
@@ -346,7 +372,7 @@ static long judge_name(__u32 depth, struct walk *w)
 		}
 		// Another spelling would be the same file.
 		if (depth && (inode->i_flags & S_CASEFOLD))
-			w->hit = 1;
+			w->hit = HELD;
 	}
 	if (parent == d) {
 		// Without names above it nobody can tell where it is.
@@ -364,6 +390,52 @@ static long judge_name(__u32 depth, struct walk *w)
 	}
 	w->at = parent;
 	return 0;
+}
+
+// A search for a brought name.
+struct search {
+	struct session *session;
+	struct dentry *at;
+	struct name name;
+	__u32 from; // names that do not count
+	__u32 found;
+	__u32 where;
+};
+
+static long brought_name(__u32 depth, struct search *w)
+{
+	struct dentry *d = w->at, *parent = d->d_parent;
+	struct inode *inode = d->d_inode;
+
+	if (inode && is_root(w->session, inode)) {
+		w->where = BELOW;
+		return 1;
+	}
+	if (parent == d)
+		return 1;
+	if (depth >= w->from && d->d_name.len < NAME) {
+		read_name(&w->name, d);
+		if (bpf_map_lookup_elem(&names, &w->name.key))
+			w->found = 1;
+	}
+	w->at = parent;
+	return 0;
+}
+
+// Where a path is: BELOW the project, there with a BROUGHT name above that many of its last names, or OUTSIDE.
+static __attribute__((noinline)) int place(struct session *s, __u64 group, struct dentry *d, __u32 from)
+{
+	struct search w = {
+		.session = s,
+		.at = d,
+		.name = { .key = { .group = group, .node = BROUGHT_NAME } },
+		.from = from,
+		.where = OUTSIDE,
+	};
+
+	if (s->brought_count)
+		bpf_loop(MAX_DEPTH, brought_name, &w, 0);
+	return w.where == BELOW && w.found ? BROUGHT : w.where;
 }
 
 static __attribute__((noinline)) int refuse(const struct session *s, struct dentry *d, __u64 group, __u32 hook)
@@ -395,35 +467,95 @@ static __attribute__((noinline)) int refuse(const struct session *s, struct dent
 	return -EPERM;
 }
 
-// Whether the session may do that to the path of `d`. `is_moved`: a directory with what it holds comes or goes,
-// or a symbolic link, which stands for one.
-static __attribute__((noinline)) int judge(struct session *s, __u64 group, struct dentry *d, int is_moved,
-					   __u32 hook)
+// What match() says: ALLOWED, REFUSED, or of how many last names consists a path that is refused unless a name above
+// them is a brought one, and one more.
+enum { ALLOWED, REFUSED };
+
+// The functions from here on keep what they walk with to themselves: the kernel's verifier goes through all that
+// follows once for each way in which it could be left.
+static __attribute__((noinline)) __u32 match(struct session *s, __u64 group, struct dentry *d, int is_moved, int is_read)
 {
 	struct walk w = {
 		.session = s,
 		.at = d,
 		.name = { .key = { .group = group, .node = POSITIONS } },
 		.is_moved = is_moved,
-		.is_read = hook == READ,
+		.is_read = is_read,
 		.where = UNKNOWN,
 	};
 
 	bpf_loop(MAX_DEPTH, judge_name, &w, 0);
 	if (w.where == OUTSIDE)
-		return 0;
-	if (w.where == BELOW && !w.hit && !w.hit_at_root)
+		return ALLOWED;
+	if (w.where == UNKNOWN || (w.hit & HELD) || w.hit_at_root)
+		return REFUSED;
+	return w.hit ? w.hit + 1 : ALLOWED;
+}
+
+static __attribute__((noinline)) int is_exempt(struct session *s, __u64 group, struct dentry *d)
+{
+	struct walk w = { .session = s, .at = d, .name = { .key = { .group = group } }, .where = UNKNOWN };
+
+	bpf_loop(MAX_DEPTH, exempt_name, &w, 0);
+	return w.where == BELOW && w.whole;
+}
+
+// Whether the session may do that to the path of `d`. `is_moved`: a directory with what it holds comes or goes,
+// or a symbolic link, which stands for one.
+static __attribute__((noinline)) int judge(struct session *s, __u64 group, struct dentry *d, int is_moved,
+					   __u32 hook)
+{
+	__u32 matched = match(s, group, d, is_moved, hook == READ);
+
+	if (matched == ALLOWED || (matched > REFUSED && place(s, group, d, matched - 1) == BROUGHT))
 		return 0;
 	// A directory can bring what is not exempt, and a symbolic link lead there.
-	if (w.where == BELOW && !is_moved) {
-		w.at = d;
-		w.name.key.node = 0;
-		w.where = UNKNOWN;
-		bpf_loop(MAX_DEPTH, exempt_name, &w, 0);
-		if (w.where == BELOW && w.whole)
-			return 0;
-	}
+	if (!is_moved && is_exempt(s, group, d))
+		return 0;
 	return refuse(s, d, group, hook);
+}
+
+// A search for brought names in what a link says.
+struct text {
+	const struct session *session;
+	const char *at;
+	__u64 number; // of the bytes since the last slash
+	__u32 found;
+	__u32 whole;
+};
+
+// FNV-1a, as pins.rs has it.
+#define NUMBER_OF_NOTHING 0xcbf29ce484222325ULL
+#define NUMBER_PRIME 0x100000001b3ULL
+
+static long text_byte(__u32 i, struct text *t)
+{
+	const struct session *s = t->session;
+	unsigned char byte = 0;
+
+	if (bpf_probe_read_kernel(&byte, 1, t->at + i))
+		return 1;
+	if (byte && byte != '/') {
+		t->number = (t->number ^ byte) * NUMBER_PRIME;
+		return 0;
+	}
+	for (int at = 0; at < MOST_BROUGHT; at++)
+		t->found |= (at < s->brought_count) & (s->brought_names[at] == t->number);
+	t->number = NUMBER_OF_NOTHING;
+	t->whole = !byte;
+	return t->whole;
+}
+
+// Whether a link that says this leads into a brought directory, by any name in it. What the names before lead to
+// does not matter: a link that leads into one without saying so would need another link that does.
+static __attribute__((noinline)) int leads_in(struct session *s, const char *to)
+{
+	struct text t = { .session = s, .at = to, .number = NUMBER_OF_NOTHING };
+
+	if (!s->brought_count)
+		return 0;
+	bpf_loop(PATH_MAX, text_byte, &t, 0);
+	return t.found || !t.whole;
 }
 
 static __always_inline struct session *session(__u64 *group)
@@ -486,7 +618,20 @@ int BPF_PROG(guard_symlink, struct inode *dir, struct dentry *d, const char *to,
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	return s ? judge(s, group, d, 1, SYMLINK) : ret;
+	int result;
+	if (!s)
+		return ret;
+	result = judge(s, group, d, 1, SYMLINK);
+	if (!result && place(s, group, d, 0) == BELOW && leads_in(s, to))
+		result = refuse(s, d, group, LEAD_IN);
+	return result;
+}
+
+// Whether what lies in a brought directory would come to lie elsewhere: what a directory of it holds would be in force
+// there, and so would what a link leads to. As between file systems: mv(1) and others copy then, and each name is judged.
+static __always_inline int leaves(struct session *s, __u64 group, struct dentry *from, struct dentry *to)
+{
+	return place(s, group, from, 0) == BROUGHT && place(s, group, to, 0) != BROUGHT;
 }
 
 // A second name of a protected file would be a way to write it, one of a masked file a way to read it.
@@ -495,10 +640,13 @@ int BPF_PROG(guard_link, struct dentry *old, struct inode *dir, struct dentry *d
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int result;
+	int is_link, result;
 	if (!s)
 		return ret;
-	result = judge(s, group, d, is_kind(old, S_IFLNK), LINK);
+	is_link = is_kind(old, S_IFLNK);
+	if (is_link && leaves(s, group, old, d))
+		return -EXDEV;
+	result = judge(s, group, d, is_link, LINK);
 	return result ? result : judge(s, group, old, 0, LINK_FROM);
 }
 
@@ -508,11 +656,14 @@ int BPF_PROG(guard_rename, struct inode *old_dir, struct dentry *old, struct ino
 {
 	__u64 group = 0;
 	struct session *s = ret ? 0 : session(&group);
-	int is_dir, result;
+	int is_dir, brings, result;
 	if (!s)
 		return ret;
 	is_dir = is_kind(old, S_IFDIR);
-	result = judge(s, group, d, is_dir || is_kind(old, S_IFLNK), RENAME_TO);
+	brings = is_dir || is_kind(old, S_IFLNK);
+	if (brings && leaves(s, group, old, d))
+		return -EXDEV;
+	result = judge(s, group, d, brings, RENAME_TO);
 	return result ? result : judge(s, group, old, is_dir, RENAME_FROM);
 }
 

@@ -1,7 +1,7 @@
 //! Every method of the interface with who may call it: one table, from which the supervisor judges, and the
 //! policy of the system bus and the actions of polkit in `dist/` are generated.
 
-use crate::{BUS_NAME, INTERFACE, PATH};
+use crate::{BUS_NAME, INTERFACE, PATH, SESSION_INTERFACE};
 use std::fmt::Write;
 
 /// A method of the interface.
@@ -41,6 +41,8 @@ pub enum Method {
     Deny,
     /// `Why`
     Why,
+    /// `Freeze`
+    Freeze,
     /// `Thaw`
     Thaw,
     /// `Notices`
@@ -59,6 +61,10 @@ pub enum Method {
     Diagnose,
     /// `Repair`
     Repair,
+    /// `Subscribe`
+    Subscribe,
+    /// `Unsubscribe`
+    Unsubscribe,
 }
 
 /// Who may call a method.
@@ -89,7 +95,7 @@ pub enum Action {
 }
 
 /// Every method with its name, its rule and the action that may stand in for it.
-pub const METHODS: [(Method, &str, Rule, Option<Action>); 26] = [
+pub const METHODS: [(Method, &str, Rule, Option<Action>); 29] = [
     (Method::Start, "Start", Rule::User, Some(Action::Unconfined)),
     (Method::Explain, "Explain", Rule::User, None),
     // Of whom these are, each says itself.
@@ -109,6 +115,7 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 26] = [
     (Method::Allow, "Allow", Rule::OwnSession, Some(Action::Widen)),
     (Method::Deny, "Deny", Rule::OwnSession, Some(Action::Control)),
     (Method::Why, "Why", Rule::OwnSession, Some(Action::Inspect)),
+    (Method::Freeze, "Freeze", Rule::OwnSession, Some(Action::Control)),
     (Method::Thaw, "Thaw", Rule::OwnSession, Some(Action::Control)),
     (Method::Notices, "Notices", Rule::OwnSession, Some(Action::Inspect)),
     (Method::Report, "Report", Rule::OwnSession, Some(Action::Inspect)),
@@ -119,6 +126,26 @@ pub const METHODS: [(Method, &str, Rule, Option<Action>); 26] = [
     (Method::VerifyLog, "VerifyLog", Rule::User, None),
     (Method::Diagnose, "Diagnose", Rule::User, None),
     (Method::Repair, "Repair", Rule::Root, Some(Action::Repair)),
+    // Of which sessions they are told, each subscriber is asked for itself.
+    (Method::Subscribe, "Subscribe", Rule::User, None),
+    (Method::Unsubscribe, "Unsubscribe", Rule::User, None),
+];
+
+/// Methods that a session's own object has too, without its id. They are its owner's and root's there.
+pub const SESSION_METHODS: [Method; 13] = [
+    Method::Status,
+    Method::Attach,
+    Method::Exec,
+    Method::Stop,
+    Method::Allow,
+    Method::Deny,
+    Method::Why,
+    Method::Freeze,
+    Method::Thaw,
+    Method::Notices,
+    Method::Confirmations,
+    Method::Confirm,
+    Method::Log,
 ];
 
 impl Method {
@@ -212,23 +239,28 @@ pub fn bus_policy() -> String {
          <allow receive_sender=\"{BUS_NAME}\"/>\n  </policy>\n  <policy context=\"default\">\n    \
          <deny send_destination=\"{BUS_NAME}\"/>\n"
     );
-    let mut allow = |interface: &str, member: &str| {
+    let mut allow = |path: &str, interface: &str, member: &str| {
+        let path = if path.is_empty() { String::new() } else { format!(" send_path=\"{path}\"") };
         let _ = writeln!(
             text,
-            "    <allow send_destination=\"{BUS_NAME}\" send_path=\"{PATH}\" send_interface=\"{interface}\"\n      \
+            "    <allow send_destination=\"{BUS_NAME}\"{path} send_interface=\"{interface}\"\n      \
              send_member=\"{member}\" send_type=\"method_call\"/>"
         );
     };
+    // Of any object: a session's answers only who may see it.
     for (interface, member) in [
         ("org.freedesktop.DBus.Introspectable", "Introspect"),
         ("org.freedesktop.DBus.Peer", "Ping"),
         ("org.freedesktop.DBus.Properties", "Get"),
         ("org.freedesktop.DBus.Properties", "GetAll"),
     ] {
-        allow(interface, member);
+        allow("", interface, member);
     }
     for (_, name, _, _) in METHODS {
-        allow(INTERFACE, name);
+        allow(PATH, INTERFACE, name);
+    }
+    for method in SESSION_METHODS {
+        allow("", SESSION_INTERFACE, method.name());
     }
     let _ = write!(text, "    <allow receive_sender=\"{BUS_NAME}\"/>\n  </policy>\n</busconfig>\n");
     text
@@ -270,6 +302,10 @@ mod tests {
         let (bus, polkit) = (bus_policy(), polkit_actions());
         for (method, name, rule, action) in METHODS {
             assert!(bus.contains(&format!("send_member=\"{name}\"")), "{name}");
+            if SESSION_METHODS.contains(&method) {
+                let session = format!("send_interface=\"{SESSION_INTERFACE}\"\n      send_member=\"{name}\"");
+                assert!(bus.contains(&session), "{name}");
+            }
             match (rule, action) {
                 (Rule::User, None) => {}
                 (_, Some(action)) => {

@@ -1,20 +1,28 @@
 //! The interface as a client calls it, and the names under which it is found.
 
 use crate::{Dict, Error};
-use zbus::{Fd, OwnedFd};
+use zbus::{Fd, ObjectPath, OwnedFd};
 
 /// Name on the system bus.
 pub const BUS_NAME: &str = "org.agentbox1";
-/// Path of the only object.
+/// Path of the manager.
 pub const PATH: &str = "/org/agentbox1";
 /// Name of the interface.
 pub const INTERFACE: &str = "org.agentbox1.Manager";
+/// Name of the interface of a session's object.
+pub const SESSION_INTERFACE: &str = "org.agentbox1.Session";
 /// What the names of all errors begin with.
 pub const ERROR_PREFIX: &str = "org.agentbox1.Error";
 /// Name of the socket in the supervisor's runtime directory on which it is served peer to peer.
 pub const SOCKET_NAME: &str = "bus";
 /// Members of this group may use the supervisor, as may root and the users its configuration names.
 pub const GROUP: &str = "agentbox";
+
+/// Path of a session's object, which its owner and root see.
+#[must_use]
+pub fn session_path(id: &str) -> String {
+    format!("{PATH}/session/{id}")
+}
 
 /// The supervisor.
 ///
@@ -98,7 +106,12 @@ pub trait Manager {
 
     /// Makes or declines a signature that waits.
     fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error>;
-    /// Lets a session go on that was frozen because of what came to be in its project; whether it was.
+
+    /// Has everything of a session's agent stand still, until somebody lets it go on.
+    #[zbus(allow_interactive_auth)]
+    fn freeze(&self, id: &str) -> Result<(), Error>;
+
+    /// Lets a session go on that was frozen, by somebody or because of what came to be in its project; whether it was.
     fn thaw(&self, id: &str) -> Result<bool, Error>;
 
     /// What happened in the project of a session that its person is told at once: the lines behind the first
@@ -122,4 +135,19 @@ pub trait Manager {
     /// Removes what ended sessions left behind and says what that was. Root only.
     #[zbus(allow_interactive_auth)]
     fn repair(&self) -> Result<Vec<String>, Error>;
+
+    /// Has the caller told of their sessions, root of all: `SessionNew`, `SessionRemoved`, and `PropertiesChanged` of
+    /// each, in messages to the caller alone.
+    fn subscribe(&self) -> Result<(), Error>;
+
+    /// Ends that.
+    fn unsubscribe(&self) -> Result<(), Error>;
+
+    /// A session begins. Heard by those who subscribed and may see it.
+    #[zbus(signal)]
+    fn session_new(&self, id: &str, path: ObjectPath<'_>) -> zbus::Result<()>;
+
+    /// Nothing of a session is left.
+    #[zbus(signal)]
+    fn session_removed(&self, id: &str, path: ObjectPath<'_>) -> zbus::Result<()>;
 }

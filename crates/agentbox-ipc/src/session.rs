@@ -23,6 +23,20 @@ pub enum SessionState {
     Ending,
 }
 
+impl SessionState {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Frozen => "frozen",
+            Self::Stopping => "stopping",
+            Self::Ending => "ending",
+        }
+    }
+}
+
 /// A session in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

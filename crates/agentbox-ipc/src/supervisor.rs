@@ -72,6 +72,17 @@ pub struct LogVerdict {
     pub lines: u64,
     /// Number of the last event.
     pub last: u64,
+    /// How many events were compared with the journal; none where the supervisor is no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<u64>,
     /// What is wrong, with line numbers.
     pub problems: Vec<String>,
+}
+
+impl LogVerdict {
+    /// Something more is wrong.
+    pub fn say(&mut self, problem: String) {
+        self.whole = false;
+        self.problems.push(problem);
+    }
 }

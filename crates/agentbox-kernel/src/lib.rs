@@ -16,6 +16,7 @@
 //! | `idmap` | whether a file system has id-mapped mounts |
 //! | `own` | the file systems in memory that sessions keep their agent's own files in; what is taken back |
 //! | `person` | accounts and groups |
+//! | `journal` | entries of the system's journal |
 //! | `launcher`, `shelf` | starts and finds launchers; low numbers for what they start with |
 //! | `layer` | what sessions on an overlay wrote, and how it is looked at |
 //! | `inherited` | descriptors that this process was started with |
@@ -50,6 +51,7 @@ pub mod gate;
 pub mod guard;
 pub mod idmap;
 pub mod inherited;
+pub mod journal;
 pub mod keys;
 pub mod launcher;
 pub mod layer;

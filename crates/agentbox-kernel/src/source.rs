@@ -192,17 +192,21 @@ pub fn open_batch(requests: &[Request]) -> Vec<Result<Opened, SourceError>> {
 ///
 /// # Errors
 /// When it cannot be read, is larger, or is not UTF-8.
-pub fn read_text(file: impl AsFd, max_bytes: u64) -> io::Result<String> {
+pub fn read_text(file: impl AsFd, max_bytes: usize, into: &mut Vec<u8>) -> io::Result<()> {
     use std::io::Read;
     let again = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = fs::open(again, flags, Mode::empty())?;
-    let mut text = String::new();
-    let read = std::fs::File::from(file).take(max_bytes + 1).read_to_string(&mut text)?;
-    if read as u64 > max_bytes {
+    // Room for all of it and for what std asks for at the end: no shorter copy is left behind anywhere.
+    into.reserve_exact(max_bytes + 64);
+    let read = std::fs::File::from(file).take(max_bytes as u64 + 1).read_to_end(into)?;
+    if read > max_bytes {
         return Err(io::Error::other(format!("is larger than {max_bytes} bytes")));
     }
-    Ok(text)
+    match std::str::from_utf8(into) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8")),
+    }
 }
 
 /// Path of what is open, as the kernel knows it now.

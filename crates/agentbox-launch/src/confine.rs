@@ -31,11 +31,11 @@ pub(crate) fn namespaces(network: NetworkNamespace) -> u64 {
 }
 
 /// Confines this process and runs the agent; the process ends with it.
-pub(crate) fn run(plan: &Plan, detached: Detached, network: OwnedFd, outer: OwnedFd) -> ! {
+pub(crate) fn run(plan: Plan, detached: Detached, network: OwnedFd, outer: OwnedFd) -> ! {
     let own_pids = matches!(plan.confinement, Confinement::Sandbox { .. });
     let result = match &plan.confinement {
-        Confinement::Sandbox { sandbox } => confine(plan, sandbox, detached, network, &outer),
-        Confinement::None => unconfined(plan, &outer),
+        Confinement::Sandbox { sandbox } => confine(&plan, sandbox, detached, network, &outer),
+        Confinement::None => unconfined(&plan, &outer),
     };
     let init = result.and_then(|()| match outer.try_clone() {
         Ok(outer) => Init::new(outer, own_pids).step("signals of children"),
@@ -43,7 +43,7 @@ pub(crate) fn run(plan: &Plan, detached: Detached, network: OwnedFd, outer: Owne
     });
     match init {
         Ok(init) => {
-            init.run(&plan.process);
+            init.run(plan.process);
             sys::exit_now(0)
         }
         Err(StepError { step, detail }) => {

@@ -47,7 +47,7 @@ impl Init {
     }
 
     /// Runs the agent to its end. What remains of the session then ends with this process.
-    pub(crate) fn run(mut self, agent: &Process) {
+    pub(crate) fn run(mut self, agent: Process) {
         self.tell(&FromInner::Confined, &[]);
         if !self.start(AGENT, agent) {
             return;
@@ -71,8 +71,11 @@ impl Init {
     }
 
     /// Starts a process and says so; whether it is the agent's end if not.
-    fn start(&mut self, number: u32, process: &Process) -> bool {
-        match child::start(process) {
+    fn start(&mut self, number: u32, mut process: Process) -> bool {
+        let started = child::start(&process);
+        // The process has it now, and this one needs it no more.
+        sys::wipe_all(std::mem::take(&mut process.environment));
+        match started {
             Ok(Child { pid, pidfd, ends, terminal, failure }) => {
                 let descriptors: Vec<_> =
                     [pidfd.as_fd()].into_iter().chain(ends.iter().map(AsFd::as_fd)).collect();
@@ -118,9 +121,12 @@ impl Init {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return true,
             Err(_) => return false,
         };
-        match ToInner::from_bytes(&packet[..length]) {
+        let message = ToInner::from_bytes(&packet[..length]);
+        // An environment may be in it.
+        sys::wipe(&mut packet[..length]);
+        match message {
             Ok(ToInner::Exec { number, process }) if number != AGENT => {
-                self.start(number, &process);
+                self.start(number, process);
             }
             Ok(ToInner::Signal { number, signal }) => self.signal(number, signal),
             Ok(ToInner::SignalAll { signal }) if self.own_pids => sys::kill(-1, signal),

@@ -77,7 +77,7 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
     }
     drop(release);
     kill_point("l:released");
-    let plan = read_plan(plan)?;
+    let mut plan = read_plan(plan)?;
 
     let (flags, detached) = match &plan.confinement {
         Confinement::None => (0, Detached::new()),
@@ -92,10 +92,12 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
     let group = in_force("control-group").then_some(payload.as_fd());
     match sys::clone3(flags, group).step("start the inner half")? {
         // Does not return, so nothing that the parent owns is dropped in the child.
-        Fork::Child => confine::run(&plan, detached, network, inner),
+        Fork::Child => confine::run(plan, detached, network, inner),
         Fork::Parent { pid, pidfd } => {
             kill_point("l:cloned");
             drop((detached, sources, inner, payload, network));
+            // The environment is the inner half's.
+            sys::wipe_all(std::mem::take(&mut plan.process.environment));
             give_up_rights(&plan, &[&console, &report, failures, &outer, &pidfd])?;
             Ok(Some(Wiring {
                 listener: console,
@@ -113,8 +115,10 @@ fn start(inherited: Inheritance, failures: &OwnedFd) -> Result<Option<Wiring>, S
 }
 
 fn read_plan(memfd: OwnedFd) -> Result<Plan, StepError> {
-    let bytes = read_sealed(memfd)?;
-    Plan::from_bytes(&bytes).map_err(|error| StepError::new("read the plan", error))
+    let mut bytes = read_sealed(memfd)?;
+    let plan = Plan::from_bytes(&bytes).map_err(|error| StepError::new("read the plan", error));
+    sys::wipe(&mut bytes);
+    plan
 }
 
 /// The content of a memfd that nobody can change any more.

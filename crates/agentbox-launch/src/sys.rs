@@ -37,6 +37,21 @@ pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Overwrites what may hold a secret and that nobody reads any more. An ordinary write would be left out.
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    for byte in bytes {
+        // SAFETY: a reference is valid for a write, and nobody else has it.
+        unsafe { ptr::write_volatile(byte, 0) };
+    }
+}
+
+/// The same for variables.
+pub(crate) fn wipe_all(variables: Vec<CString>) {
+    for variable in variables {
+        wipe(&mut variable.into_bytes());
+    }
+}
+
 /// clone3(2) with `flags`, optionally straight into a control group (Linux 5.7).
 pub(crate) fn clone3(flags: u64, group: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;

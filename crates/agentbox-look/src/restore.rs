@@ -6,6 +6,7 @@ use agentbox_plan::look::Spot;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -44,13 +45,14 @@ pub(crate) fn restore(
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat.st_mode & 0o666,
         // A directory cannot be replaced by a rename; anything else can.
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            fs::renameat(&directory, name, &directory, ASIDE)?;
+            move_aside(&directory, name)?;
             0o644
         }
         Ok(_) | Err(_) => 0o644,
     };
-    let written =
-        write(&directory, &content, mode).and_then(|()| fs::renameat(&directory, NEW, &directory, name));
+    let written = write(&directory, &content, mode).and_then(|new| {
+        fs::renameat(&directory, &new, &directory, name).inspect_err(|_| remove(&directory, &new))
+    });
     let restored = match written {
         Ok(()) => {
             fs::fsync(&directory)?;
@@ -58,8 +60,7 @@ pub(crate) fn restore(
         }
         Err(_) => {
             // What may not be in force is not in force, whatever else.
-            let _ = fs::unlinkat(&directory, NEW, AtFlags::empty());
-            fs::renameat(&directory, name, &directory, ASIDE)?;
+            move_aside(&directory, name)?;
             let _ = fs::fsync(&directory);
             Restored::MovedAside
         }
@@ -99,17 +100,40 @@ impl Drop for Lock<'_> {
     }
 }
 
-fn write(directory: &impl std::os::fd::AsFd, content: &[u8], mode: u32) -> Result<(), Errno> {
-    // What an agent put under this name is not written through.
-    match fs::unlinkat(directory, NEW, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => return Err(errno),
-    }
+/// Where there is a directory of that name, which an agent can make, another name is taken that nobody foresees.
+fn move_aside(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    fs::renameat(directory, name, directory, ASIDE)
+        .or_else(|_| fs::renameat(directory, name, directory, unforeseen(ASIDE)))
+        .or_else(|_| fs::unlinkat(directory, name, AtFlags::empty()))
+}
+
+fn unforeseen(name: &[u8]) -> Vec<u8> {
+    // The keys of a hash map's hasher are the kernel's random numbers.
+    let random = RandomState::new().build_hasher().finish();
+    [name, format!("-{random:016x}").as_bytes()].concat()
+}
+
+fn remove(directory: &OwnedFd, name: &[u8]) {
+    let _ = fs::unlinkat(directory, name, AtFlags::empty());
+}
+
+/// Writes the new one, and tells its name.
+fn write(directory: &OwnedFd, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
+    // What an agent put under this name is not written through; a directory is left there.
+    let name = match fs::unlinkat(directory, NEW, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => NEW.to_vec(),
+        Err(_) => unforeseen(NEW),
+    };
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(directory, NEW, flags, Mode::from_raw_mode(mode))?;
+    let file = fs::openat(directory, &name, flags, Mode::from_raw_mode(mode))?;
     let mut file = File::from(file);
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    match file.write_all(content).and_then(|()| file.sync_all()) {
+        Ok(()) => Ok(name),
+        Err(error) => {
+            remove(directory, &name);
+            Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -163,16 +187,26 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_moved_aside() {
+    fn directories_under_the_names_that_are_used_keep_nothing_in_force() {
         let dir = tempfile::TempDir::new().unwrap();
-        std::fs::write(dir.path().join("config"), "evil").unwrap();
-        // Nothing can be written under that name.
-        std::fs::create_dir_all(dir.path().join("config.agentbox-new/x")).unwrap();
-        assert_eq!(
-            restore(&places(&[dir.path()]), &spot("config"), || Some(b"good".to_vec())),
-            Ok(Restored::MovedAside)
-        );
-        assert!(!dir.path().join("config").exists());
-        assert_eq!(std::fs::read(dir.path().join("config.agentbox-refused")).unwrap(), b"evil");
+        let at = |name: &str| dir.path().join(name);
+        for name in ["config.agentbox-new/x", "config.agentbox-refused/x"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        std::fs::write(at("config"), "evil").unwrap();
+        let places = places(&[dir.path()]);
+        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(std::fs::read(at("config")).unwrap(), b"good");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+        // What cannot be replaced goes, under whatever name.
+        let directory = OwnedFd::from(File::open(dir.path()).unwrap());
+        move_aside(&directory, b"config").unwrap();
+        assert!(!at("config").exists());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+        std::fs::remove_dir(at("config.agentbox-refused/x")).unwrap();
+        std::fs::remove_dir(at("config.agentbox-refused")).unwrap();
+        std::fs::write(at("config"), "evil").unwrap();
+        move_aside(&directory, b"config").unwrap();
+        assert_eq!(std::fs::read(at("config.agentbox-refused")).unwrap(), b"evil");
     }
 }

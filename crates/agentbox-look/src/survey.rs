@@ -23,10 +23,6 @@ const MAX_TRACKED: usize = 1000;
 /// Most configurations that others include.
 const MAX_INCLUDED: usize = 64;
 
-/// Directories that package managers and builds fill.
-const BROUGHT: [&[u8]; 7] =
-    [b"node_modules", b".venv", b"venv", b"target", b"__pycache__", b".tox", b"site-packages"];
-
 /// Everything in the places.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -48,7 +44,7 @@ pub(crate) struct Seen {
 pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
     let mut seen = Seen::default();
     let left = walk::walk(places, plan.limits, |listing| {
-        seen.note(plan, listing);
+        seen.note(places, plan, listing);
         walk::directories(listing)
     });
     seen.left = left;
@@ -62,7 +58,7 @@ pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
 }
 
 impl Seen {
-    fn note(&mut self, plan: &LookPlan, listing: &Listing) {
+    fn note(&mut self, places: &Places, plan: &LookPlan, listing: &Listing) {
         if let Some(repository) = repository::of(listing, listing.spot.path.is_place()) {
             let kind = if repository.bare { ThingKind::BareRepository } else { ThingKind::Repository };
             if !repository.spot.path.is_place() && !repository.linked {
@@ -73,6 +69,12 @@ impl Seen {
         let around = self.around(&listing.spot);
         for entry in &listing.entries {
             self.entry(plan, listing, entry, around);
+            if entry.kind == FileType::Symlink
+                && let Some(spot) = listing.at(entry)
+                && leads_in(places, plan, &spot)
+            {
+                self.thing(ThingKind::LinkToBrought, spot);
+            }
         }
     }
 
@@ -122,7 +124,8 @@ impl Seen {
             self.secrets.note(&plan.masks, listing, entry);
         }
         let repository = around.and_then(|at| self.repositories.get(at));
-        if entry.kind != FileType::Directory && trigger(plan, repository, &spot).is_some() {
+        let is_link = entry.kind == FileType::Symlink;
+        if entry.kind != FileType::Directory && trigger(plan, repository, &spot, is_link).is_some() {
             if self.triggers.len() < MAX_KEPT {
                 self.triggers.push(spot);
             } else {
@@ -164,10 +167,10 @@ impl Seen {
     /// Files of the project that git tracks and that nobody may change otherwise: git itself has to.
     fn tracked(&self, places: &Places, plan: &LookPlan) -> Vec<Spot> {
         let refused = |spot: &&Spot| {
-            let is_refused = |trigger: &Trigger| trigger.hold == Hold::Refuse;
+            let is_refused = |(_, hold): (_, Hold)| hold == Hold::Refuse;
             spot.place == 0
                 && self.repository_of(spot).is_none()
-                && trigger(plan, None, spot).is_some_and(is_refused)
+                && trigger(plan, None, spot, false).is_some_and(is_refused)
         };
         tracked(places, &self.worktrees, self.triggers.iter().filter(refused).take(MAX_TRACKED))
             .into_iter()
@@ -191,20 +194,27 @@ impl Seen {
     }
 }
 
-/// The trigger that a spot is.
+/// The trigger that a spot is, and how it is held there.
 pub(crate) fn trigger<'a>(
     plan: &'a LookPlan,
     repository: Option<&Repository>,
     spot: &Spot,
-) -> Option<&'a Trigger> {
+    is_link: bool,
+) -> Option<(&'a Trigger, Hold)> {
     if let Some(names) = repository.and_then(|repository| repository.names(spot)) {
-        return plan.triggers.find(&names);
+        return plan.triggers.find(&names).map(|trigger| (trigger, trigger.hold));
     }
     let names: Vec<&[u8]> = spot.path.names().collect();
-    let trigger = plan.triggers.find(&names)?;
-    // A thousand packages bring a thousand build files, which are theirs and not the project's.
-    let is_brought = trigger.hold == Hold::Report && names.iter().any(|name| BROUGHT.contains(name));
-    (!is_brought).then_some(trigger)
+    if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) }
+}
+
+/// Whether a link of the project leads from elsewhere into a directory that packages fill.
+pub(crate) fn leads_in(places: &Places, plan: &LookPlan, spot: &Spot) -> bool {
+    let names: Vec<&[u8]> = spot.path.names().collect();
+    // In such a directory nothing is asked about what it says.
+    spot.place == 0
+        && !names.iter().any(|name| plan.triggers.is_brought(name))
+        && places.link(spot).is_some_and(|to| plan.triggers.leads_in(&names, &to))
 }
 
 /// Files of the places that a configuration includes.

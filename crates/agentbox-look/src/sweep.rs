@@ -126,9 +126,13 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
             (Some(old), Some(new)) if *old != new => Change::Changed,
             _ => continue,
         };
-        let Some(trigger) = survey::trigger(plan, seen.repository_of(spot), spot) else { continue };
+        let is_link = [now.as_ref(), was.get(spot).copied()]
+            .iter()
+            .any(|state| matches!(state, Some(FileState::Link { .. })));
+        let found = survey::trigger(plan, seen.repository_of(spot), spot, is_link);
+        let Some((trigger, hold)) = found else { continue };
         // What it says was judged.
-        if trigger.hold == agentbox_plan::trigger::Hold::Judge
+        if hold == agentbox_plan::trigger::Hold::Judge
             && (configs.contains(spot) || seen.repository_of(spot).is_some())
         {
             continue;
@@ -138,7 +142,7 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
             Some(FileState::File { executable: true, .. }) => "can be executed".to_owned(),
             _ => String::new(),
         };
-        let kind = FindingKind::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
+        let kind = FindingKind::Trigger { hold, actor: trigger.actor.clone() };
         findings.push(Finding { kind, change, spot: spot.clone(), detail: note(detail, change, before) });
     }
 }

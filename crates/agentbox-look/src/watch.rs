@@ -9,7 +9,7 @@ use agentbox_launch::look;
 use agentbox_plan::look::{LookPlan, PlacePath, Sighting, Spot, framed};
 use agentbox_plan::trigger::Hold;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags, readlinkat};
 use rustix::io::Errno;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -38,12 +38,14 @@ struct Watch<'a> {
     out: File,
     /// Directories by their handles.
     known: HashMap<Vec<u8>, Spot>,
+    /// The directory of the last event, open: events come in runs.
+    last: Option<(Vec<u8>, OwnedFd)>,
     unseen: u32,
 }
 
 /// Watches until nobody reads any more.
 pub(crate) fn watch(places: &Places, plan: &LookPlan, group: &OwnedFd, out: File) -> io::Result<()> {
-    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), unseen: 0 };
+    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), last: None, unseen: 0 };
     for place in 0..places.count() {
         watch.begin(Spot { place, path: PlacePath::default() }, None)?;
     }
@@ -102,7 +104,12 @@ impl Watch<'_> {
             let mut holds_one = false;
             for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
                 let Some(spot) = listing.at(entry) else { continue };
-                let Some(sighting) = self.sighting(&spot, maker.unwrap_or(0)) else { continue };
+                let pid = maker.unwrap_or(0);
+                let link = || {
+                    let is_link = entry.kind == FileType::Symlink;
+                    is_link.then(|| self.link(&directory, &spot, &entry.name, pid)).flatten()
+                };
+                let Some(sighting) = self.sighting(&spot, pid).or_else(link) else { continue };
                 holds_one = true;
                 if maker.is_some() {
                     self.say(&sighting)?;
@@ -132,12 +139,38 @@ impl Watch<'_> {
         if spot.place > 0 {
             names.insert(0, b".git");
         }
-        let trigger = self.plan.triggers.find(&names)?;
-        match trigger.hold {
+        let (trigger, hold) = self.plan.triggers.find_held(&names)?;
+        match hold {
             Hold::Refuse => Some(Sighting::Trigger { spot: spot.clone(), actor: trigger.actor.clone(), pid }),
             Hold::Judge => Some(Sighting::Config { spot: spot.clone() }),
             Hold::Report => None,
         }
+    }
+
+    /// What it means that a link is there: what it leads to is in force where it stands.
+    fn link(&self, directory: &OwnedFd, spot: &Spot, name: &[u8], pid: u32) -> Option<Sighting> {
+        if spot.place > 0 {
+            return None;
+        }
+        let to = readlinkat(directory, name, Vec::new()).ok()?;
+        let names: Vec<&[u8]> = spot.path.names().collect();
+        if self.plan.triggers.leads_in(&names, to.as_bytes()) {
+            let actor = "every program".to_owned();
+            return Some(Sighting::Trigger { spot: spot.clone(), actor, pid });
+        }
+        let (trigger, hold) = self.plan.triggers.find_link(&names)?;
+        let actor = trigger.actor.clone();
+        (hold == Hold::Refuse).then(|| Sighting::Trigger { spot: spot.clone(), actor, pid })
+    }
+
+    /// The same of a name that came to be. An event does not tell a link from a file.
+    fn new_link(&mut self, handle: Vec<u8>, directory: &Spot, spot: &Spot, pid: u32) -> Option<Sighting> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != handle) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            self.last = Some((handle, self.places.open(directory, flags).ok()?));
+        }
+        let (_, open) = self.last.as_ref()?;
+        self.link(open, spot, spot.path.split()?.1, pid)
     }
 
     fn events(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -159,7 +192,11 @@ impl Watch<'_> {
                 if !in_git || !QUIET.contains(&name) {
                     self.begin(spot, Some(event.pid))?;
                 }
-            } else if let Some(sighting) = self.sighting(&spot, event.pid) {
+                continue;
+            }
+            let sighting = self.sighting(&spot, event.pid);
+            let sighting = sighting.or_else(|| self.new_link(handle, &directory, &spot, event.pid));
+            if let Some(sighting) = sighting {
                 self.say(&sighting)?;
             }
         }

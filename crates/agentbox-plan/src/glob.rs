@@ -68,10 +68,24 @@ impl PathGlob {
     /// Whether it is the path of these names below the project's root.
     #[must_use]
     pub fn matches<N: AsRef<[u8]>>(&self, path: &[N]) -> bool {
-        if self.anchored {
-            return matches_all(&self.names, path);
-        }
-        (0..path.len()).any(|start| matches_all(&self.names, &path[start..]))
+        self.matches_from(path, path.len())
+    }
+
+    /// The same, where no more than so many names of the path stand before what matches.
+    #[must_use]
+    pub fn matches_from<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
+        let most = if self.anchored { 0 } else { most };
+        (0..path.len())
+            .take_while(|start| *start <= most)
+            .any(|start| matches_all(&self.names, &path[start..]))
+    }
+
+    /// Whether the path of these names is a directory of which a match needs the name: `.claude` for
+    /// `.claude/settings.json`. As above, no more than so many names stand before.
+    #[must_use]
+    pub fn is_below<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
+        let most = if self.anchored { 0 } else { most };
+        (0..path.len()).take_while(|start| *start <= most).any(|start| is_prefix(&self.names, &path[start..]))
     }
 
     /// Whether something below the path of these names could match: a directory worth looking into.
@@ -216,6 +230,24 @@ mod tests {
         for path in [".envrc2", "x.envrc", ".envrc/a", ".ENVRC"] {
             assert!(!matches(".envrc", path), "{path}");
         }
+    }
+
+    #[test]
+    fn names_before_a_match_can_be_bounded() {
+        let path = ["a", "b", ".envrc"];
+        assert!(glob(".envrc").matches_from(&path, 2) && !glob(".envrc").matches_from(&path, 1));
+        assert!(glob("b/.envrc").matches_from(&path, 1) && glob("/a/**").matches_from(&path, 0));
+    }
+
+    #[test]
+    fn a_directory_is_known_by_the_names_that_a_match_needs() {
+        let settings = glob(".claude/settings.json");
+        assert!(settings.is_below(&["a", ".claude"], 1) && !settings.is_below(&["a", ".claude"], 0));
+        assert!(!settings.is_below(&[".claude", "settings.json"], 2) && !settings.is_below(&["a"], 1));
+        assert!(
+            glob(".git/hooks/**").is_below(&[".git", "hooks", "x"], 0) && glob("/a/b").is_below(&["a"], 1)
+        );
+        assert!(!glob("/a/b").is_below(&["x", "a"], 2));
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! One list for everybody who has to know them: what is held by mounts, what the kernel guard refuses, what
 //! is reported when a session ends, what is taken from an overlay only by name. The list itself is data of
 //! the policy (`data/triggers.toml`).
+//!
+//! Package managers and builds fill directories with what others wrote, such files among it: no program acts on
+//! them where they lie. So in a *brought* directory most patterns do not hold, and nothing may lead from
+//! elsewhere into one, nor leave it whole ([decision 18](../../../docs/decisions/0018-what-packages-bring.md)).
 
 use crate::glob::PathGlob;
 use crate::wire::{wire_enum, wire_struct};
@@ -30,6 +34,8 @@ wire_struct! {
         pub hold: Hold,
         /// Who acts on it, for messages: `git`, `claude`, `direnv`.
         pub actor: String,
+        /// Whether what may not be made is refused in a brought directory as well.
+        pub everywhere: bool,
     }
 }
 
@@ -39,14 +45,61 @@ wire_struct! {
     pub struct Triggers {
         /// In the order in which they were written.
         pub all: Vec<Trigger>,
+        /// Names of directories that package managers and builds fill.
+        pub brought: Vec<String>,
     }
 }
 
 impl Triggers {
-    /// The strictest trigger that the path of these names below the project's root is.
+    /// The strictest trigger that the path of these names below the project's root is, wherever it lies.
     #[must_use]
     pub fn find<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<&Trigger> {
         self.all.iter().filter(|trigger| trigger.pattern.matches(path)).min_by_key(|trigger| trigger.hold)
+    }
+
+    /// The same with how it is held where it lies: in a brought directory what may not be made elsewhere is only
+    /// told, and what is told elsewhere is not: a thousand packages bring a thousand build files.
+    #[must_use]
+    pub fn find_held<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<(&Trigger, Hold)> {
+        self.strictest(path, |pattern, most| pattern.matches_from(path, most))
+    }
+
+    /// The same of a symbolic link, which can stand for a directory: `.claude` with another's `settings.json`.
+    #[must_use]
+    pub fn find_link<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<(&Trigger, Hold)> {
+        self.strictest(path, |pattern, most| pattern.matches_from(path, most) || pattern.is_below(path, most))
+    }
+
+    /// `matches` is asked for a pattern, and for how many names of the path may stand before the match.
+    fn strictest<N: AsRef<[u8]>>(
+        &self,
+        path: &[N],
+        matches: impl Fn(&PathGlob, usize) -> bool,
+    ) -> Option<(&Trigger, Hold)> {
+        let brought = path.iter().position(|name| self.is_brought(name.as_ref())).unwrap_or(path.len());
+        let matching = self.all.iter().filter(|trigger| matches(&trigger.pattern, path.len()));
+        let held = matching.filter_map(|trigger| {
+            if matches(&trigger.pattern, brought) {
+                return Some((trigger, trigger.hold));
+            }
+            let hold = if trigger.everywhere { trigger.hold } else { Hold::Report };
+            (trigger.hold != Hold::Report).then_some((trigger, hold))
+        });
+        held.min_by_key(|(_, hold)| *hold)
+    }
+
+    /// Whether package managers or builds fill a directory of this name.
+    #[must_use]
+    pub fn is_brought(&self, name: &[u8]) -> bool {
+        self.brought.iter().any(|brought| brought.as_bytes() == name)
+    }
+
+    /// Whether a symbolic link with this path, that says this, leads from elsewhere into a brought directory. By
+    /// what is written: where it ends depends on other links, and those were judged as well.
+    #[must_use]
+    pub fn leads_in<N: AsRef<[u8]>>(&self, path: &[N], to: &[u8]) -> bool {
+        to.split(|byte| *byte == b'/').any(|name| self.is_brought(name))
+            && !path.iter().any(|name| self.is_brought(name.as_ref()))
     }
 
     /// Those that are held in one way.
@@ -61,18 +114,20 @@ mod tests {
     use crate::Wire as _;
 
     fn trigger(pattern: &str, hold: Hold) -> Trigger {
-        Trigger { pattern: pattern.parse().unwrap(), hold, actor: "git".to_owned() }
+        Trigger { pattern: pattern.parse().unwrap(), hold, actor: "git".to_owned(), everywhere: false }
+    }
+
+    fn triggers(all: Vec<Trigger>) -> Triggers {
+        Triggers { all, brought: vec!["node_modules".to_owned(), "venv".to_owned()] }
     }
 
     #[test]
     fn the_strictest_of_all_that_match_holds() {
-        let triggers = Triggers {
-            all: vec![
-                trigger(".git/**", Hold::Report),
-                trigger(".git/hooks/**", Hold::Refuse),
-                trigger(".git/config", Hold::Judge),
-            ],
-        };
+        let triggers = triggers(vec![
+            trigger(".git/**", Hold::Report),
+            trigger(".git/hooks/**", Hold::Refuse),
+            trigger(".git/config", Hold::Judge),
+        ]);
         let hold = |path: &[&str]| triggers.find(path).map(|trigger| trigger.hold);
         assert_eq!(hold(&[".git", "hooks", "x"]), Some(Hold::Refuse));
         assert_eq!(hold(&[".git", "config"]), Some(Hold::Judge));
@@ -82,8 +137,78 @@ mod tests {
     }
 
     #[test]
+    fn what_packages_bring_is_told_and_not_refused() {
+        let git = Trigger { everywhere: true, ..trigger(".git/hooks/**", Hold::Refuse) };
+        let triggers = triggers(vec![
+            git,
+            trigger(".envrc", Hold::Refuse),
+            trigger(".husky/**", Hold::Refuse),
+            trigger("/only/**", Hold::Refuse),
+            trigger("Makefile", Hold::Report),
+            Trigger { everywhere: true, ..trigger(".gitattributes", Hold::Report) },
+        ]);
+        for (path, hold) in [
+            (".envrc", Some(Hold::Refuse)),
+            ("a/.envrc", Some(Hold::Refuse)),
+            ("node_modules/.envrc", Some(Hold::Report)),
+            ("a/venv/b/c/.envrc", Some(Hold::Report)),
+            ("node_modules_/.envrc", Some(Hold::Refuse)),
+            // Below a protected directory a name makes nothing harmless.
+            (".husky/node_modules/x", Some(Hold::Refuse)),
+            ("node_modules/.husky/venv/x", Some(Hold::Report)),
+            (".husky/node_modules/.envrc", Some(Hold::Refuse)),
+            ("only/node_modules/x", Some(Hold::Refuse)),
+            ("node_modules/p/.git/hooks/x", Some(Hold::Refuse)),
+            ("Makefile", Some(Hold::Report)),
+            ("venv/Makefile", None),
+            ("venv/.gitattributes", None),
+        ] {
+            let names: Vec<&str> = path.split('/').collect();
+            assert_eq!(triggers.find_held(&names).map(|(_, hold)| hold), hold, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_what_it_can_stand_for() {
+        let triggers =
+            triggers(vec![trigger(".claude/settings.json", Hold::Refuse), trigger("Makefile", Hold::Report)]);
+        for (path, hold) in [
+            (".claude", Some(Hold::Refuse)),
+            ("a/.claude", Some(Hold::Refuse)),
+            (".claude/settings.json", Some(Hold::Refuse)),
+            (".claude/other", None),
+            ("venv/.claude", Some(Hold::Report)),
+            ("Makefile", Some(Hold::Report)),
+            ("a", None),
+        ] {
+            let names: Vec<&str> = path.split('/').collect();
+            assert_eq!(triggers.find_link(&names).map(|(_, hold)| hold), hold, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_leads_in_by_any_name_of_what_it_says() {
+        let triggers = triggers(Vec::new());
+        for (path, to, leads) in [
+            ("app", "node_modules/app", true),
+            ("app", "../node_modules", true),
+            ("app", "/home/me/x/node_modules//a", true),
+            ("app", "a/./venv/../b", true),
+            ("app", "node_modules_/a", false),
+            ("app", "packages/app", false),
+            ("node_modules/.bin/x", "../x/cli.js", false),
+            ("node_modules/x", "../packages/x", false),
+            ("packages/a/node_modules", "../../node_modules", false),
+            ("venv/bin/python", "/opt/venv/bin/python", false),
+        ] {
+            let names: Vec<&str> = path.split('/').collect();
+            assert_eq!(triggers.leads_in(&names, to.as_bytes()), leads, "{path} {to}");
+        }
+    }
+
+    #[test]
     fn a_list_survives_the_encoding() {
-        let triggers = Triggers { all: vec![trigger("/.husky/**", Hold::Refuse)] };
+        let triggers = triggers(vec![trigger("/.husky/**", Hold::Refuse)]);
         assert_eq!(Triggers::from_bytes(&triggers.to_bytes()), Ok(triggers));
     }
 }

@@ -145,7 +145,10 @@ impl Wire for CString {
         put_bytes(self.as_bytes(), out);
     }
     fn get(input: &mut Reader<'_>) -> Result<Self, WireError> {
-        let bytes = get_bytes(input, "C string")?.to_vec();
+        let taken = get_bytes(input, "C string")?;
+        // With room for the end, so that no shorter copy of it is left behind: it may hold a secret.
+        let mut bytes = Vec::with_capacity(taken.len() + 1);
+        bytes.extend_from_slice(taken);
         Self::new(bytes).map_err(|_| input.invalid("C string"))
     }
 }

@@ -31,7 +31,7 @@
 //! | `render` | files that say how an agent behaves, made for each session |
 //! | `legs` | private data, untrusted content, external communication: which stand, and why |
 //! | `agent` | the ssh-agent of a session: keys, hosts, permissions |
-//! | `live` | rules that a person adds to a session that runs |
+//! | `live`, `tighten` | rules that a person adds to a session that runs; what a configuration closes for it that is read again |
 //! | `environment` | which variables pass |
 //! | `places` | which places of the host are shown and which never are |
 //! | `project` | which keys of git's configuration may change; patterns of secrets |
@@ -71,6 +71,7 @@ mod resolve;
 mod secrets;
 mod system;
 mod text;
+mod tighten;
 mod triggers;
 
 pub use agent::SshAgent;
@@ -78,7 +79,7 @@ pub use config::{
     AgentHost, Ceiling, Config, ConfigError, Count, Environment, Git, GitHost, HostPath, HostRule,
     InternalName, KeptName, KeyFingerprint, KnownKey, Layer, LayerKind, Line, MAX_FILE_BYTES, Name, PassName,
     Pattern, PinnedPath, PortRange, PostureTable, ProfileTable, ProjectTable, Publish, Resolver, Secret,
-    SecretAs, SignFor, Size, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
+    SecretAs, SignFor, Size, SshAgentCeiling, SshAgentTable, Time, UidRange, UserName, VariableName, schema,
 };
 pub use error::PolicyError;
 pub use inspection::{Finding, Inspection, MAX_FINDINGS, Recommendation, Sign};
@@ -88,7 +89,7 @@ pub use lattice::{
     Trifecta, Workspace,
 };
 pub use legs::{Cause, Leg, Legs, Neighbour};
-pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, profile_denials, with_live};
+pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
 pub use pins::Pin;
 pub use plan::{Facts, Found, Opener, SecretText, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};
@@ -98,4 +99,5 @@ pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
 pub use resolve::resolve;
 pub use secrets::{SecretGrant, SecretHow};
 pub use system::{System, changed_file, check_person, merge_system};
+pub use tighten::{Running, Tightened, tightened, waiting};
 pub use triggers::built_in_triggers;

@@ -68,14 +68,6 @@ pub fn live_deny(asked: &HostRule) -> Vec<Rule> {
     asked.rules(Verdict::Deny, LIVE_DENY)
 }
 
-/// What the system's configuration denies sessions of a profile, for those that run while it is read again.
-#[must_use]
-pub fn profile_denials(system: &System, profile: &str) -> Vec<Rule> {
-    let Some(table) = system.source.config.profile.get(profile) else { return Vec::new() };
-    let origin = system.source.rule(&format!("profile.{profile}.deny"));
-    table.deny.iter().flatten().flat_map(|host| host.rules(Verdict::Deny, &origin)).collect()
-}
-
 /// The rules of a session with more of them. What a person said before about the same target, while the
 /// session ran, is replaced.
 ///
@@ -150,20 +142,6 @@ mod tests {
                 "{refusal}"
             );
         }
-    }
-
-    #[test]
-    fn what_is_denied_later_closes_what_was_allowed_before() {
-        let later = system(&SYSTEM.replace("bad.example.org", "good.example.org"));
-        let before = with_live(&rules(), &allow("good.example.org").unwrap()).unwrap();
-        assert!(reaches(&before, "good.example.org"));
-        let more = profile_denials(&later, "w");
-        assert_eq!(more.len(), 1);
-        assert!(more[0].origin.ends_with("profile.w.deny"), "{}", more[0].origin);
-        let mut after = before;
-        after.rules.extend(more);
-        assert!(!reaches(&after, "good.example.org"));
-        assert!(profile_denials(&later, "nobody").is_empty());
     }
 
     #[test]

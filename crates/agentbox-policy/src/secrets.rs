@@ -1,6 +1,7 @@
 //! Secrets that a session gets from files. Their values are no part of a policy.
 
 use crate::Opener;
+use zeroize::Zeroizing;
 
 /// Where files with secrets are inside.
 pub(crate) const DIRECTORY: &str = "/run/agentbox/secrets";
@@ -46,11 +47,12 @@ impl SecretGrant {
 
     /// What the session finds in the file: the secret, or the answer to git (git-credential(1)).
     #[must_use]
-    pub fn content(&self, secret: &str) -> String {
-        match self.how {
-            SecretHow::Git(_) => format!("username={GIT_USER}\npassword={secret}\n"),
+    pub fn content(&self, secret: &str) -> Zeroizing<String> {
+        Zeroizing::new(match self.how {
+            // In one piece: a text that grows leaves what it held before behind.
+            SecretHow::Git(_) => ["username=", GIT_USER, "\npassword=", secret, "\n"].concat(),
             SecretHow::Env | SecretHow::File => secret.to_owned(),
-        }
+        })
     }
 
     /// In words, for `explain`.

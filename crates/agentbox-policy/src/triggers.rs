@@ -7,10 +7,19 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+/// `data/triggers.toml`.
+#[derive(Debug, Clone, Deserialize)]
+struct File {
+    brought: Vec<String>,
+    #[serde(flatten)]
+    actors: BTreeMap<String, Actor>,
+}
+
 /// What one actor acts on.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Actor {
+    everywhere: bool,
     refuse: Vec<Written>,
     judge: Vec<Written>,
     report: Vec<Written>,
@@ -36,8 +45,9 @@ impl TryFrom<String> for Written {
 pub fn built_in_triggers() -> Result<&'static Triggers, PolicyError> {
     static ONCE: OnceLock<Result<Triggers, PolicyError>> = OnceLock::new();
     ONCE.get_or_init(|| {
-        static FILE: OnceLock<Result<BTreeMap<String, Actor>, String>> = OnceLock::new();
-        let actors = places::load(&FILE, "triggers.toml", include_str!("../data/triggers.toml"))?;
+        static FILE: OnceLock<Result<File, String>> = OnceLock::new();
+        let File { brought, actors } =
+            places::load(&FILE, "triggers.toml", include_str!("../data/triggers.toml"))?;
         let mut all = Vec::new();
         for (actor, lists) in actors {
             for (hold, list) in
@@ -47,10 +57,11 @@ pub fn built_in_triggers() -> Result<&'static Triggers, PolicyError> {
                     pattern: pattern.clone(),
                     hold,
                     actor: actor.clone(),
+                    everywhere: lists.everywhere,
                 }));
             }
         }
-        Ok(Triggers { all })
+        Ok(Triggers { all, brought: brought.clone() })
     })
     .as_ref()
     .map_err(Clone::clone)
@@ -83,6 +94,26 @@ mod tests {
         ] {
             assert_eq!(hold(path), Some(Hold::Refuse), "{path}");
         }
+    }
+
+    #[test]
+    fn of_what_packages_bring_only_gits_own_is_refused() {
+        let triggers = built_in_triggers().unwrap();
+        let held =
+            |path: &str| triggers.find_held(&path.split('/').collect::<Vec<_>>()).map(|(_, hold)| hold);
+        for place in ["node_modules/p", "a/.venv/lib", "vendor/x", "target/debug/build/y"] {
+            for name in [".vscode/settings.json", ".envrc", ".claude/settings.json", ".husky/pre-push"] {
+                assert_eq!(held(&format!("{place}/{name}")), Some(Hold::Report), "{place}/{name}");
+            }
+            assert_eq!(held(&format!("{place}/.git/hooks/pre-commit")), Some(Hold::Refuse));
+            assert_eq!(held(&format!("{place}/package.json")), None);
+        }
+        for trigger in triggers.all.iter().filter(|trigger| !trigger.everywhere) {
+            assert!(!trigger.pattern.to_string().contains(".git/"), "{}", trigger.pattern);
+        }
+        assert!(
+            triggers.brought.iter().all(|name| !name.is_empty() && !name.contains('/') && name.len() < 64)
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod state;
 pub use facts::{Canary, Facts, Handle, Host, KeyAgent, Person, Planted, Victim};
 pub use network::{Endpoint, Inside, Internal, Network, Site, mark};
 pub use record::{
-    Control, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
+    Control, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, NEEDS_TRIGGERS, OWN_FIRST_PROCESS, Outcome,
+    Promise, Record,
 };
 pub use state::{Capabilities, Descriptor, Limits, MountLine, State};

@@ -58,6 +58,17 @@ pub const OWN_FIRST_PROCESS: &str = "a first process of one's own";
 pub const NEEDS_AGENT: &str = "agent.";
 /// How the needs of an attack on the network begin. Without a lab there is nothing to try it on.
 pub const NEEDS_NETWORK: &str = "network.";
+/// How the needs of an attack begin that leaves trigger files in a project, which only a test of these has for it.
+pub const NEEDS_TRIGGERS: &str = "triggers.";
+
+impl Listing {
+    /// Whether it can be tried on any machine: not without a lab, an ssh-agent or a project to give away.
+    #[must_use]
+    pub fn is_for_any_machine(&self) -> bool {
+        let apart = [NEEDS_AGENT, NEEDS_NETWORK, NEEDS_TRIGGERS];
+        !self.needs.iter().any(|need| apart.iter().any(|apart| need.starts_with(apart)))
+    }
+}
 
 /// How an attack is shown to work outside a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

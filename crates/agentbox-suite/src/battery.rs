@@ -6,9 +6,7 @@ pub mod network;
 use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
-use agentbox_probe::{
-    Control, Facts, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, OWN_FIRST_PROCESS, Outcome, Promise, Record,
-};
+use agentbox_probe::{Control, Facts, Judged, Listing, OWN_FIRST_PROCESS, Outcome, Promise, Record};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -110,10 +108,7 @@ impl Battery {
     /// # Errors
     /// When it cannot be asked.
     pub fn list(machine: &Machine) -> Result<Self> {
-        // A machine without a lab has nothing to try the others on; `network` has. Nor has a session without an
-        // ssh-agent.
-        let elsewhere = |need: &String| need.starts_with(NEEDS_NETWORK) || need.starts_with(NEEDS_AGENT);
-        Self::listed(machine, |listing| !listing.needs.iter().any(elsewhere))
+        Self::listed(machine, Listing::is_for_any_machine)
     }
 
     fn listed(machine: &Machine, wanted: impl Fn(&Listing) -> bool) -> Result<Self> {
@@ -219,8 +214,9 @@ impl Battery {
         let mut victim = machine.victim(&tag)?;
         let facts = facts_with(machine, &victim, &tag)?;
         let before = fingerprint(machine)?;
-        let ids: Vec<&str> = self.listings.iter().map(|listing| listing.id.as_str()).collect();
-        let command = [&["./agentbox-probe", "run", "--json", "--facts", "-"][..], &ids].concat();
+        let ids = self.listings.iter().map(|listing| listing.id.as_str());
+        let command: Vec<_> =
+            ["./agentbox-probe", "run", "--json", "--facts", "-"].into_iter().chain(ids).collect();
         let said = machine.inside_with(level.name(), &command, &serde_json::to_vec(&facts)?)?;
         let records = records(&said)?;
         let effects = take_effects(&tag, machine)?;

@@ -11,22 +11,28 @@
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
 //! | `service` | [`Service`]: the supervisor as the service of a rig |
+//! | `bus` | its interface as any user's program calls it |
+//! | `npm` | [`Npm`]: real agents |
 //! | `session` | [`Session`]: one that runs in the background |
 //! | `terminal` | [`Terminal`]: a command on a pseudo-terminal |
 //! | `battery` | attacks outside and inside, and the judgement |
 //! | `overlay` | sessions on an overlay, and looking at what they left |
 //! | `held` | what every sandbox has |
 //! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
+//! | `disk` | a small file system, to fill |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod battery;
+pub mod bus;
+mod disk;
 pub mod held;
 mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
+mod npm;
 pub mod overlay;
 mod person;
 mod planted;
@@ -37,9 +43,11 @@ mod session;
 mod terminal;
 mod victim;
 
+pub use disk::Disk;
 pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};
 pub use leftovers::Leftovers;
 pub use machine::{Machine, SECRET_NAMES};
+pub use npm::Npm;
 pub use person::{Person, accounts_unchanged};
 pub use planted::Planted;
 pub use programs::Programs;

@@ -42,6 +42,10 @@ impl Service {
         for directory in [RUNTIME, STATE, LOGS, CONFIGURATION] {
             clear(Path::new(directory))?;
         }
+        // The journal knows the trail that was there.
+        for arguments in [&["--sync"][..], &["--rotate", "--vacuum-files=1"]] {
+            run(Command::new("journalctl").args(arguments), b"", LIMIT)?.success()?;
+        }
         Ok(Some(service))
     }
 

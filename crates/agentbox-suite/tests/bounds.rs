@@ -1,9 +1,7 @@
 //! Bounds of a session that runs: its time, idleness, room on the disk.
 
-use agentbox_suite::{Machine, eventually, run};
+use agentbox_suite::{Disk, Machine, eventually};
 use anyhow::{Result, ensure};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(150);
@@ -31,35 +29,16 @@ fn a_session_ends_when_its_time_is_over_or_when_it_does_nothing() -> Result<()> 
     machine.ends_without_leftovers()
 }
 
-/// A small disk of the person's.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(machine: &Machine) -> Result<Self> {
-        let path = machine.person.home.join("small");
-        machine.person.make_directory(&path)?;
-        let options = format!("size=64M,mode=0755,uid={},gid={}", machine.person.uid, machine.person.gid);
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path);
-        run(&mut mount, b"", LIMIT)?.success()?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = run(Command::new("umount").arg("--lazy").arg(&self.0), b"", LIMIT);
-    }
-}
-
 #[test]
 fn everything_stands_still_while_there_is_too_little_room() -> Result<()> {
     let machine = Machine::new()?;
     machine.configure("[posture.roomy]\nextends = \"L2\"\ndisk_free_min = \"32M\"\n")?;
-    let disk = Disk::mount(&machine)?;
+    let small = machine.person.home.join("small");
+    machine.person.make_directory(&small)?;
+    let disk = Disk::mount(&small, "64M", (machine.person.uid, machine.person.gid))?;
     let script = "i=0; while [ $i -lt 30 ]; do head -c 2M /dev/zero >> bomb; i=$((i+1)); sleep 0.2; done; \
                   echo full > done; sleep 600";
-    let project = disk.0.to_string_lossy().into_owned();
+    let project = disk.path().to_string_lossy().into_owned();
     let arguments = ["start", &project, "--posture", "roomy", "--detach", "--", "sh", "-c", script];
     let id = machine.ctl(&arguments)?.success()?.text().trim().to_owned();
     let frozen = || -> Result<Option<String>> {
@@ -68,13 +47,13 @@ fn everything_stands_still_while_there_is_too_little_room() -> Result<()> {
     };
     let why = eventually("it stands still", LIMIT, frozen)?;
     ensure!(why.contains("bytes are free"), "{why}");
-    let size = || Ok::<_, anyhow::Error>(std::fs::metadata(disk.0.join("bomb"))?.len());
+    let size = || Ok::<_, anyhow::Error>(std::fs::metadata(disk.path().join("bomb"))?.len());
     let before = size()?;
     // Asked for again, it is still so, and nothing was written meanwhile.
     ensure!(frozen()?.is_some() && size()? == before && before < 60 << 20, "{before}");
-    std::fs::remove_file(disk.0.join("bomb"))?;
+    std::fs::remove_file(disk.path().join("bomb"))?;
     eventually("it goes on", LIMIT, || Ok(frozen()?.is_none().then_some(())))?;
-    eventually("it has written more", LIMIT, || Ok(disk.0.join("bomb").exists().then_some(())))?;
+    eventually("it has written more", LIMIT, || Ok(disk.path().join("bomb").exists().then_some(())))?;
     machine.ctl(&["stop", &id, "--timeout", "1s"])?.success()?;
     drop(disk);
     machine.ends_without_leftovers()

@@ -137,6 +137,56 @@ fn client_dies_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+#[test]
+fn nothing_is_left_after_a_kill_of_the_gates_at_any_step() -> Result<()> {
+    let programs = Programs::testing()?;
+    let (mut problems, mut killed) = (Vec::new(), 0);
+    for point in points(&programs, &[])? {
+        let (found, died) = gates_die_at(&programs, &point).with_context(|| point.clone())?;
+        println!("{point:<32} {}", if found.is_empty() { "clean" } else { "LEFT" });
+        killed += usize::from(died);
+        problems.extend(found.into_iter().map(|what| format!("{point}: {what}")));
+    }
+    ensure!(problems.is_empty(), "{problems:#?}");
+    ensure!(killed > 5, "a gate died at {killed} points only");
+    Ok(())
+}
+
+/// A session whose gates die there, what is wrong afterwards, and whether one died.
+fn gates_die_at(programs: &Programs, point: &str) -> Result<(Vec<String>, bool)> {
+    let machine = Machine::with(programs.clone(), &[])?;
+    let mark = machine.runtime().join("not-reached");
+    fs::create_dir_all(machine.runtime())?;
+    fs::write(&mark, "")?;
+    let start = machine.start_arguments("L2", &["--network", "public", "--detach"], &["sleep", "600"]);
+    let mut start = machine.command(&start);
+    start.env("AGENTBOX_TEST_KILL", point).env("AGENTBOX_TEST_KILL_OF", "agentbox-gate");
+    let started = run(start.env("AGENTBOX_TEST_KILL_MARK", &mark), b"", LIMIT)?;
+    machine.remember_directories()?;
+    let mut problems = unconfined(&machine);
+    for id in machine.session_ids()? {
+        let stop = ["stop", &id, "--timeout", "2s"];
+        run(machine.command(&stop).env("AGENTBOX_TEST_KILL_MARK", &mark), b"", LIMIT)?.success()?;
+    }
+    machine.wait_until_supervisor_ended()?;
+    problems.extend(machine.leftovers());
+    if started.status != 0 && started.error_text().trim().is_empty() {
+        problems.push(format!("a start that failed says nothing: {started:?}"));
+    }
+    if mark.exists() {
+        problems.push("nobody came by".to_owned());
+        fs::remove_file(&mark)?;
+    }
+    // Before it is there nothing dies; while it ends, nobody minds.
+    let trail = fs::read_to_string(machine.logs().join("audit.jsonl"))?;
+    let died = started.status != 0 || trail.contains("gate-lost");
+    let next = machine.inside("L2", &["true"])?;
+    if next.status != 0 {
+        problems.push(format!("the next start: {next:?}"));
+    }
+    Ok((problems, died))
+}
+
 /// `agentboxctl` behind a shell that becomes it.
 fn in_shell(machine: &Machine, script: &str, arguments: &[&str]) -> Command {
     let program = machine.command(arguments);
@@ -213,6 +263,27 @@ fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
     ensure!(!is_gone(agent(&machine)?), "the agent died with the supervisor");
     ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn what_a_person_froze_waits_for_a_person_also_after_a_crash() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;
+    let state = || -> Result<String> {
+        let status = session.status()?;
+        Ok(status["summary"]["state"].as_str().context("no state")?.to_owned())
+    };
+    machine.ctl(&["freeze", &session.id])?.success()?;
+    ensure!(state()? == "frozen", "{}", state()?);
+    let supervisor = supervisor(&machine)?;
+    kill(supervisor)?;
+    eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+    eventually("it is known to be frozen", LIMIT, || Ok((state()? == "frozen").then_some(())))?;
+    machine.ctl(&["thaw", &session.id])?.success()?;
+    ensure!(state()? == "running", "{}", state()?);
+    ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
     session.stop()?;
     machine.ends_without_leftovers()
 }

@@ -50,12 +50,16 @@ fn everything_that_acts_later_is_named() -> Result<()> {
              echo '{\"x\":1}' > .vscode/tasks.json; rm .exrc; echo y > CLAUDE.md; git init -q nested; git init -q --bare store\n\
              mkfifo pipe; touch \"$(printf 'odd\\nname')\"; ln -s /etc/passwd .mcp.json; mkdir bad; echo 'gitdir: /elsewhere' > bad/.git\n\
              mkdir -p node_modules/p/.vscode; echo {} > node_modules/p/package.json; echo {} > node_modules/p/.vscode/tasks.json\n\
+             ln -s node_modules/p app; ln -s ../node_modules node_modules/self; ln -s prepared .gemini\n\
              echo x > .git/commondir",
         )?;
-        ensure!(!found.iter().any(|line| line.contains("package.json")), "{found:#?}");
+        let left_out = |line: &String| line.contains("package.json") || line.contains("/self");
+        ensure!(!found.iter().any(left_out), "{found:#?}");
         for wanted in [
             "! trigger added .claude/settings.json",
-            "! trigger added node_modules/p/.vscode/tasks.json",
+            "trigger added node_modules/p/.vscode/tasks.json",
+            "! link-to-packages added app",
+            "! trigger added .gemini",
             "! trigger added sub/.envrc",
             "! trigger added .mcp.json",
             "! trigger changed .vscode/tasks.json",

@@ -47,6 +47,16 @@ fn the_first_trigger_file_freezes_and_the_persons_word_thaws() -> Result<()> {
         ),
         ("mkdir .prepared; echo x > .prepared/tasks.json; mv .prepared .vscode", ".vscode/tasks.json"),
         ("ln -s /dev/null sub.tmp; mv sub.tmp .envrc", ".envrc"),
+        ("mkdir prepared; echo x > prepared/tasks.json; ln -s prepared .vscode", ".vscode"),
+        (
+            "mkdir -p node_modules/p; echo x > node_modules/p/.mcp.json; mv node_modules/p out",
+            "out/.mcp.json",
+        ),
+        ("mkdir -p node_modules/p; echo x > node_modules/p/.mcp.json; ln -s node_modules/p app", "app"),
+        (
+            "mkdir -p node_modules/p/.git/hooks; echo x > node_modules/p/.git/hooks/x",
+            "node_modules/p/.git/hooks/x",
+        ),
     ] {
         let machine = Machine::new()?;
         let session = machine.detached("L2", &["sh", "-c", AGENT])?;
@@ -112,6 +122,40 @@ fn what_a_policy_only_reports_freezes_nothing() -> Result<()> {
     })?;
     ensure!(state(&machine, &session)? == "running");
     session.stop()
+}
+
+#[test]
+fn what_packages_bring_freezes_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    tell(
+        &machine,
+        "mkdir -p node_modules/.bin node_modules/p/.vscode packages/a; echo x > node_modules/p/.vscode/settings.json\n\
+         echo x > node_modules/p/.envrc; mv node_modules/p node_modules/q; ln -s ../q/x node_modules/.bin/x\n\
+         ln -s ../packages/a node_modules/a; ln -s ../../node_modules packages/a/node_modules; python3 -m venv --without-pip venv\n\
+         echo x > .exrc",
+    )?;
+    // What comes last is seen last.
+    until(&machine, &session, "frozen")?;
+    let triggers = events(&machine, &session, "trigger")?;
+    let paths: Vec<_> = triggers.iter().filter_map(|event| event["path"].as_str()).collect();
+    ensure!(paths == [".exrc"], "{paths:?}");
+    ensure!(machine.project().join("node_modules/q/.envrc").exists());
+    session.stop()
+}
+
+#[test]
+fn a_link_of_the_projects_own_into_a_package_leaves_no_exception() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.person.shell(machine.project(), "mkdir -p vendor/app; ln -s vendor/app app")?.success()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    tell(&machine, "echo x > vendor/app/.mcp.json")?;
+    until(&machine, &session, "frozen")?;
+    session.stop()?;
+    machine.wait_until_supervisor_ended()?;
+    let said = machine.ctl(&machine.start_arguments("L2", &["--verbose"], &["true"]))?.success()?;
+    ensure!(said.error_text().contains("app leads into a directory that packages fill"), "{said:?}");
+    Ok(())
 }
 
 #[test]

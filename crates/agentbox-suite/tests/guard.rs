@@ -78,15 +78,7 @@ fn a_required_guard_refuses_trigger_files_or_the_start() -> Result<()> {
         return Ok(());
     }
     let text = finished.success()?.text().to_string();
-    ensure!(text.contains("\nend\n"), "{text}");
-    for line in text.lines() {
-        if let Some(tried) = line.strip_prefix("done: ") {
-            ensure!(!REFUSED.contains(&tried), "not refused: {tried}\n{text}");
-        }
-        if let Some(tried) = line.strip_prefix("refused: ") {
-            ensure!(REFUSED.contains(&tried), "refused: {tried}\n{text}");
-        }
-    }
+    only_refused(&text, REFUSED)?;
     for path in [".envrc", ".claude/settings.json", ".mcp.json", "deep/.claude", "made/.git/hooks/pre-commit"]
     {
         ensure!(!exists(&guest.project().join(path)), "{path} is there");
@@ -145,6 +137,63 @@ fn a_session_that_does_not_require_it_is_told_what_holds() -> Result<()> {
     Ok(())
 }
 
+/// What package managers do, and every way by which what they bring could get to where it is in force.
+const PACKAGES: &str = r#"
+t() { if "$@" >/dev/null 2>&1; then echo "done: $*"; else echo "refused: $*"; fi; }
+t mkdir -p node_modules/.new/.vscode node_modules/.bin node_modules/r packages/a
+t touch node_modules/.new/.vscode/settings.json
+t touch node_modules/.new/.envrc
+t touch node_modules/.new/cli.js
+t mv node_modules/.new node_modules/p
+t cp node_modules/p/.envrc node_modules/r/.envrc
+t ln -s ../p/cli.js node_modules/.bin/p
+t ln -s ../packages/a node_modules/a
+t python3 -m venv --without-pip .venv
+t git init -q node_modules/g
+t mkdir -p node_modules/g/.git/hooks
+t touch node_modules/a/.envrc
+t perl -e 'rename("node_modules/r","r")||die'
+t mv node_modules/p/.vscode moved
+t ln -s node_modules/p app
+t ln -s /x/.venv/app packages/a/app
+t touch node_modules/g/.git/hooks/pre-commit
+t mv node_modules/p/.envrc .envrc
+t mv node_modules other
+echo end
+"#;
+
+const PACKAGES_REFUSED: &[&str] = &[
+    "touch node_modules/a/.envrc",
+    "perl -e rename(\"node_modules/r\",\"r\")||die",
+    "ln -s node_modules/p app",
+    "ln -s /x/.venv/app packages/a/app",
+    "touch node_modules/g/.git/hooks/pre-commit",
+    "mv node_modules/p/.envrc .envrc",
+    "mv node_modules other",
+];
+
+#[test]
+fn what_packages_bring_stays_where_they_bring_it() -> Result<()> {
+    if !has_guard() {
+        return Ok(());
+    }
+    let guest = Machine::new()?;
+    guest.configure(REQUIRE)?;
+    let script = format!("{PACKAGES}\ncat /run/agentbox/denials.jsonl");
+    let text = guest.inside("L2", &["sh", "-c", &script])?.success()?.text().to_string();
+    only_refused(&text, PACKAGES_REFUSED)?;
+    ensure!(text.contains("\"reason\":\"link\""), "{text}");
+    // mv(1) copies instead, name by name.
+    ensure!(exists(&guest.project().join("moved/settings.json")), "{text}");
+    for path in ["r", "other/p/.envrc", ".envrc", "app", "packages/a/app"] {
+        ensure!(!exists(&guest.project().join(path)), "{path} is there\n{text}");
+    }
+    guest.ends_without_leftovers()?;
+    // Without the guard all of it is done.
+    let text = unguarded()?.inside("watched", &["sh", "-c", PACKAGES])?.success()?.text().to_string();
+    only_refused(&text, &[])
+}
+
 #[test]
 fn it_holds_while_no_supervisor_runs_and_is_taken_over_by_the_next() -> Result<()> {
     if !has_guard() {
@@ -176,15 +225,29 @@ fn without_the_guard_the_same_attempts_succeed() -> Result<()> {
     if !has_guard() {
         return Ok(());
     }
-    let guest = Machine::with(Programs::testing()?, &[("AGENTBOX_TEST_SKIP", "guard")])?;
-    // What stands in for the guard elsewhere would hold the session at the first of them.
-    guest.configure(
-        "[floor]\nnetwork = \"none\"\n[posture.watched]\nextends = \"L2\"\non_trigger = \"report\"\n",
-    )?;
-    let text = guest.inside("watched", &["sh", "-c", ATTEMPTS])?.success()?.text().to_string();
+    let text = unguarded()?.inside("watched", &["sh", "-c", ATTEMPTS])?.success()?.text().to_string();
     for tried in REFUSED {
         ensure!(text.contains(&format!("done: {tried}\n")), "refused without the guard: {tried}\n{text}");
     }
+    Ok(())
+}
+
+/// A machine where the guard is left out.
+fn unguarded() -> Result<Machine> {
+    let guest = Machine::with(Programs::testing()?, &[("AGENTBOX_TEST_SKIP", "guard")])?;
+    // What stands in for the guard elsewhere would hold the session at the first trigger file.
+    guest.configure(
+        "[floor]\nnetwork = \"none\"\n[posture.watched]\nextends = \"L2\"\non_trigger = \"report\"\n",
+    )?;
+    Ok(guest)
+}
+
+/// What was tried came to its end, and these and no others were refused.
+fn only_refused(text: &str, refused: &[&str]) -> Result<()> {
+    ensure!(text.contains("\nend\n"), "{text}");
+    let of = |outcome: &str| text.lines().filter_map(|line| line.strip_prefix(outcome)).collect::<Vec<_>>();
+    ensure!(of("refused: ") == refused, "{text}");
+    ensure!(!of("done: ").is_empty(), "{text}");
     Ok(())
 }
 

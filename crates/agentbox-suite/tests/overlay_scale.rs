@@ -1,10 +1,9 @@
 //! Large projects and full disks under an overlay.
 
 use agentbox_suite::overlay::{changes, layers, review, session};
-use agentbox_suite::{Finished, Machine, run};
+use agentbox_suite::{Disk, Finished, Machine, run};
 use anyhow::{Result, ensure};
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,24 +11,6 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 fn shell(script: &str) -> Result<Finished> {
     run(Command::new("sh").args(["-ec", script]), b"", LIMIT)?.success()
-}
-
-/// A small file system of its own, for as long as it lives.
-struct Small<'a>(&'a Path);
-
-impl<'a> Small<'a> {
-    fn mount(path: &'a Path, size: &str, (uid, gid): (u32, u32)) -> Result<Self> {
-        let options = format!("size={size},mode=0755,uid={uid},gid={gid}");
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path), b"", LIMIT)?
-            .success()?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Small<'_> {
-    fn drop(&mut self) {
-        let _unmounted = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
 }
 
 #[test]
@@ -44,7 +25,7 @@ fn a_diff_looks_only_at_what_was_touched() -> Result<()> {
     let stamp =
         |path: &str| -> Result<std::time::SystemTime> { Ok(fs::metadata(project.join(path))?.accessed()?) };
     shell(&format!("mount --bind {0} {0}; mount -o remount,bind,strictatime {0}", project.display()))?;
-    let bound = Small(project);
+    let bound = Disk::mounted(project);
     let (id, _) = session(&machine, "L2", "echo x > big/7/7; echo y > big/7/new")?;
     let after: Vec<_> = (1..=100).map(|number| stamp(&format!("big/{number}"))).collect::<Result<_>>()?;
     let found = changes(&machine, &id)?;
@@ -84,7 +65,7 @@ fn written_to_reserved(machine: &Machine) -> Result<u64> {
         image.display(),
         state.display()
     ))?;
-    let mounted = Small(&state);
+    let mounted = Disk::mounted(&state);
     let (id, said) = session(
         machine,
         "L2",
@@ -108,7 +89,7 @@ fn room_that_a_disk_keeps_for_root_is_not_a_sessions() -> Result<()> {
 fn a_full_disk_under_the_layer_harms_nothing() -> Result<()> {
     let machine = Machine::new()?;
     let state = machine.state();
-    let small = Small::mount(&state, "2m", (0, 0))?;
+    let small = Disk::mount(&state, "2m", (0, 0))?;
     let (id, said) = session(
         &machine,
         "L2",
@@ -135,7 +116,7 @@ fn a_full_disk_under_the_layer_harms_nothing() -> Result<()> {
 fn a_full_disk_under_the_project_leaves_it_as_it_was() -> Result<()> {
     let machine = Machine::new()?;
     let project = machine.project();
-    let small = Small::mount(project, "1m", (machine.person.uid, machine.person.gid))?;
+    let small = Disk::mount(project, "1m", (machine.person.uid, machine.person.gid))?;
     machine
         .person
         .shell(project, "echo old > file; dd if=/dev/zero of=filling bs=1k count=700 2> /dev/null")?;

@@ -21,7 +21,15 @@ fn the_package_installs_upgrades_under_a_session_and_purges_clean() -> Result<()
     dpkg(&["--install", &package])?;
     let files: Vec<String> = dpkg(&["--listfiles", "agentbox"])?.lines().map(str::to_owned).collect();
     let files: Vec<&String> = files.iter().filter(|file| Path::new(file).is_file()).collect();
-    for wanted in ["/usr/bin/agentboxctl", "/usr/share/man/man8/agentboxd.8"] {
+    for wanted in [
+        "/usr/bin/agentboxctl",
+        "/usr/share/bash-completion/completions/agentboxctl",
+        "/usr/share/man/man1/agentboxctl.1",
+        "/usr/share/man/man5/agentbox.toml.5",
+        "/usr/share/man/man7/agentbox.7",
+        "/usr/share/man/man7/agentbox-audit.7",
+        "/usr/share/man/man8/agentboxd.8",
+    ] {
         ensure!(files.iter().any(|file| *file == wanted), "{wanted}: {files:?}");
     }
     let group = run(Command::new("getent").args(["group", "agentbox"]), b"", LIMIT)?;

@@ -72,7 +72,49 @@ fn a_reload_closes_at_once_what_is_denied_from_now_on() -> Result<()> {
     std::fs::write(&file, &text)?;
     service.systemctl(&["reload", "agentboxd.service"])?.success()?;
     ensure!(!reaches("a.example.org")?);
+    // What is no longer allowed does not.
+    std::fs::write(&file, text.replace(", \"b.example.org\"", ""))?;
+    service.systemctl(&["reload", "agentboxd.service"])?.success()?;
+    ensure!(!reaches("b.example.org")?);
     session.stop()
+}
+
+#[test]
+fn a_reload_narrows_the_network_of_sessions_that_run_and_says_what_waits() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let other = machine.detached_with("L2", &["--allow", "kept.example.org"], &["sleep", "600"])?;
+    let reaches = |id: &str, name: &str| -> Result<bool> {
+        let why = machine.ctl(&["why", id, name, "--json"])?;
+        why.json()?["allowed"].as_bool().context("no answer")
+    };
+    ensure!(reaches(&session.id, "elsewhere.org")?, "the control: public names are reached");
+    let file = machine.config().join("agentbox.toml");
+    let text = std::fs::read_to_string(&file)?;
+    let reload = |more: &str| -> Result<()> {
+        std::fs::write(&file, format!("{text}\n{more}\n"))?;
+        service.systemctl(&["reload", "agentboxd.service"])?.success().map(drop)
+    };
+    let place = machine.project().display();
+    reload(&format!("[project.p]\npath = \"{place}\"\ndeny = [\"denied.example.org\"]"))?;
+    ensure!(!reaches(&session.id, "denied.example.org")? && reaches(&session.id, "elsewhere.org")?);
+    reload("resolvers = [\"9.9.9.9\"]\n[floor]\nnetwork = \"allowlist\"")?;
+    ensure!(!reaches(&session.id, "elsewhere.org")? && !reaches(&other.id, "elsewhere.org")?);
+    ensure!(reaches(&other.id, "kept.example.org")?, "what a rule allows is reached");
+    reload("[floor]\nnetwork = \"none\"")?;
+    ensure!(!reaches(&other.id, "kept.example.org")?);
+    // It opens nothing again.
+    reload("")?;
+    ensure!(!reaches(&other.id, "kept.example.org")? && !reaches(&session.id, "elsewhere.org")?);
+    let trail = run(Command::new("cat").arg(machine.logs().join("audit.jsonl")), b"", LIMIT)?.text();
+    let waits = trail.lines().any(|line| line.contains("resolvers") && line.contains("waits for a restart"));
+    ensure!(waits && trail.contains("network-narrowed") && trail.contains("floor.network"), "{trail}");
+    session.stop()?;
+    other.stop()
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Secrets come from files, to those who are to have them, and are nowhere else.
 
-use agentbox_suite::Machine;
-use anyhow::{Result, ensure};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use agentbox_suite::{Machine, eventually};
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 const TOKEN: &str = "tok-5f1d9c-in-no-log";
 
@@ -104,5 +105,64 @@ fn a_person_names_only_what_a_person_may_read() -> Result<()> {
     machine.person.write(&machine.person.home.join("own"), b"mine", 0o600)?;
     own("[profile.mine.env]\nT = { file = \"~/own\" }\n".to_owned())?;
     ensure!(start()?.success()?.text() == "got=mine\n");
+    Ok(())
+}
+
+/// Processes with their parents and names.
+fn processes() -> Vec<(i64, i64, String)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
+    let read = |pid: i64| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        Some((pid, field("PPid:")?.parse().ok()?, field("Name:")?.to_owned()))
+    };
+    pids.filter_map(read).collect()
+}
+
+/// Whether the secret is anywhere in what a process may write.
+fn remembers(pid: i64, needle: &str) -> Result<bool> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
+        let (range, rest) = line.split_once(' ').context("a line of maps")?;
+        let (from, to) = range.split_once('-').context("a range")?;
+        let (from, to) = (u64::from_str_radix(from, 16)?, u64::from_str_radix(to, 16)?);
+        if !rest.starts_with("rw") {
+            continue;
+        }
+        let mut bytes = vec![0; usize::try_from(to - from)?];
+        // What is not there yet cannot be read, and holds nothing.
+        let length = memory.read_at(&mut bytes, from).unwrap_or(0);
+        if bytes[..length].windows(needle.len()).any(|part| part == needle.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[test]
+fn no_program_of_agentbox_remembers_what_it_handed_on() -> Result<()> {
+    let machine = Machine::new()?;
+    plant(&machine)?;
+    let session = machine.detached_with("L2", &["--profile", "work"], &["sleep", "600"])?;
+    let supervisor = machine.ctl(&["status", "--json"])?.json()?["pid"].as_i64().context("no pid")?;
+    let all = processes();
+    let mut ours = vec![supervisor];
+    let mut at = 0;
+    while let Some(parent) = ours.get(at).copied() {
+        ours.extend(all.iter().filter(|(_, of, _)| *of == parent).map(|(pid, ..)| *pid));
+        at += 1;
+    }
+    let name = |pid: &i64| all.iter().find(|(one, ..)| one == pid).map_or("", |(_, _, name)| name.as_str());
+    // The agent itself has it, and is found to have it.
+    let agent = session.status()?["agent_pid"].as_i64().context("no agent")?;
+    eventually("the agent has it", Duration::from_secs(60), || Ok(remembers(agent, TOKEN)?.then_some(())))?;
+    let trusted: Vec<_> = ours.iter().filter(|pid| name(pid).starts_with("agentbox")).collect();
+    ensure!(trusted.len() >= 3, "supervisor and both halves of the launcher: {trusted:?} {all:?}");
+    for pid in trusted {
+        ensure!(!remembers(*pid, TOKEN)?, "{} remembers it", name(pid));
+    }
+    session.exec(&["sh", "-c", "test -n \"$NPM_TOKEN\""])?.success()?;
+    ensure!(!remembers(supervisor, TOKEN)?, "the supervisor remembers it from a second command");
     Ok(())
 }

@@ -326,7 +326,34 @@ fn a_session_keeps_its_agent_over_the_death_of_its_supervisor_and_loses_it_with_
         Ok((events(&machine, "keys-lost")?.len() == 1).then_some(()))
     })?;
     ensure!(sh(&session, &commit("two", &key))?.status != 0 && sh(&session, "true")?.status == 0);
+    // Whoever looks is told, inside and outside.
+    ensure!(session.posture_diff()?.iter().any(|line| line.contains("ssh-agent")), "{:?}", session.status()?);
+    let told = session.exec(&["cat", "/run/agentbox/denials.jsonl"])?.success()?.text();
+    ensure!(told.contains("agent-ended"), "{told}");
     session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn where_it_is_to_stop_without_its_gate_a_session_ends_with_its_gate_of_keys() -> Result<()> {
+    let place = AgentPlace::new()?;
+    let machine = machine(&place)?;
+    let agent = KeyAgent::start(&place, &machine.person)?;
+    let key = agent.add("ed25519", "chosen", &[])?;
+    machine.configure(&format!(
+        "[profile.keys]\non_gate_loss = \"stop\"\nssh_agent = {{ keys = [\"{}\"], sign = [\"git\"] }}\n",
+        key.fingerprint
+    ))?;
+    let session = waiting(&machine)?;
+    sh(&session, &commit("one", &key))?.success()?;
+    let gates = gates(&machine);
+    let [(gate, _)] = &gates[..] else { anyhow::bail!("gates: {gates:?}") };
+    kill_process(Pid::from_raw(*gate).context("no pid")?, Signal::KILL)?;
+    eventually("the session has ended", LIMIT, || {
+        let listed = machine.ctl(&["list", "--json"])?.success()?.json()?;
+        Ok(listed.as_array().is_some_and(Vec::is_empty).then_some(()))
+    })?;
+    ensure!(events(&machine, "keys-lost")?.len() == 1);
     machine.ends_without_leftovers()
 }
 
@@ -412,6 +439,19 @@ fn the_person_confirms_outside_of_the_agents_terminal() -> Result<()> {
     ensure!(person(&["confirm", &session.id, &second])?.status != 0, "confirmed after it was declined");
     ensure!(reasons(&machine)? == ["declined"], "{:?}", reasons(&machine)?);
     ensure!(events(&machine, "sign-confirmed")?[0]["caller_uid"] == machine.person.uid);
+
+    // So is whoever looks later, and a terminal that follows asks for it.
+    let followed = begin("followed")?;
+    number()?;
+    let mut late = machine.terminal(&looking, 24, 120)?;
+    late.wait_for("agentboxctl confirm", LIMIT)?;
+    let mut following = machine.terminal(&["confirm", "--follow"], 24, 160)?;
+    following.wait_for("Type `yes` or `no`", LIMIT)?;
+    following.send("yes\r")?;
+    following.wait_for("confirmed", LIMIT)?;
+    followed.finish(LIMIT)?.success()?;
+    ensure!(commit_is_signed(&machine.project().join("followed"), &key)?);
+    drop((late, following));
 
     // One that nobody waits for any more, since its session has ended.
     let third = begin("third")?;

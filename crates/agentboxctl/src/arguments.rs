@@ -1,9 +1,10 @@
 //! Every verb and option: the one definition that parser, help and completions come from.
 
+use crate::complete;
 use agentbox_plan::SessionId;
 use agentbox_policy::{HostPath, HostRule, Network, Publish, State, Workspace};
-use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::{ArgValueCandidates, Shell};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +58,9 @@ pub enum Command {
     Why(Why),
     /// Show signatures that wait to be confirmed, and confirm them
     Confirm(Confirm),
-    /// Let sessions go on that were frozen because of what came to be in their projects
+    /// Have everything of a session's agent stand still
+    Freeze(Freeze),
+    /// Let a session go on that was frozen, by somebody or because of what came to be in its project
     Thaw(Thaw),
     /// Show what a session left behind in its project
     Report(Report),
@@ -98,10 +101,10 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Choice {
     /// Name of a project, or its directory [default: the current directory]
-    #[arg(value_name = "PROJECT")]
+    #[arg(value_name = "PROJECT", add = ArgValueCandidates::new(complete::projects), value_hint = ValueHint::DirPath)]
     pub project: Option<OsString>,
     /// Profile: whose identity the session has
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::profiles))]
     pub profile: Option<String>,
     /// Posture: how strongly the session is held (L0, L1, L2 or a configured one)
     #[arg(long, value_name = "NAME")]
@@ -152,7 +155,7 @@ pub struct Start {
     #[command(flatten)]
     pub choice: Choice,
     /// Go on with the overlay of a session that has ended
-    #[arg(long, value_name = "ID", conflicts_with = "project")]
+    #[arg(long, value_name = "ID", conflicts_with = "project", add = ArgValueCandidates::new(complete::changes))]
     pub resume: Option<SessionId>,
     /// Name for the session
     #[arg(long)]
@@ -178,6 +181,7 @@ pub struct Start {
 #[derive(Debug, Args)]
 pub struct Diff {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::changes))]
     pub id: SessionId,
     /// Only what lies there, from the project's root
     #[arg(value_name = "PATH")]
@@ -194,6 +198,7 @@ pub struct Diff {
 #[derive(Debug, Args)]
 pub struct Apply {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::changes))]
     pub id: SessionId,
     /// What to take, from the project's root; directories with what is in them
     #[arg(value_name = "PATH", required_unless_present_any = ["all", "trigger", "commits"])]
@@ -222,6 +227,7 @@ pub struct Apply {
 #[derive(Debug, Args)]
 pub struct Discard {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::changes))]
     pub id: SessionId,
     /// Without a question
     #[arg(short, long)]
@@ -243,6 +249,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Attach {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// Wait for no key after a report of what the session changed
     #[arg(short, long)]
@@ -253,6 +260,7 @@ pub struct Attach {
 #[derive(Debug, Args)]
 pub struct Exec {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// Program and arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -263,7 +271,7 @@ pub struct Exec {
 #[derive(Debug, Args)]
 pub struct Stop {
     /// The sessions
-    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID", add = ArgValueCandidates::new(complete::sessions))]
     pub ids: Vec<SessionId>,
     /// All of one's sessions
     #[arg(short, long)]
@@ -277,6 +285,7 @@ pub struct Stop {
 #[derive(Debug, Args)]
 pub struct Status {
     /// The session; without one, the supervisor
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: Option<SessionId>,
     /// Print JSON
     #[arg(long)]
@@ -287,6 +296,7 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct Allow {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP; without a port, 80 and 443
     #[arg(value_name = "TARGET", value_parser = crate::targets::target)]
@@ -303,6 +313,7 @@ pub struct Allow {
 #[derive(Debug, Args)]
 pub struct Deny {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// NAME[:PORT], *.NAME, ADDRESS[/LENGTH][:PORT], host:PORT or @GROUP; without a port, every port
     #[arg(value_name = "TARGET", value_parser = crate::targets::target)]
@@ -316,6 +327,7 @@ pub struct Deny {
 #[derive(Debug, Args)]
 pub struct Why {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// HOST, HOST:PORT or an absolute path inside
     #[arg(value_name = "HOST[:PORT]|PATH", value_parser = crate::targets::destination)]
@@ -329,7 +341,7 @@ pub struct Why {
 #[derive(Debug, Args)]
 pub struct Confirm {
     /// The session; without one, all of one's sessions
-    #[arg(required_if_eq("deny", "true"))]
+    #[arg(required_if_eq("deny", "true"), add = ArgValueCandidates::new(complete::sessions))]
     pub id: Option<SessionId>,
     /// Number of the signature to confirm; without one, they are shown
     #[arg(required_if_eq("deny", "true"))]
@@ -337,15 +349,27 @@ pub struct Confirm {
     /// Decline it
     #[arg(long)]
     pub deny: bool,
+    /// Go on showing them as they come, and ask for each where standard input is a terminal
+    #[arg(short, long, conflicts_with_all = ["number", "deny"])]
+    pub follow: bool,
     /// Print JSON
     #[arg(long, conflicts_with_all = ["number", "deny"])]
     pub json: bool,
+}
+
+/// `freeze`
+#[derive(Debug, Args)]
+pub struct Freeze {
+    /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
+    pub id: SessionId,
 }
 
 /// `thaw`
 #[derive(Debug, Args)]
 pub struct Thaw {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
 }
 
@@ -353,6 +377,7 @@ pub struct Thaw {
 #[derive(Debug, Args)]
 pub struct Report {
     /// The session
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
     /// Print JSON
     #[arg(long)]
@@ -363,6 +388,7 @@ pub struct Report {
 #[derive(Debug, Args)]
 pub struct Log {
     /// The session; without one, all that one may see
+    #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: Option<SessionId>,
     /// Wait for further events
     #[arg(short, long)]
@@ -390,7 +416,7 @@ pub struct Explain {
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// Name of a project, or a directory [default: the current directory]
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", add = ArgValueCandidates::new(complete::projects), value_hint = ValueHint::DirPath)]
     pub project: Option<OsString>,
     /// Print JSON
     #[arg(long)]
@@ -401,10 +427,10 @@ pub struct Inspect {
 #[derive(Debug, Args)]
 pub struct Trust {
     /// Name of a project, or its directory [default: the current directory]
-    #[arg(value_name = "PROJECT")]
+    #[arg(value_name = "PROJECT", add = ArgValueCandidates::new(complete::projects), value_hint = ValueHint::DirPath)]
     pub project: Option<OsString>,
     /// Profile, of which what it puts into a session is accepted as well [default: the project's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::profiles))]
     pub profile: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -423,6 +449,7 @@ pub enum ProfileVerb {
     /// Show what a profile says
     Show {
         /// The profile
+        #[arg(add = ArgValueCandidates::new(complete::profiles))]
         name: String,
         /// Print JSON
         #[arg(long)]
@@ -431,6 +458,7 @@ pub enum ProfileVerb {
     /// Run an agent's login once, in an empty directory; the profile keeps it
     Login {
         /// The profile
+        #[arg(add = ArgValueCandidates::new(complete::profiles))]
         name: String,
         /// The agent [default: the profile's]
         agent: Option<String>,
@@ -441,6 +469,7 @@ pub enum ProfileVerb {
     /// Remove all that is kept for a profile: logins, conversations
     Reset {
         /// The profile
+        #[arg(add = ArgValueCandidates::new(complete::profiles))]
         name: String,
         /// Whose profile it is (root)
         #[arg(long, value_name = "USER")]
@@ -464,7 +493,7 @@ pub enum ProjectVerb {
         /// Its directory
         path: OsString,
         /// The profile of every session in it
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::profiles))]
         profile: Option<String>,
         /// The posture of every session in it
         #[arg(long, value_name = "NAME")]
@@ -473,6 +502,7 @@ pub enum ProjectVerb {
     /// Remove a project from one's own file; its directory is left as it is
     Remove {
         /// Name of the project
+        #[arg(add = ArgValueCandidates::new(complete::projects))]
         name: String,
     },
 }

@@ -70,6 +70,12 @@ pub(crate) fn connect(embedded: bool) -> Result<UnixStream, Failure> {
     start(&runtime, &socket)
 }
 
+/// A connection to a supervisor of one's own that runs.
+pub(crate) fn running() -> Option<UnixStream> {
+    let socket = runtime_directory().join(SOCKET_NAME);
+    checked(UnixStream::connect(&socket).ok()?, &socket).ok()
+}
+
 /// The socket's maker must be root, or whoever asks: nobody else's supervisor is to be trusted.
 fn checked(stream: UnixStream, socket: &Path) -> Result<UnixStream, Failure> {
     let peer = rustix::net::sockopt::socket_peercred(&stream)

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `arguments` | every verb and option |
 //! | `commands` | a file for each verb |
+//! | `complete` | what a shell offers when Tab is pressed |
 //! | `project` | which directory a session is for |
 //! | `own_files` | what the owner and the project say in files of their own; reading them as somebody else |
 //! | `inspect` | what in a project should make a person think |
@@ -31,6 +32,7 @@ pub mod arguments;
 mod child;
 mod client;
 mod commands;
+pub mod complete;
 mod edit;
 mod embedded;
 mod errors;
@@ -67,6 +69,14 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Some(review::owner::REVIEW) => return review::owner::review_and_print(&arguments[2..]),
         Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
         _ => {}
+    }
+    match complete::answered(&arguments) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            return ExitCode::from(errors::FAILURE);
+        }
     }
     let failure_status = errors::failure_status(&arguments);
     let parsed = match arguments::Arguments::try_parse_from(arguments) {

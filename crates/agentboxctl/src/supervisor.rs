@@ -10,6 +10,7 @@ use crate::terminal::is_terminal;
 use agentbox_ipc::{Client, ManagerProxy};
 use agentbox_plan::{Streams, TerminalSize};
 use serde::de::DeserializeOwned;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use zbus::proxy::CacheProperties;
@@ -51,12 +52,7 @@ impl Supervisor {
         }
         let mut tries = 0;
         loop {
-            let stream = embedded::connect(embedded)?;
-            let manager = runtime.block_on(async {
-                let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await?;
-                ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
-            });
-            match manager {
+            match runtime.block_on(greeted(embedded::connect(embedded)?)) {
                 Ok(manager) => return Ok(Self { manager, runtime }),
                 // One that was killed a moment ago still had its socket. Nothing has been asked of it yet.
                 Err(zbus::Error::InputOutput(_)) if tries < MAX_TRIES => {
@@ -66,6 +62,16 @@ impl Supervisor {
                 Err(error) => return Err(Failure::from(agentbox_ipc::Error::Transport(error))),
             }
         }
+    }
+
+    /// One that runs, without a word where none does.
+    pub(crate) fn running() -> Option<Self> {
+        if embedded::is_service(false) {
+            return Self::connect(false).ok();
+        }
+        let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+        let manager = runtime.block_on(greeted(embedded::running()?)).ok()?;
+        Some(Self { manager, runtime })
     }
 
     /// Asks one thing.
@@ -94,6 +100,12 @@ impl Supervisor {
         });
         answer.map_err(Failure::from)
     }
+}
+
+/// The conversation with a peer.
+async fn greeted(stream: UnixStream) -> zbus::Result<ManagerProxy<'static>> {
+    let connection = zbus::connection::Builder::unix_stream(stream).p2p().build().await?;
+    ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await
 }
 
 /// Reads an answer.

@@ -11,7 +11,7 @@ use crate::manager::Manager;
 use crate::options::Options;
 use crate::process::{self, FIRST_LISTEN_FD};
 use crate::supervisor::Supervisor;
-use crate::{reconcile, workspace};
+use crate::{objects, reconcile, workspace};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -259,10 +259,16 @@ impl Drop for Connection {
 async fn converse(stream: UnixStream, manager: Manager, guid: OwnedGuid, guard: Connection) {
     let connection = async {
         let stream = stream.into_std()?;
-        Builder::unix_stream(stream).server(guid).p2p().serve_at(PATH, manager).build().await
+        Builder::unix_stream(stream).server(guid).p2p().serve_at(PATH, manager.clone()).build().await
     };
     match tokio::time::timeout(AUTHENTICATION_LIMIT, connection).await {
-        Ok(Ok(connection)) => connection.closed().await,
+        Ok(Ok(connection)) => {
+            if let Err(error) = objects::serve(&guard.supervisor, &connection, manager.clone()).await {
+                tracing::warn!("a connection of uid {}: {error}", guard.uid);
+            }
+            connection.closed().await;
+            objects::leave(&guard.supervisor, &manager);
+        }
         Ok(Err(error)) => tracing::debug!("a connection of uid {}: {error}", guard.uid),
         Err(_elapsed) => tracing::debug!("a connection of uid {} did not authenticate", guard.uid),
     }

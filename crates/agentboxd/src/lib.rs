@@ -6,6 +6,7 @@
 //! | `embedded` | a socket of its own, its connections, the end of the process |
 //! | `system` | a service on the system bus, with scopes of the service manager |
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
+//! | `objects` | an object for each session, and signals |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
 //! | `network`, `keys` | what is decided and done for the gates of sessions |
@@ -35,6 +36,7 @@ mod ledger;
 mod manager;
 mod neighbours;
 mod network;
+mod objects;
 mod options;
 mod pinned;
 mod process;

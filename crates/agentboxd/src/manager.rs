@@ -7,6 +7,7 @@
 use crate::audit::Reader;
 use crate::caller::Caller;
 use crate::network::live::{self, Change};
+use crate::objects::Subscriber;
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
@@ -19,9 +20,12 @@ use serde_json::json;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use zbus::Connection;
 use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{Connection, ObjectPath};
+use zeroize::Zeroizing;
 
 /// A launcher that does not take a greeting within this time is stuck; it normally takes microseconds.
 const GREETING_LIMIT: Duration = Duration::from_secs(5);
@@ -29,22 +33,51 @@ const GREETING_LIMIT: Duration = Duration::from_secs(5);
 const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The supervisor as callers see it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Manager {
     supervisor: Arc<Supervisor>,
     /// Who is at the other end; none on the bus.
     peer: Option<Caller>,
+    /// Of the connection, among those of this process.
+    number: u64,
 }
 
 impl Manager {
     /// For one connection.
     pub(crate) fn for_peer(supervisor: Arc<Supervisor>, caller: Caller) -> Self {
-        Self { supervisor, peer: Some(caller) }
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { supervisor, peer: Some(caller), number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// For the system bus.
     pub(crate) fn on_bus(supervisor: Arc<Supervisor>) -> Self {
-        Self { supervisor, peer: None }
+        Self { supervisor, peer: None, number: 0 }
+    }
+
+    /// The number of its connection.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether callers share it, as on the bus.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.peer.is_none()
+    }
+
+    /// Whether a session has an object here: all have on the bus, which asks who calls each time.
+    pub(crate) fn shows(&self, session: &Session) -> bool {
+        self.peer.as_ref().is_none_or(|caller| caller.owns(session.record.owner_uid))
+    }
+
+    /// Whether a session's object is there for who calls: its owner, and root.
+    pub(crate) async fn may_see(
+        &self,
+        session: &Session,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> bool {
+        let caller = self.caller(Method::List, header, connection).await;
+        caller.is_ok_and(|caller| caller.owns(session.record.owner_uid))
     }
 
     /// Who calls, when they may call this at all. Whose session it is, is for [`session`](Self::session).
@@ -203,7 +236,7 @@ impl Manager {
     }
 
     #[zbus(out_args("status"))]
-    async fn status(
+    pub(crate) async fn status(
         &self,
         id: &str,
         #[zbus(header)] header: Header<'_>,
@@ -218,7 +251,7 @@ impl Manager {
     }
 
     #[zbus(out_args("console"))]
-    async fn attach(
+    pub(crate) async fn attach(
         &self,
         id: &str,
         client: Dict,
@@ -234,7 +267,7 @@ impl Manager {
     }
 
     #[zbus(out_args("console"))]
-    async fn exec(
+    pub(crate) async fn exec(
         &self,
         id: &str,
         command: Vec<String>,
@@ -250,7 +283,7 @@ impl Manager {
         Ok(self.console(&session, hello).await?.into())
     }
 
-    async fn stop(
+    pub(crate) async fn stop(
         &self,
         id: &str,
         timeout_ms: u64,
@@ -312,7 +345,7 @@ impl Manager {
     }
 
     #[zbus(out_args("answer"))]
-    async fn allow(
+    pub(crate) async fn allow(
         &self,
         id: &str,
         target: &str,
@@ -325,7 +358,7 @@ impl Manager {
     }
 
     #[zbus(out_args("answer"))]
-    async fn deny(
+    pub(crate) async fn deny(
         &self,
         id: &str,
         target: &str,
@@ -337,7 +370,7 @@ impl Manager {
     }
 
     #[zbus(out_args("answer"))]
-    async fn why(
+    pub(crate) async fn why(
         &self,
         id: &str,
         what: &str,
@@ -355,7 +388,7 @@ impl Manager {
     }
 
     #[zbus(out_args("confirmations"))]
-    async fn confirmations(
+    pub(crate) async fn confirmations(
         &self,
         id: &str,
         #[zbus(header)] header: Header<'_>,
@@ -374,7 +407,7 @@ impl Manager {
         waiting.map(|waiting| Ok(to_dict(&waiting)?)).collect()
     }
 
-    async fn confirm(
+    pub(crate) async fn confirm(
         &self,
         id: &str,
         number: u64,
@@ -394,8 +427,19 @@ impl Manager {
         )))
     }
 
+    pub(crate) async fn freeze(
+        &self,
+        id: &str,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Freeze, &header, connection).await?;
+        let session = self.session(&caller, Method::Freeze, id).await?;
+        session.freeze(caller.uid).await.map_err(Error::Failed)
+    }
+
     #[zbus(out_args("was_frozen"))]
-    async fn thaw(
+    pub(crate) async fn thaw(
         &self,
         id: &str,
         #[zbus(header)] header: Header<'_>,
@@ -407,7 +451,7 @@ impl Manager {
     }
 
     #[zbus(out_args("notices"))]
-    async fn notices(
+    pub(crate) async fn notices(
         &self,
         id: &str,
         after: u64,
@@ -450,7 +494,7 @@ impl Manager {
     }
 
     #[zbus(out_args("lines"))]
-    async fn log(
+    pub(crate) async fn log(
         &self,
         id: &str,
         after: u64,
@@ -459,11 +503,8 @@ impl Manager {
     ) -> Result<Vec<String>, Error> {
         let caller = self.caller(Method::Log, &header, connection).await?;
         let reader = if caller.is_root() { Reader::Root } else { Reader::Owner(caller.uid) };
-        let session = Some(id).filter(|id| !id.is_empty());
-        self.supervisor
-            .audit()
-            .lines(reader, session, after)
-            .map_err(|error| Error::Failed(error.to_string()))
+        let session = Some(id.to_owned()).filter(|id| !id.is_empty());
+        self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await
     }
 
     #[zbus(out_args("verdict"))]
@@ -472,9 +513,8 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Dict, Error> {
-        self.caller(Method::VerifyLog, &header, connection).await?;
-        let verdict = self.supervisor.audit().verify().map_err(|error| Error::Failed(error.to_string()))?;
-        Ok(to_dict(&verdict)?)
+        let caller = self.caller(Method::VerifyLog, &header, connection).await?;
+        Ok(to_dict(&self.supervisor.verify_trail(caller.is_root()).await?)?)
     }
 
     #[zbus(out_args("checks"))]
@@ -496,9 +536,40 @@ impl Manager {
         self.caller(Method::Repair, &header, connection).await?;
         Ok(reconcile::repair(&self.supervisor).await)
     }
+
+    async fn subscribe(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Subscribe, &header, connection).await?;
+        self.supervisor.subscribers.add(self.subscriber(&caller, &header, connection)).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
+        let caller = self.caller(Method::Unsubscribe, &header, connection).await?;
+        self.supervisor.subscribers.remove(&self.subscriber(&caller, &header, connection));
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn session_new(emitter: &SignalEmitter<'_>, id: &str, path: ObjectPath<'_>) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_removed(emitter: &SignalEmitter<'_>, id: &str, path: ObjectPath<'_>)
+    -> zbus::Result<()>;
 }
 
 impl Manager {
+    fn subscriber(&self, caller: &Caller, header: &Header<'_>, connection: &Connection) -> Subscriber {
+        let name = header.sender().filter(|_| self.is_shared()).map(|name| name.to_owned().into());
+        Subscriber { bus: self.number, connection: connection.clone(), name, uid: caller.uid }
+    }
+
     async fn change(
         &self,
         caller: &Caller,
@@ -552,7 +623,7 @@ impl Manager {
         let arguments: Result<Vec<_>, _> = command.iter().map(|word| CString::new(word.as_str())).collect();
         let arguments = arguments.map_err(|_nul| Error::Invalid("the command holds a NUL byte".into()))?;
         let process = Process { arguments, streams, size, ..self.plan(session)?.process };
-        if process.to_bytes().len() > inner::MAX_BYTES / 2 {
+        if Zeroizing::new(process.to_bytes()).len() > inner::MAX_BYTES / 2 {
             return Err(Error::Invalid(
                 "the command is too long\nput it into a script in the project".into(),
             ));
@@ -567,7 +638,7 @@ fn terminal(client: Client) -> (Streams, TerminalSize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use agentbox_ipc::METHODS;
     use zbus::object_server::Interface;
@@ -582,12 +653,17 @@ mod tests {
         xml
     }
 
-    #[test]
-    fn every_method_of_the_interface_has_a_rule() {
-        let xml = introspection();
+    pub(crate) fn methods(xml: &str) -> Vec<&str> {
         let mut methods: Vec<_> =
             xml.split("<method name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         methods.sort_unstable();
+        methods
+    }
+
+    #[test]
+    fn every_method_of_the_interface_has_a_rule() {
+        let xml = introspection();
+        let methods = methods(&xml);
         let mut rules: Vec<_> = METHODS.iter().map(|(_, name, _, _)| *name).collect();
         rules.sort_unstable();
         assert_eq!(methods, rules);

@@ -7,6 +7,7 @@ use crate::supervisor::Supervisor;
 use crate::system::scopes::Scopes;
 use crate::system::store::Store;
 use agentbox_kernel::directory::{Directories, DirectoryError, Paths};
+use agentbox_kernel::journal::Journal;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use serde_json::json;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub(crate) fn supervisor(
     store: Option<Store>,
 ) -> std::io::Result<Arc<Supervisor>> {
     let configuration = configuration::read(&options.configuration()).map_err(|error| error.to_string());
-    let audit = Audit::open(directories.logs.try_clone()?);
+    let journal = scopes.is_some().then(Journal::open).transpose()?;
+    let audit = Audit::open(directories.logs.try_clone()?, journal);
     let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes, store));
     note(&supervisor, "daemon-started");
     Ok(supervisor)

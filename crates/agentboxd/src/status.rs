@@ -1,6 +1,7 @@
 //! What is said about sessions and about the supervisor.
 
 use crate::guard::Held;
+use crate::keys::LOST;
 use crate::session::{Live, Session, State, exit_text, sources};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{
@@ -24,12 +25,15 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
     let live = session.live();
     let record = &session.record;
     let group = group(supervisor, session);
-    let posture_diff = match (&group, live.state) {
+    let mut posture_diff = match (&group, live.state) {
         (Some(group), State::Running) if live.agent_pid != 0 => {
             posture_diff(supervisor, session, group, live.agent_pid)
         }
         _ => Vec::new(),
     };
+    if session.keys().is_some_and(|keys| keys.is_lost()) {
+        posture_diff.push(LOST.to_owned());
+    }
     SessionStatus {
         summary: summary(supervisor, session),
         network: network(session),

@@ -1,13 +1,15 @@
 //! What all parts of the supervisor share: directories, configuration, leases, the audit trail and the list
 //! of sessions. Every lock here is held for a few lines and never across a wait.
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Reading, anchors};
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
+use crate::objects::{Buses, Subscribers};
 use crate::session::Session;
 use crate::system::scopes::Scopes;
 use crate::system::store::Store;
+use agentbox_ipc::{Error, LogVerdict};
 use agentbox_kernel::cgroup::{Hierarchy, Layout};
 use agentbox_kernel::directory::Directories;
 use agentbox_kernel::lease::{Lease, Leases, Range};
@@ -17,7 +19,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// A stop for want of a gate gives the agent this long to end by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The supervisor.
 #[derive(Debug)]
@@ -34,12 +40,18 @@ pub(crate) struct Supervisor {
     /// Opened with the first lease.
     leases: Mutex<Option<Leases>>,
     audit: Mutex<Audit>,
+    /// Held while the trail is compared with the journal.
+    verifying: tokio::sync::Mutex<()>,
     sessions: Mutex<BTreeMap<SessionId, Arc<Session>>>,
     /// Opened with the first session that needs it.
     network: Mutex<Option<Arc<HostNetwork>>>,
     guards: Mutex<Guards>,
     /// What was found at the start and needs a person.
     strangers: Mutex<Vec<String>>,
+    /// Where sessions have objects.
+    pub(crate) buses: Buses,
+    /// Who is told about sessions.
+    pub(crate) subscribers: Subscribers,
     /// Told when a session or a connection has ended.
     pub(crate) changed: Notify,
     #[cfg(feature = "testing")]
@@ -67,10 +79,13 @@ impl Supervisor {
             store,
             leases: Mutex::default(),
             audit: Mutex::new(audit),
+            verifying: tokio::sync::Mutex::default(),
             sessions: Mutex::default(),
             network: Mutex::default(),
             guards: Mutex::default(),
             strangers: Mutex::default(),
+            buses: Buses::default(),
+            subscribers: Subscribers::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
             for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL", "AGENTBOX_TEST_KILL_OF"]
@@ -85,9 +100,8 @@ impl Supervisor {
         Arc::clone(&lock(&self.configuration))
     }
 
-    /// Reads the configuration again. Sessions that run keep what they were started with, but for hosts that are
-    /// denied from now on. The range of leased
-    /// ids stays: the host's table and the leases were made for it.
+    /// Reads the configuration again. Sessions that run keep what they were started with, but for what closes their
+    /// network. The range of leased ids stays: the host's table and the leases were made for it.
     pub(crate) fn reload(&self, directory: &std::path::Path) {
         let read = crate::configuration::read(directory).map_err(|error| error.to_string());
         let range = |configuration: &Result<Configuration, String>| {
@@ -99,7 +113,15 @@ impl Supervisor {
                 "event": "configuration-refused",
                 "what": "uid_range: it is changed by a restart of agentboxd only",
             }),
-            (Ok(_), true) => json!({ "event": "configuration-read" }),
+            (Ok(new), true) => {
+                let old = self.configuration();
+                let waits =
+                    old.as_ref().as_ref().ok().map(|old| agentbox_policy::waiting(&old.system, &new.system));
+                for what in waits.iter().flatten() {
+                    tracing::info!("{what}");
+                }
+                json!({ "event": "configuration-read", "waits": waits.filter(|waits| !waits.is_empty()) })
+            }
         };
         let is_refused = event["event"] == "configuration-refused";
         if let Some(what) = event["what"].as_str() {
@@ -111,8 +133,10 @@ impl Supervisor {
         if is_refused {
             return;
         }
-        if let Ok(configuration) = &read {
-            crate::network::live::tighten(self, &configuration.system);
+        if let (Ok(new), Ok(old)) = (&read, self.configuration().as_ref()) {
+            crate::network::live::tighten(self, &old.system, &new.system);
+        } else if let Ok(new) = &read {
+            crate::network::live::tighten(self, &new.system, &new.system);
         }
         *lock(&self.configuration) = Arc::new(read);
     }
@@ -137,6 +161,41 @@ impl Supervisor {
     /// The audit trail.
     pub(crate) fn audit(&self) -> MutexGuard<'_, Audit> {
         lock(&self.audit)
+    }
+
+    /// Reads the trail beside everything else.
+    pub(crate) async fn read_trail<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reading) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let failed = |error: &dyn std::error::Error| Error::Failed(format!("the audit trail: {error}"));
+        let reading = self.audit().reading().map_err(|error| Error::Failed(error.to_string()))?;
+        let read = tokio::task::spawn_blocking(move || read(&reading)).await;
+        read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+
+    /// Checks the trail. The journal is read first, which may take seconds, one at a time: of those who ask meanwhile
+    /// only root waits, so that nobody keeps root from it.
+    pub(crate) async fn verify_trail(&self, patiently: bool) -> Result<LogVerdict, Error> {
+        let busy =
+            |_| Error::Failed("somebody has the trail checked right now\nask again in a moment".to_owned());
+        let _alone = match patiently {
+            true => self.verifying.lock().await,
+            false => self.verifying.try_lock().map_err(busy)?,
+        };
+        if !self.audit().is_anchored() {
+            return self.read_trail(|trail| trail.verify(None)).await;
+        }
+        let journal = tokio::task::spawn_blocking(anchors::read).await;
+        let journal = journal.map_err(|error| Error::Failed(format!("the journal: {error}")))?;
+        self.read_trail(move |trail| {
+            let mut verdict = trail.verify(journal.as_deref().ok())?;
+            if let Err(error) = journal {
+                verdict.say(format!("the journal, which knows it too, cannot be read: {error}"));
+            }
+            Ok(verdict)
+        })
+        .await
     }
 
     /// Ids for leases.
@@ -188,6 +247,13 @@ impl Supervisor {
         lock(&self.sessions).get(id).cloned()
     }
 
+    /// Stops a session that is not to go on without its gate.
+    pub(crate) fn stop_for_lost_gate(&self, id: &SessionId) {
+        if let Some(session) = self.session(id) {
+            tokio::spawn(async move { session.stop(STOP_TIMEOUT).await });
+        }
+    }
+
     /// All sessions.
     pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().cloned().collect()
@@ -236,7 +302,7 @@ impl Supervisor {
             logs: below("logs"),
         };
         let directories = Directories::open(paths, true).unwrap();
-        let audit = Audit::open(directories.logs.try_clone().unwrap());
+        let audit = Audit::open(directories.logs.try_clone().unwrap(), None);
         let configuration = crate::configuration::read(&below("configuration"));
         Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None, None)
     }

@@ -50,6 +50,8 @@ enum What {
     Files,
     /// Names, connections, throughput, and many sessions at once
     Network,
+    /// Start of `true` by an ordinary user through the bus, against bubblewrap, in the container; no part of the document
+    Bus,
     /// What the kernel's guard costs a session, in the virtual machine; no part of the document
     Guard,
 }
@@ -59,6 +61,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.what == Some(What::Guard) {
         setup::ensure(&[Verb::Build, Verb::Rig])?;
         rig::bench_guard(&build(Kind::Debug)?, arguments.n.min(MOST_GUARD_ROUNDS))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.what == Some(What::Bus) {
+        setup::ensure(&[Verb::Build, Verb::Rig])?;
+        rig::bench_bus(&build(Kind::Release)?, arguments.n)?;
         return Ok(ExitCode::SUCCESS);
     }
     setup::ensure(&[Verb::Build, Verb::Bench])?;

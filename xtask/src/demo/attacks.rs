@@ -6,10 +6,7 @@ use super::{Person, Place, Sessions};
 use crate::program;
 use crate::table::Table;
 use crate::terminal::{Paint, printable};
-use agentbox_probe::{
-    Canary, Control, Facts, Host, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, Outcome, Planted, Promise,
-    Record,
-};
+use agentbox_probe::{Canary, Control, Facts, Host, Judged, Listing, Outcome, Planted, Promise, Record};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,8 +16,7 @@ use std::process::Command;
 /// Whether it may be tried here: what could harm a machine runs in a rig only, and without listeners of a
 /// lab or an ssh-agent there is nothing that an attack on these could reach.
 fn may_be_tried(listing: &Listing) -> bool {
-    let elsewhere = |need: &String| need.starts_with(NEEDS_NETWORK) || need.starts_with(NEEDS_AGENT);
-    listing.control != Control::RigOnly && !listing.needs.iter().any(elsewhere)
+    listing.control != Control::RigOnly && listing.is_for_any_machine()
 }
 
 /// Whether L2 says that it is refused.

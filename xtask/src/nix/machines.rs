@@ -50,6 +50,7 @@ pub(super) struct Part {
     pub(super) only: Vec<String>,
     /// Whether it speaks of the service.
     pub(super) service: bool,
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,9 +8,11 @@
 //! | `root` | a root file system made of packages, made again when the list of them changes |
 //! | `place` | a copy of it for one run, with the programs and tests; removed afterwards |
 //! | `nspawn` | a container with systemd as PID 1 |
+//! | `bench` | starts through the bus, timed there |
 //! | `suite` | tests of the suite, built here and run there |
 //! | `vm` | a virtual machine with a kernel of its own |
 
+mod bench;
 mod nspawn;
 mod place;
 mod root;
@@ -22,6 +24,7 @@ use crate::setup::{self, Verb};
 use crate::terminal::Paint;
 use crate::{program, test::Tally};
 use anyhow::Result;
+pub(crate) use bench::run as bench_bus;
 use nspawn::Nspawn;
 use std::ffi::OsString;
 use std::path::Path;

@@ -17,6 +17,8 @@ const REBOOT: &str = "rig_reboot";
 /// the first test looks at it. The others configure the service themselves.
 const RENDERED: &str = "/etc/agentbox/agentbox.json";
 const PEOPLE: &[&str] = &["ada", "grace"];
+/// Has tests that take as long as one lets them take minutes instead of seconds.
+const LONG: &str = "AGENTBOX_TEST_LONG";
 /// Longest time of one test program.
 const LIMIT_SECONDS: &str = "900";
 /// Test programs that drive a supervisor which is a service: whole files of the suite, in this order. Those of
@@ -31,6 +33,11 @@ pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
     ("rig_service", None),
     ("rig_consent", None),
     ("rig_restart", None),
+    ("rig_audit", None),
+    ("rig_crash", None),
+    ("bus_objects", None),
+    ("bus_fuzz", None),
+    ("endurance", None),
     ("rig_network", None),
     (REBOOT, None),
     ("rig_package", None),
@@ -59,6 +66,9 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
             command.args(["--kill-after=10", LIMIT_SECONDS]).arg(format!("{TESTS}/{name}"));
             command.env("AGENTBOX_BIN_DIR", PROGRAMS).env("AGENTBOX_TESTING_BIN_DIR", TESTING_PROGRAMS);
             command.env("AGENTBOX_RIG", "nspawn").env("AGENTBOX_DEB", PACKAGE).env("AGENTBOX_BOOT", boot);
+            if let Some(long) = std::env::var_os(LONG) {
+                command.env(LONG, long);
+            }
             command.arg("--test-threads=1").args(filter.or(*only));
             if let Err(error) = tally.count(&mut command, 0) {
                 failed.push(format!("{name}: {error:#}"));

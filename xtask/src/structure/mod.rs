@@ -43,6 +43,11 @@ const CHECKS: &[(&str, Check)] = &[
     ("every_step_is_left_out_once", code::every_step_is_left_out_once),
     ("licences_are_allowed", licence::licences_are_allowed),
     ("every_invariant_names_its_check", document::every_invariant_names_its_check),
+    ("every_known_weakness_names_its_test", document::every_known_weakness_names_its_test),
+    (
+        "every_promise_is_held_by_a_test_and_every_test_holds_one",
+        document::every_promise_is_held_by_a_test_and_every_test_holds_one,
+    ),
     ("links_resolve", document::links_resolve),
     ("named_attacks_exist", document::named_attacks_exist),
 ];

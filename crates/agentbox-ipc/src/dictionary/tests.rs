@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn every_verdict_survives(whole in any::<bool>(), lines in any::<u64>(), problems in proptest::collection::vec(text(), 0..4)) {
-        survives(&LogVerdict { whole, lines, last: lines, problems });
+        survives(&LogVerdict { whole, lines, last: lines, anchors: whole.then_some(lines), problems });
     }
 }
 

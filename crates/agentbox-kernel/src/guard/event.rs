@@ -36,6 +36,8 @@ pub enum Hook {
     Attributes,
     /// It would have been removed.
     Remove,
+    /// A symbolic link would have led into a directory that packages fill.
+    LeadIn,
 }
 
 impl Hook {
@@ -52,6 +54,7 @@ impl Hook {
             9 => Self::Read,
             10 => Self::Attributes,
             11 | 12 => Self::Remove,
+            14 => Self::LeadIn,
             _ => return None,
         })
     }
@@ -71,6 +74,7 @@ impl Hook {
             Self::Read => "read",
             Self::Attributes => "change-attributes",
             Self::Remove => "remove",
+            Self::LeadIn => "lead-in",
         }
     }
 }

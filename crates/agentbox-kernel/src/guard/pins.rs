@@ -105,8 +105,8 @@ fn supervisor(runtime: &Path) -> PathBuf {
     Path::new(FILE_SYSTEM).join("agentbox").join(format!("{:016x}", fnv(runtime.as_os_str().as_bytes())))
 }
 
-/// FNV-1a: tells versions and supervisors apart, keeps no secret.
-fn fnv(bytes: &[u8]) -> u64 {
+/// FNV-1a: tells versions, supervisors and names apart, keeps no secret. guard.bpf.c has the same.
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -5,6 +5,7 @@
 //! last name upwards and keeps the positions that match so far; the tests here hold a copy of that walk against
 //! [`PathGlob::matches`].
 
+use super::pins::fnv;
 use agentbox_plan::glob::{GlobName, PathGlob};
 use std::collections::BTreeMap;
 
@@ -18,9 +19,12 @@ pub(super) const WORDS: usize = 6;
 const STARS: usize = 24;
 /// Most names of all patterns together.
 pub const MAX_POSITIONS: usize = WORDS * 64;
+/// Most names of directories that packages fill.
+const BROUGHT: usize = 16;
 
 /// Bytes of a session in the kernel's map: `struct session`.
-pub(super) const SESSION_BYTES: usize = 16 + 10 * WORDS * 8 + 128 + 32 + 32 + 8 + STARS * STAR_BYTES;
+pub(super) const SESSION_BYTES: usize =
+    16 + 11 * WORDS * 8 + 128 + 32 + 32 + BROUGHT * 8 + 8 + STARS * STAR_BYTES;
 const STAR_BYTES: usize = 4 * TAIL + 8;
 
 const HAS_MASKS: u32 = 1;
@@ -95,6 +99,10 @@ pub struct Rules {
     any: Bits,
     ends: Bits,
     root_ends: Bits,
+    /// Ends of patterns that do not hold in brought directories.
+    loose_ends: Bits,
+    /// Names of those directories.
+    brought: Vec<Vec<u8>>,
     literals: BTreeMap<[u8; NAME], Bits>,
     stars: Vec<Star>,
     positions: usize,
@@ -132,6 +140,41 @@ impl Rules {
         Ok(())
     }
 
+    /// Adds patterns of what may not be made, but in directories of these names may: package managers and
+    /// builds fill those. Nothing may lead into them from elsewhere then, nor leave them whole.
+    ///
+    /// # Errors
+    /// [`RulesError`], as [`Rules::compile`].
+    pub fn but_in<'a, N: AsRef<[u8]>>(
+        &mut self,
+        brought: &[N],
+        patterns: impl IntoIterator<Item = &'a PathGlob>,
+    ) -> Result<(), RulesError> {
+        let last = self.ends;
+        for pattern in patterns {
+            self.add(pattern, false)?;
+        }
+        for (loose, (now, before)) in self.loose_ends.0.iter_mut().zip(self.ends.0.iter_mut().zip(last.0)) {
+            *loose |= *now & !before;
+            *now = before;
+        }
+        if self.brought.len() + brought.len() > BROUGHT {
+            return Err(RulesError::TooMany { what: "names of brought directories", most: BROUGHT });
+        }
+        for name in brought.iter().map(AsRef::as_ref) {
+            if name.is_empty() || name.len() >= NAME {
+                let pattern = String::from_utf8_lossy(name).into_owned();
+                return Err(RulesError::Pattern {
+                    pattern,
+                    why: "such a directory has a name of 1 to 63 bytes",
+                });
+            }
+            self.brought.push(name.to_vec());
+        }
+        self.flag();
+        Ok(())
+    }
+
     fn flag(&mut self) {
         for (starts, flag) in [(self.last, ANY_LAST), (self.above, ANY_ABOVE)] {
             if starts.meets(self.any) {
@@ -148,6 +191,10 @@ impl Rules {
 
     pub(super) fn literals(&self) -> impl Iterator<Item = (&[u8; NAME], Bits)> {
         self.literals.iter().map(|(name, bits)| (name, *bits))
+    }
+
+    pub(super) fn brought(&self) -> impl Iterator<Item = &[u8]> {
+        self.brought.iter().map(Vec::as_slice)
     }
 
     fn add(&mut self, pattern: &PathGlob, mask: bool) -> Result<(), RulesError> {
@@ -262,6 +309,7 @@ impl Rules {
             self.any,
             self.ends,
             self.root_ends,
+            self.loose_ends,
         ] {
             out.extend(bits.bytes());
         }
@@ -269,8 +317,13 @@ impl Rules {
         for word in self.sieve().into_iter().chain(fronts).chain(ends) {
             out.extend(word.to_ne_bytes());
         }
-        out.extend(u32::try_from(self.stars.len()).unwrap_or(0).to_ne_bytes());
-        out.extend([0; 4]);
+        for at in 0..BROUGHT {
+            // Another name with the same number would be refused as well.
+            out.extend(self.brought.get(at).map_or(0, |name| fnv(name)).to_ne_bytes());
+        }
+        for count in [self.stars.len(), self.brought.len()] {
+            out.extend(u32::try_from(count).unwrap_or(0).to_ne_bytes());
+        }
         for star in &self.stars {
             let end_at = TAIL - star.end.len();
             for (text, at) in [(&star.front, 0), (&star.end, end_at)] {

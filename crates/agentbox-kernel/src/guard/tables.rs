@@ -17,6 +17,8 @@ const ID_BYTES: usize = 32;
 const END: u64 = 1 << 63;
 /// The node of names that are looked up for their positions.
 const POSITIONS: u64 = u64::MAX;
+/// The node of names of brought directories.
+const BROUGHT_NAME: u64 = u64::MAX - 1;
 
 type Config = [u32; CONFIG_WORDS];
 /// `struct key`: control group, node, name.
@@ -90,6 +92,9 @@ impl Tables {
         let full = |error: MapError| failed(format!("add session {} to the guard", entry.session), error);
         for (name, bits) in entry.rules.literals() {
             self.names.insert(key(group, POSITIONS, name), bits.bytes(), 0).map_err(full)?;
+        }
+        for name in entry.rules.brought() {
+            self.names.insert(key(group, BROUGHT_NAME, name), [0; WORDS * 8], 0).map_err(full)?;
         }
         let mut nodes = 0;
         for path in entry.exempt {

@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Done,
     /// EPERM.
     Refused,
+    /// EXDEV: a rename that has to be a copy.
+    Elsewhere,
     /// Another error.
     Failed(i32),
 }
@@ -25,6 +27,7 @@ impl Outcome {
         match result {
             Ok(()) => Self::Done,
             Err(Errno::PERM) => Self::Refused,
+            Err(Errno::XDEV) => Self::Elsewhere,
             Err(errno) => Self::Failed(errno.raw_os_error()),
         }
     }
@@ -32,6 +35,7 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Refused => -1,
+            Self::Elsewhere => -2,
             Self::Failed(errno) => errno,
         }
     }
@@ -39,6 +43,7 @@ impl Outcome {
         match number {
             0 => Self::Done,
             -1 => Self::Refused,
+            -2 => Self::Elsewhere,
             errno => Self::Failed(errno),
         }
     }
@@ -47,17 +52,21 @@ impl Outcome {
 /// An attempt.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Whether the guard refuses it.
-    pub(crate) refused: bool,
+    /// What comes of it where the guard holds; elsewhere it is done.
+    pub(crate) held: Outcome,
     run: fn() -> Result<(), Errno>,
 }
 
 const fn refused(name: &'static str, run: fn() -> Result<(), Errno>) -> Case {
-    Case { name, refused: true, run }
+    Case { name, held: Outcome::Refused, run }
 }
 
 const fn allowed(name: &'static str, run: fn() -> Result<(), Errno>) -> Case {
-    Case { name, refused: false, run }
+    Case { name, held: Outcome::Done, run }
+}
+
+const fn copied(name: &'static str, run: fn() -> Result<(), Errno>) -> Case {
+    Case { name, held: Outcome::Elsewhere, run }
 }
 
 fn open(path: &str, flags: OFlags) -> Result<(), Errno> {
@@ -171,6 +180,41 @@ pub(crate) const CASES: &[Case] = &[
         rustix::fs::unlink("tracked/.envrc")?;
         rename("prepared", "tracked/.envrc")
     }),
+    allowed("create what a package brings", || create("node_modules/p/.mcp.json")),
+    allowed("create it deeper", || create("node_modules/p/sub/.claude/settings.json")),
+    allowed("write, change and remove it", || {
+        write("node_modules/p/.envrc").and(chmod("node_modules/p/.envrc"))?;
+        rustix::fs::unlink("node_modules/p/.envrc")
+    }),
+    allowed("put a package in place", || rename("node_modules/.new", "node_modules/q")),
+    allowed("put a directory of settings in place", || rename("prepared", "node_modules/p/.claude")),
+    allowed("move a package to another such place", || rename("node_modules/p", "sub/venv/p")),
+    allowed("move such a place to another", || rename("node_modules", "venv")),
+    allowed("move a directory with such a place in it", || rename("sub", "moved")),
+    refused("create a hook of a package", || create("node_modules/p/.git/hooks/x")),
+    refused("create a masked name in a package", || create("node_modules/p/.env")),
+    refused("create it where the name is only like that", || create("node_modules.d/.envrc")),
+    refused("create below a protected directory of that name", || create(".husky/venv/x")),
+    copied("move a package out", || rename("node_modules/p", "p")),
+    copied("move such a place elsewhere", || rename("node_modules", "lib")),
+    copied("exchange a package with a directory", || exchange("node_modules/p", "prepared")),
+    copied("exchange a directory with a package", || exchange("prepared", "node_modules/p")),
+    copied("move a link of a package out", || rename("node_modules/link", "link")),
+    copied("make a hard link of a link of a package", || link("node_modules/link", "link")),
+    copied("move a link with such a name elsewhere", || rename("sub/node_modules", "link")),
+    allowed("move a file of a package out", || rename("node_modules/p/x", "x")),
+    refused("move a protected file of a package out", || rename("node_modules/p/.envrc", ".envrc")),
+    refused("make a link into a package", || symlink("node_modules/p", "app")),
+    refused("make a link into one by the way", || symlink("./sub/../node_modules/", "app")),
+    refused("make a link into one, absolute", || symlink("/x/venv/p", "sub/app")),
+    refused("make a link longer than a name into one", || {
+        symlink(&format!("{}node_modules/p", "a/".repeat(2000)), "app")
+    }),
+    allowed("make a link as long that leads elsewhere", || symlink(&"ab/".repeat(1360), "app")),
+    allowed("make a link that is almost one", || symlink("node_modules.d/venvs", "app")),
+    allowed("make a link of a package that leads out", || symlink("../sub", "node_modules/sub")),
+    allowed("make a link of a package to a package", || symlink("../p/x", "node_modules/.bin")),
+    allowed("make a link with such a name", || symlink("../node_modules", "only/node_modules")),
 ];
 
 /// truncate(2), without a descriptor: coreutils opens the file, python has the call itself.
@@ -207,6 +251,12 @@ pub(crate) fn prepare(root: &Path) {
         "tracked",
         "keys/one",
         "only.git",
+        "node_modules/p/sub/.claude",
+        "node_modules/p/.git/hooks",
+        "node_modules/.new",
+        "node_modules.d",
+        "sub/venv",
+        ".husky/venv",
     ] {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
@@ -220,10 +270,16 @@ pub(crate) fn prepare(root: &Path) {
         "tracked/.envrc",
         "sub/.git/config",
         "prepared/settings.json",
+        "node_modules/p/x",
+        "node_modules/p/.envrc",
     ] {
         fs::write(root.join(file), "x").unwrap();
     }
-    std::os::unix::fs::symlink("prepared", root.join("pointer")).unwrap();
+    for (to, at) in
+        [("prepared", "pointer"), ("p", "node_modules/link"), ("../node_modules", "sub/node_modules")]
+    {
+        std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+    }
 }
 
 /// Name of the variable that makes this program the child: its group, one that nobody holds, the project.

@@ -77,6 +77,8 @@ wire_enum! {
         7 = Repository,
         /// A git directory that is not called `.git`.
         8 = BareRepository,
+        /// A symbolic link that leads from elsewhere into a directory that packages fill.
+        9 = LinkToBrought,
     }
 }
 
@@ -148,6 +150,15 @@ wire_struct! {
         pub things: Vec<Thing>,
         /// Whether all of it was seen.
         pub whole: bool,
+    }
+}
+
+impl Before {
+    /// Whether a link leads from elsewhere into a directory that packages fill. By it what is made there would be
+    /// in force where the link lies, so that no such directory is an exception in this project.
+    #[must_use]
+    pub fn leads_in(&self) -> bool {
+        self.things.iter().any(|thing| thing.kind == ThingKind::LinkToBrought)
     }
 }
 
@@ -278,7 +289,8 @@ impl Finding {
             FindingKind::ConfigRefused | FindingKind::Pointer => true,
             FindingKind::ConfigTold => false,
             FindingKind::Thing { kind } => {
-                matches!(kind, ThingKind::SetId | ThingKind::HardLink | ThingKind::Device)
+                use ThingKind::{Device, HardLink, LinkToBrought, SetId};
+                matches!(kind, SetId | HardLink | Device | LinkToBrought)
             }
         }
     }

@@ -27,6 +27,21 @@ pub struct SshAgentTable {
     pub confirm: Option<bool>,
 }
 
+/// The most that a person's own file may say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SshAgentCeiling {
+    /// Hosts where a session may log in. A list that is absent limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<AgentHost>>,
+    /// What else a session may sign. A list that is absent limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Vec<SignFor>>,
+    /// Whether the person confirms each signature, whatever the profile says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<bool>,
+}
+
 /// What is signed besides logins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -17,7 +17,7 @@ mod tables;
 mod tests;
 mod value;
 
-pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentTable};
+pub use agent::{AgentHost, KeyFingerprint, KnownKey, SignFor, SshAgentCeiling, SshAgentTable};
 pub use environment::{Environment, GitHost, Secret, SecretAs};
 pub use error::ConfigError;
 pub use hosts::{HostRule, InternalName};
@@ -226,6 +226,9 @@ pub struct Ceiling {
     /// Ports of the host on which ports of sessions are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publish: Option<Vec<PortRange>>,
+    /// What keys of the person's ssh-agent are used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_agent: Option<SshAgentCeiling>,
 }
 
 /// Author of commits.

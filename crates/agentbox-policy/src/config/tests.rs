@@ -35,7 +35,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line() {
         (
             "a.toml",
             "[ceiling]\nzzz = 1",
-            "a.toml:2: ceiling.zzz: unknown key (known: `read`, `write`, `env`, `allow`, `internal`, `publish`)",
+            "a.toml:2: ceiling.zzz: unknown key (known: `read`, `write`, `env`, `allow`, `internal`, `publish`, `ssh_agent`)",
         ),
         (
             "a.toml",

@@ -38,6 +38,7 @@ use agentbox_plan::{
     TerminalSize,
 };
 use std::ffi::CString;
+use zeroize::Zeroize;
 
 /// With whose rights the supervisor opens something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,9 +158,15 @@ pub struct Facts {
     pub held: Vec<HeldPlace>,
 }
 
-/// A secret, which no message shows.
+/// A secret, which no message shows and which is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(pub String);
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl std::fmt::Debug for SecretText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

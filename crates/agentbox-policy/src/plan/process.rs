@@ -8,6 +8,7 @@ use crate::{Policy, PolicyError, Workspace};
 use agentbox_plan::Process;
 use agentbox_plan::keys::SOCKET;
 use std::collections::BTreeMap;
+use zeroize::Zeroize;
 
 /// Where programs are on a host, the usual first.
 const USUAL: &[&str] = &[
@@ -52,18 +53,28 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
     if policy.ssh_agent.is_some() {
         variables.insert("SSH_AUTH_SOCK", SOCKET.to_owned());
     }
-    let environment = variables.into_iter().map(|(name, value)| c_string(format!("{name}={value}")));
+    let environment: Result<_, _> =
+        variables.iter().map(|(name, value)| c_string(variable(name, value))).collect();
+    // Values of secrets are among them.
+    variables.values_mut().for_each(Zeroize::zeroize);
     let arguments = match policy.command.value.as_slice() {
         [] => vec![c_string(shell)?],
         words => words.iter().map(|word| c_string(word.as_str())).collect::<Result<_, _>>()?,
     };
     Ok(Process {
         arguments,
-        environment: environment.collect::<Result<_, _>>()?,
+        environment: environment?,
         directory: inner(&policy.place.path)?,
         streams: facts.streams,
         size: facts.size,
     })
+}
+
+/// In one piece, with room for what is put behind it.
+fn variable(name: &str, value: &str) -> String {
+    let mut text = String::with_capacity(name.len() + value.len() + 2);
+    text.extend([name, "=", value]);
+    text
 }
 
 /// The person's shell where it is there and one, else `/bin/sh`.

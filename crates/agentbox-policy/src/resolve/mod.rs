@@ -96,7 +96,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Policy, PolicyError> {
         grants::warn(inputs, &grants, &mut warnings)?;
     }
     let kept = persist::collect(inputs, &sources, &choice, &preset, held, &mut warnings)?;
-    let ssh_agent = ssh_agent::collect(inputs, &choice, held, &mut warnings)?;
+    let ssh_agent = ssh_agent::collect(inputs, &sources, &choice, held, &mut warnings)?;
     let secrets = match held.isolation {
         Isolation::None => Vec::new(),
         _ => variables::secrets(inputs, &sources, &choice)?,

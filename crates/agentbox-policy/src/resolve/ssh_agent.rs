@@ -1,17 +1,19 @@
 //! Which ssh-agent a session has: the profile's keys and hosts, with what is known of those hosts.
 
 use super::choice::Choice;
-use super::refused;
+use super::{Sources, refused};
 use crate::agent::SshAgent;
-use crate::config::{AgentHost, SignFor};
+use crate::config::{AgentHost, SignFor, SshAgentCeiling};
 use crate::policy::Held;
 use crate::request::MAX_HOST_KEYS;
+use crate::system::Source;
 use crate::text::printable;
 use crate::{Filesystem, Inputs, Isolation, PolicyError};
 use agentbox_plan::keys::{HostKey, KnownHost, SshHost};
 
 pub(super) fn collect(
     inputs: &Inputs<'_>,
+    sources: &Sources<'_>,
     choice: &Choice<'_>,
     held: Held,
     warnings: &mut Vec<String>,
@@ -33,6 +35,8 @@ pub(super) fn collect(
         let remedy = "name hosts for logins, or `sign = [\"git\"]`";
         return Err(refused("an ssh-agent that may sign nothing", rule, remedy));
     }
+    let ceiling = ceiling(sources, choice);
+    check_ceiling(sources.system, ceiling, &names, sign_git, &rule)?;
     let mut without = |why: &str| warnings.push(format!("the session has no ssh-agent ({rule}): {why}"));
     if held.isolation == Isolation::None || held.filesystem != Filesystem::Listed {
         without("only where nothing but what is listed exists (posture L2) there is a place for its socket");
@@ -55,9 +59,37 @@ pub(super) fn collect(
         keys,
         hosts,
         sign_git,
-        confirm: table.confirm.unwrap_or(false),
+        confirm: [table.confirm, ceiling.and_then(|ceiling| ceiling.confirm)].contains(&Some(true)),
         origin: printable(&rule),
     }))
+}
+
+/// What the system lets a person's own file say of it.
+fn ceiling<'a>(sources: &Sources<'a>, choice: &Choice<'_>) -> Option<&'a SshAgentCeiling> {
+    let (source, _) = choice.table?;
+    sources.is_person(source).then(|| sources.system.config.ceiling.as_ref()?.ssh_agent.as_ref()).flatten()
+}
+
+/// Refuses what is above it.
+fn check_ceiling(
+    system: &Source,
+    ceiling: Option<&SshAgentCeiling>,
+    hosts: &[SshHost],
+    sign_git: bool,
+    rule: &str,
+) -> Result<(), PolicyError> {
+    let Some(ceiling) = ceiling else { return Ok(()) };
+    let remedy = "remove it, or ask the administrator to add it there";
+    let refuse = |what: String, key: &str| Err(refused(what, system.rule(key), remedy));
+    if let Some(allowed) = &ceiling.hosts
+        && let Some(host) = hosts.iter().find(|host| !allowed.iter().any(|AgentHost(one)| one == *host))
+    {
+        return refuse(format!("logins at `{host}` ({rule}.hosts)"), "ceiling.ssh_agent.hosts");
+    }
+    if sign_git && ceiling.sign.as_ref().is_some_and(|allowed| !allowed.contains(&SignFor::Git)) {
+        return refuse(format!("signatures of git ({rule}.sign)"), "ceiling.ssh_agent.sign");
+    }
+    Ok(())
 }
 
 /// What the person knows of a host.
@@ -153,6 +185,32 @@ mod tests {
         ] {
             let refusal = world(&table).refusal();
             assert!(refusal.contains(words) && refusal.contains("profile.w.ssh_agent"), "{table}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_ceiling_bounds_what_a_person_says_of_it_and_not_what_the_system_says() {
+        let most = "[ceiling.ssh_agent]\nhosts = ['a.org']\nsign = []\nconfirm = true\n";
+        let of_person = |table: &str| world(&format!("keys = ['{KEY}'], {table}")).system(most);
+        for (table, key) in [
+            ("hosts = ['a.org', 'b.org:2222']", "ceiling.ssh_agent.hosts"),
+            ("hosts = ['a.org:2222']", "ceiling.ssh_agent.hosts"),
+            ("hosts = ['a.org'], sign = ['git']", "ceiling.ssh_agent.sign"),
+        ] {
+            let refusal = of_person(table).refusal();
+            assert!(refusal.contains(key) && refusal.contains("profile.w.ssh_agent"), "{table}: {refusal}");
+        }
+        for table in ["hosts = ['a.org']", "hosts = ['a.org'], confirm = false"] {
+            assert!(of_person(table).resolve().unwrap().ssh_agent().unwrap().confirm, "{table}");
+        }
+        // The same without one, and by the administrator.
+        let table = format!("keys = ['{KEY}'], hosts = ['b.org:2222'], sign = ['git']");
+        let free = world(&table).resolve().unwrap();
+        let system = format!("{most}[profile.s]\nssh_agent = {{ {table} }}");
+        let by_system = world("keys = []").system(&system).ask(|request| request.profile = Some("s".into()));
+        for policy in [free, by_system.resolve().unwrap()] {
+            let agent = policy.ssh_agent().unwrap();
+            assert!(agent.sign_git && !agent.confirm && agent.hosts.len() == 1);
         }
     }
 

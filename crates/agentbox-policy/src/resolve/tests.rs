@@ -720,7 +720,7 @@ fn secrets_are_read_with_the_rights_of_who_names_them_and_never_told() {
     assert_eq!(variable("GIT_CONFIG_VALUE_0"), Some(""));
     assert_eq!(variable("GIT_CONFIG_KEY_4"), Some("credential.https://github.com.helper"));
     let token = by_system.secrets().iter().find(|secret| secret.name == "GH").unwrap();
-    assert_eq!(token.content("t"), "username=x-access-token\npassword=t\n");
+    assert_eq!(*token.content("t"), "username=x-access-token\npassword=t\n");
     let mut facts = crate::fixture::facts(crate::fixture::found(&by_system));
     facts.secrets = vec![("NPM_TOKEN".into(), crate::SecretText("hidden".into()))];
     assert!(!format!("{facts:?}").contains("hidden"));

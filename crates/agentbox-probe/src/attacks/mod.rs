@@ -19,6 +19,7 @@ mod t5_link;
 mod t5_ranges;
 mod t6_home;
 mod t6_project;
+mod t6_triggers;
 mod t7_namespaces;
 mod t7_privilege;
 mod t7_set_id;
@@ -56,6 +57,7 @@ pub(crate) const TABLES: &[&[Attack]] = &[
     t5_link::TABLE,
     t6_home::TABLE,
     t6_project::TABLE,
+    t6_triggers::TABLE,
     t7_privilege::TABLE,
     t7_set_id::TABLE,
     t7_namespaces::TABLE,

@@ -48,8 +48,7 @@ pub(super) const TABLE: &[Attack] = &[
     Attack::new("t1.exchange-out", "exchange a file of the project with one outside", exchange_out)
         .needs(&["planted.own_file"]),
     Attack::new("t1.move-git-aside", "rename .git so that another can take its place", move_git)
-        .needs(&["project"])
-        .unpromised("the internals of git are not held by mounts in this version"),
+        .needs(&["project"]),
     Attack::new("t1.open-by-handle", "open a secret by its file handle", open_by_handle)
         .needs(&["planted.handle"])
         .root(),

@@ -21,6 +21,15 @@ pub(super) const TABLE: &[Attack] = &[
     of("t4.agent-signs-file", "sign a file for another use than git's", |agent| {
         signs(agent, &[], &agent.chosen, &sshsig(b"file"))
     }),
+    of("t4.agent-signs-almost-git", "sign for a use whose name looks like git's", |agent| {
+        for namespace in [&b"Git"[..], b"git\0", b" git", b"git@file", b""] {
+            if signs(agent, &[], &agent.chosen, &sshsig(namespace))? {
+                return Ok(true);
+            }
+        }
+        // What is behind the end of what git signs is another message.
+        signs(agent, &[], &agent.chosen, &[sshsig(b"git"), sshsig(b"file")].concat())
+    }),
     of("t4.agent-signs-anything", "sign bytes that are nothing known", |agent| {
         signs(agent, &[], &agent.chosen, b"bytes of no protocol")
     }),

@@ -92,4 +92,8 @@ pub const NAMES: &[&str] = &[
     "other.example.com",
     "refused.example.com",
     "work.example.org",
+    // Services of agents.
+    "api.anthropic.com",
+    "api.openai.com",
+    "generativelanguage.googleapis.com",
 ];

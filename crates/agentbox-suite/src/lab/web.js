@@ -1,6 +1,6 @@
 'use strict';
 // The public web of the lab: every name and address on ports 80 and 443, by HTTP/1.1 and HTTP/2; an echo on
-// ports 7 and 5432; and addresses that misbehave. Says on standard output what arrives, one JSON object a
+// ports 7 and 5432; the services of agents (agents.js); and addresses that misbehave. Says on standard output what arrives, one JSON object a
 // line, and ends with its standard input.
 const { createHash } = require('crypto');
 const fs = require('fs');
@@ -8,6 +8,7 @@ const http = require('http');
 const http2 = require('http2');
 const net = require('net');
 const path = require('path');
+const agents = require('./agents.js');
 
 const config = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 const plain = (address) => (address || '').replace(/^::ffff:/, '');
@@ -75,6 +76,18 @@ function file(host, name, response) {
   });
 }
 
+// What is posted where nothing else takes it is a question of an agent, or nothing.
+function posted(request, response, host, name) {
+  const chunks = [];
+  request.on('data', (chunk) => chunks.push(chunk));
+  request.on('end', () => {
+    const said = agents(request.method, name, Buffer.concat(chunks).toString());
+    if (!said) return file(host, name, response);
+    response.writeHead(200, { 'content-type': said.type });
+    return response.end(said.body);
+  });
+}
+
 function answer(request, response) {
   const host = (request.authority || request.headers.host || '').replace(/:\d+$/, '');
   const socket = request.socket || request.stream.session.socket;
@@ -91,6 +104,7 @@ function answer(request, response) {
   if (verb === 'hold') return undefined;
   if (verb === 'goto') { response.writeHead(302, { location: url.searchParams.get('to') }); return response.end(); }
   if (verb === 'version') return response.end(`${request.httpVersion}\n`);
+  if (request.method === 'POST') return posted(request, response, host, url.pathname);
   return file(host, url.pathname, response);
 }
 

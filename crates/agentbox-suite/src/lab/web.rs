@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 const PROGRAM: &str = include_str!("web.js");
+const AGENTS: &str = include_str!("agents.js");
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The program that serves; ended when dropped.
@@ -46,6 +47,7 @@ impl Web {
             "hostile": hostile.collect::<serde_json::Map<String, serde_json::Value>>(),
         });
         fs::write(&program, PROGRAM)?;
+        fs::write(directory.join("agents.js"), AGENTS)?;
         fs::write(&config, serde_json::to_vec(&said)?)?;
         let mut command = place.space().command("/usr/bin/env");
         command.args(["-u", "NODE_OPTIONS", "node"]).arg(&program).arg(&config);

@@ -17,6 +17,7 @@ pub(super) fn run(attach: &Attach, embedded: bool) -> Result<u8, Failure> {
     let direct = status.workspace == "direct";
     let client = to_dict(&supervisor::client(client::streams(), terminal::size()))?;
     let console = supervisor.ask(async |manager| manager.attach(attach.id.as_str(), client).await)?;
+    super::confirm::tell_late(&supervisor, attach.id.as_str());
     let all = terminal::is_terminal(std::io::stderr());
     let notices = direct.then(|| Notices::begin(supervisor, attach.id.as_str(), all));
     let ending = client::run(OwnedFd::from(console))?;

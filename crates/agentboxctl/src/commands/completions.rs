@@ -1,14 +1,14 @@
 //! `completions`: a script for a shell.
 
-use crate::arguments::Arguments;
+use crate::complete;
 use crate::errors::Failure;
 use crate::output::print;
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 pub(super) fn run(shell: Shell) -> Result<u8, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "agentboxctl", &mut script);
+    let script = complete::script(shell).ok_or_else(|| {
+        Failure::new(format!("there is no script for {shell}: bash, zsh and fish have one"))
+    })?;
     print(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }

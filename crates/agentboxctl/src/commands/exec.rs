@@ -15,6 +15,7 @@ pub(super) fn run(exec: &Exec, embedded: bool) -> Result<u8, Failure> {
     let client = to_dict(&supervisor::client(client::streams(), terminal::size()))?;
     let console =
         supervisor.ask(async |manager| manager.exec(exec.id.as_str(), &exec.command, client).await)?;
+    super::confirm::tell_late(&supervisor, exec.id.as_str());
     drop(supervisor);
     match client::run(OwnedFd::from(console))? {
         // Nobody can come back to it: it has no name.

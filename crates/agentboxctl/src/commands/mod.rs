@@ -12,6 +12,7 @@ mod discard;
 mod doctor;
 mod exec;
 mod explain;
+mod freeze;
 mod inspect;
 mod list;
 mod log;
@@ -52,6 +53,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
         Command::Confirm(confirm) => confirm::run(&confirm, embedded),
+        Command::Freeze(freeze) => freeze::run(&freeze, embedded),
         Command::Thaw(thaw) => thaw::run(&thaw, embedded),
         Command::Report(report) => report::run(&report, embedded),
         Command::Log(log) => log::run(&log, embedded),

@@ -135,7 +135,7 @@ fn agreed(failure: &Failure) -> Result<bool, Failure> {
 }
 
 /// What a person types after a question.
-fn typed(question: &str) -> Result<String, Failure> {
+pub(super) fn typed(question: &str) -> Result<String, Failure> {
     let mut answer = String::new();
     let asked =
         io::stderr().write_all(question.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));

@@ -1,4 +1,4 @@
-//! A trail that is followed.
+//! A trail that is followed, and signatures that wait.
 
 use crate::fake::Fake;
 use std::io::{BufRead, BufReader, Lines};
@@ -83,4 +83,22 @@ fn a_trail_is_not_followed_for_a_reader_that_has_left() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_waits_is_shown_once_as_long_as_somebody_reads() {
+    let fake = Fake::new(drop);
+    let arguments = ["confirm", "--follow", "--json"];
+    let mut child = fake.command(&arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let shown = lines.next().unwrap().unwrap();
+    assert!(!shown.contains(['\x1b', '\u{202e}']));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["session"], &shown["number"]), (&"abc".into(), &3.into()));
+    until_it_waits(&fake);
+    until_it_waits(&fake);
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(2));
+    assert!(lines.next().is_none(), "it was shown twice");
 }

@@ -1,6 +1,7 @@
 //! The program between a person and a supervisor, both played by the test.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod complete;
 mod confirm;
 mod escaping;
 mod fake;

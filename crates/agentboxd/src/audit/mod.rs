@@ -8,28 +8,35 @@
 //! Nothing is synced to the disk before an answer: a crash of the kernel can cost the last seconds, as it
 //! does with journald. A crash or kill of the supervisor costs nothing.
 //!
+//! Of a service every event is in the journal as well ([`anchors`]), where somebody who can write these two files
+//! does not reach.
+//!
 //! A start needs a trail that can be written; a session that runs goes on without.
 
+pub(crate) mod anchors;
 pub(crate) mod chain;
-pub(crate) mod verify;
+mod reading;
+mod verify;
 
-use agentbox_ipc::LogVerdict;
+pub(crate) use reading::Reading;
+
+use agentbox_ipc::Event;
 use agentbox_kernel::directory;
+use agentbox_kernel::journal::Journal;
 use chain::{Hash, Head, MAX_LINE_BYTES};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const TRAIL: &str = "audit.jsonl";
 const HEAD: &str = "audit.head";
 /// Length of that file. Number and hash take 112 bytes at most.
 const HEAD_BYTES: usize = 128;
-/// Most bytes of the lines of one `Log` answer. More is fetched by asking again after the last number.
-const ANSWER_BYTES: usize = 1 << 20;
 
 /// The trail could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +62,8 @@ pub(crate) enum Reader {
 #[derive(Debug)]
 pub(crate) struct Audit {
     logs: OwnedFd,
+    /// Of a service only.
+    journal: Option<Arc<Journal>>,
     trail: Option<Trail>,
     /// Why it cannot be written.
     unwritable: Option<String>,
@@ -63,8 +72,8 @@ pub(crate) struct Audit {
 impl Audit {
     /// Opens the trail in the directory of logs. One that cannot be opened, on a full disk for example, is
     /// tried again with each event.
-    pub(crate) fn open(logs: OwnedFd) -> Self {
-        let mut audit = Self { logs, trail: None, unwritable: None };
+    pub(crate) fn open(logs: OwnedFd, journal: Option<Journal>) -> Self {
+        let mut audit = Self { logs, journal: journal.map(Arc::new), trail: None, unwritable: None };
         let opened = audit.trail().map(drop);
         audit.remember(&opened);
         audit
@@ -75,6 +84,11 @@ impl Audit {
         let written = self.trail().and_then(|trail| trail.append(event));
         self.remember(&written);
         written
+    }
+
+    /// Whether its events are in the journal as well.
+    pub(crate) fn is_anchored(&self) -> bool {
+        self.journal.is_some()
     }
 
     /// What is wrong with it.
@@ -90,46 +104,24 @@ impl Audit {
         }
     }
 
-    /// Lines with a number above `after`, oldest first, without their hashes checked.
-    pub(crate) fn lines(
-        &mut self,
-        reader: Reader,
-        session: Option<&str>,
-        after: u64,
-    ) -> Result<Vec<String>, AuditError> {
-        let mut answer = Vec::new();
-        let mut bytes = 0;
-        for line in String::from_utf8_lossy(&self.trail()?.read_all()?).lines() {
-            let Ok(Value::Object(members)) = serde_json::from_str::<Value>(line) else { continue };
-            let number = |key: &str| members.get(key).and_then(Value::as_u64);
-            let mine = match reader {
-                Reader::Root => true,
-                Reader::Owner(uid) => number("owner_uid") == Some(u64::from(uid)),
-            };
-            let of_session =
-                session.is_none_or(|id| members.get("session").and_then(Value::as_str) == Some(id));
-            if mine && of_session && number("seq").is_some_and(|seq| seq > after) {
-                bytes += line.len();
-                if bytes > ANSWER_BYTES {
-                    break;
-                }
-                answer.push(line.to_owned());
-            }
-        }
-        Ok(answer)
+    /// A look at it as it is now, for somebody who may take their time.
+    pub(crate) fn reading(&mut self) -> Result<Reading, AuditError> {
+        let trail = self.trail()?;
+        let (file, written) = (trail.file.try_clone()?, trail.head.clone());
+        Ok(Reading { length: file.metadata()?.len(), file, written, said: read_head(&self.logs)? })
     }
 
-    /// Checks the whole trail.
-    pub(crate) fn verify(&mut self) -> Result<LogVerdict, AuditError> {
-        let head = read_head(&self.logs)?;
-        Ok(verify::verify(&self.trail()?.read_all()?, head.as_ref()))
-    }
-
+    /// The trail, opened anew where its name is that of another file now: a file that somebody has put in its place,
+    /// or none.
     fn trail(&mut self) -> Result<&mut Trail, AuditError> {
-        match &mut self.trail {
-            Some(trail) => Ok(trail),
-            empty => Ok(empty.insert(Trail::open(self.logs.try_clone()?)?)),
-        }
+        let trail = match self.trail.take() {
+            Some(trail) if trail.is_in(&self.logs) => trail,
+            replaced => {
+                let known = replaced.map(|trail| trail.head);
+                Trail::open(self.logs.try_clone()?, self.journal.clone(), known)?
+            }
+        };
+        Ok(self.trail.insert(trail))
     }
 
     fn remember(&mut self, written: &Result<(), AuditError>) {
@@ -145,18 +137,24 @@ struct Trail {
     file: File,
     head_file: File,
     head: Head,
+    journal: Option<Arc<Journal>>,
     /// What had happened to it when it was opened.
     damage: Option<String>,
 }
 
 impl Trail {
-    fn open(logs: OwnedFd) -> Result<Self, AuditError> {
+    /// `known` is the head of a trail that was written until now and is no longer there.
+    fn open(logs: OwnedFd, journal: Option<Arc<Journal>>, known: Option<Head>) -> Result<Self, AuditError> {
         let file = directory::open_append(&logs, TRAIL, 0o600)?;
-        let said = read_head(&logs)?.unwrap_or_else(Head::empty);
+        let is_replaced = known.is_some();
+        let said = match known {
+            Some(head) => head,
+            None => read_head(&logs)?.unwrap_or_else(Head::empty),
+        };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let head_file = rustix::fs::openat(&logs, HEAD, flags, Mode::from_raw_mode(0o600));
         let head_file = File::from(head_file.map_err(std::io::Error::from)?);
-        let mut trail = Self { file, head_file, head: said.clone(), damage: None };
+        let mut trail = Self { file, head_file, head: said.clone(), journal, damage: None };
         let (last, torn) = trail.tail()?;
         if torn > 0 {
             // Half a line of an append that was interrupted. It was never answered for.
@@ -164,13 +162,16 @@ impl Trail {
             trail.file.set_len(length - torn)?;
         }
         let last = last.unwrap_or_else(Head::empty);
-        let one_ahead = last.seq == said.seq + 1;
+        let one_ahead = last.seq == said.seq + 1 && !is_replaced;
         if last == said || one_ahead {
             trail.head = last;
             trail.write_head()?;
             trail.head_file.set_len(HEAD_BYTES as u64)?;
         } else {
-            let found = format!("it ends at event {}, its head says {}", last.seq, said.seq);
+            let found = match is_replaced {
+                true => format!("another file stood in its place when event {} was written", said.seq + 1),
+                false => format!("it ends at event {}, its head says {}", last.seq, said.seq),
+            };
             // The chain goes on from the last line; the gap in the numbers stays visible for ever.
             trail.head = Head { seq: last.seq.max(said.seq) + 1, hash: last.hash };
             trail.append(json!({ "event": "trail-damaged", "found": found }))?;
@@ -182,7 +183,16 @@ impl Trail {
         Ok(trail)
     }
 
+    /// Whether it is still the file with the name of the trail.
+    fn is_in(&self, logs: &OwnedFd) -> bool {
+        let named = rustix::fs::statat(logs, TRAIL, AtFlags::SYMLINK_NOFOLLOW);
+        let (Ok(named), Ok(open)) = (named, rustix::fs::fstat(&self.file)) else { return false };
+        (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino)
+    }
+
     fn append(&mut self, event: Value) -> Result<(), AuditError> {
+        debug_assert!(event["event"].as_str().is_some_and(|name| Event::named(name).is_some()), "{event}");
+        let entry = self.journal.as_ref().map(|_| event.clone());
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time_unix_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (line, head) = chain::write(&self.head, self.head.seq + 1, time_unix_ms, event);
@@ -195,6 +205,9 @@ impl Trail {
             self.head = previous;
             self.file.set_len(before)?;
         }
+        if let (Ok(()), Some(journal), Some(event)) = (&written, &self.journal, entry) {
+            anchors::write(journal, &line, &self.head, &event);
+        }
         written
     }
 
@@ -204,14 +217,6 @@ impl Trail {
     fn write_head(&self) -> Result<(), AuditError> {
         let head = json!({ "seq": self.head.seq, "hash": self.head.hash.as_str() }).to_string();
         Ok(self.head_file.write_all_at(format!("{head:<width$}\n", width = HEAD_BYTES - 1).as_bytes(), 0)?)
-    }
-
-    fn read_all(&self) -> Result<Vec<u8>, AuditError> {
-        let mut file = &self.file;
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 
     /// The last whole line, and how many bytes stand behind it.

@@ -1,17 +1,25 @@
 //! Whether an audit trail is whole.
 //!
 //! The chain shows edits, removals and reordering; the head, a file of its own, shows that lines were cut
-//! off at the end. Whoever can write both as root can forge both: that needs an anchor elsewhere.
+//! off at the end. Who can write both as root can forge both, or put others in their place: the heads that the
+//! journal holds show that.
 
-use super::chain::{Head, MAX_LINE_BYTES, read};
+use super::chain::{Hash, Head, MAX_LINE_BYTES, read};
 use agentbox_ipc::LogVerdict;
+use std::collections::BTreeMap;
 
 /// Most problems that are listed.
 const MAX_PROBLEMS: usize = 50;
 
-/// Checks the bytes of a trail against its head. `head` is `None` when there is no readable one.
-pub(crate) fn verify(trail: &[u8], head: Option<&Head>) -> LogVerdict {
+/// Checks the bytes of a trail against its head, and against heads from the journal where there is one. `head` is
+/// `None` when there is no readable one.
+pub(crate) fn verify(trail: &[u8], head: Option<&Head>, anchors: Option<&[Head]>) -> LogVerdict {
     let mut problems = Vec::new();
+    let mut anchored: BTreeMap<u64, Vec<&Hash>> = BTreeMap::new();
+    for Head { seq, hash } in anchors.unwrap_or_default() {
+        anchored.entry(*seq).or_default().push(hash);
+    }
+    let known = anchored.len() as u64;
     let mut last = Head::empty();
     let mut lines = 0;
     for line in trail.split_inclusive(|byte| *byte == b'\n') {
@@ -33,7 +41,16 @@ pub(crate) fn verify(trail: &[u8], head: Option<&Head>) -> LogVerdict {
         } else if link.prev != last.hash {
             problems.push(format!("line {lines}: event {} does not continue the line before", link.seq));
         }
+        // A number may stand there twice: of this trail and of one that was here before.
+        if anchored.remove(&link.seq).is_some_and(|hashes| hashes.iter().any(|hash| **hash != link.hash)) {
+            problems.push(format!("line {lines}: the journal knows another event {}", link.seq));
+        }
         last = Head { seq: link.seq, hash: link.hash };
+    }
+    if let (Some(first), Some(end)) = (anchored.keys().next(), anchored.keys().next_back()) {
+        let missing =
+            if first == end { format!("event {end}") } else { format!("events between {first} and {end}") };
+        problems.push(format!("the journal knows {missing}, {} of them missing here", anchored.len()));
     }
     match head {
         None if lines > 0 => problems.push("the head is missing: lines may have been cut off the end".into()),
@@ -54,7 +71,7 @@ pub(crate) fn verify(trail: &[u8], head: Option<&Head>) -> LogVerdict {
         problems.truncate(MAX_PROBLEMS);
         problems.push(format!("and {more} more"));
     }
-    LogVerdict { whole, lines, last: last.seq, problems }
+    LogVerdict { whole, lines, last: last.seq, anchors: anchors.map(|_| known), problems }
 }
 
 #[cfg(test)]
@@ -77,10 +94,10 @@ mod tests {
     #[test]
     fn an_untouched_trail_is_whole() {
         let (lines, head) = trail(20);
-        let verdict = verify(&lines.concat(), Some(&head));
+        let verdict = verify(&lines.concat(), Some(&head), None);
         assert!(verdict.whole, "{verdict:?}");
         assert_eq!((verdict.lines, verdict.last), (20, 20));
-        assert!(verify(&[], None).whole);
+        assert!(verify(&[], None, None).whole);
     }
 
     #[test]
@@ -88,7 +105,7 @@ mod tests {
         let (mut lines, head) = trail(5);
         let text = String::from_utf8(lines[2].clone()).unwrap();
         lines[2] = text.replace("\"number\":3", "\"number\":4").into_bytes();
-        let verdict = verify(&lines.concat(), Some(&head));
+        let verdict = verify(&lines.concat(), Some(&head), None);
         assert!(verdict.problems[0].starts_with("line 3:"), "{verdict:?}");
     }
 
@@ -99,7 +116,7 @@ mod tests {
         let forged =
             write(&Head { seq: 2, hash: before.hash }, 3, 1003, json!({ "event": "x", "number": 9 })).0;
         lines[2] = forged;
-        let verdict = verify(&lines.concat(), Some(&head));
+        let verdict = verify(&lines.concat(), Some(&head), None);
         assert!(verdict.problems[0].starts_with("line 4:"), "{verdict:?}");
     }
 
@@ -107,7 +124,7 @@ mod tests {
     fn a_removed_line_is_found() {
         let (mut lines, head) = trail(5);
         lines.remove(2);
-        let verdict = verify(&lines.concat(), Some(&head));
+        let verdict = verify(&lines.concat(), Some(&head), None);
         assert_eq!(verdict.problems, ["line 3: event 4 follows event 2"]);
     }
 
@@ -115,17 +132,55 @@ mod tests {
     fn reordered_lines_are_found() {
         let (mut lines, head) = trail(5);
         lines.swap(1, 2);
-        assert!(!verify(&lines.concat(), Some(&head)).whole);
+        assert!(!verify(&lines.concat(), Some(&head), None).whole);
     }
 
     #[test]
     fn a_trail_that_was_cut_off_is_found() {
         let (lines, head) = trail(5);
         for keep in 0..5 {
-            assert!(!verify(&lines[..keep].concat(), Some(&head)).whole, "{keep} lines");
+            assert!(!verify(&lines[..keep].concat(), Some(&head), None).whole, "{keep} lines");
         }
-        assert!(!verify(&lines.concat(), None).whole);
+        assert!(!verify(&lines.concat(), None, None).whole);
         let bytes = lines.concat();
-        assert!(!verify(&bytes[..bytes.len() - 5], Some(&head)).whole);
+        assert!(!verify(&bytes[..bytes.len() - 5], Some(&head), None).whole);
+    }
+
+    #[test]
+    fn what_is_rewritten_with_its_head_is_found_by_the_journal() {
+        let heads = |lines: &[Vec<u8>]| -> Vec<Head> {
+            let links = lines.iter().map(|line| read(line.strip_suffix(b"\n").unwrap()).unwrap());
+            links.map(|link| Head { seq: link.seq, hash: link.hash }).collect()
+        };
+        let (lines, head) = trail(9);
+        let anchors = heads(&lines);
+        let verdict = verify(&lines.concat(), Some(&head), Some(&anchors));
+        assert!(verdict.whole && verdict.anchors == Some(9), "{verdict:?}");
+        // The journal has lost some, or all.
+        assert!(verify(&lines.concat(), Some(&head), Some(&anchors[4..6])).whole);
+        assert!(verify(&lines.concat(), Some(&head), Some(&[])).whole);
+        // Cut off, with a head that fits.
+        for keep in 0..9 {
+            let cut = &lines[..keep];
+            let end = heads(cut).pop().unwrap_or_else(Head::empty);
+            assert!(verify(&cut.concat(), Some(&end), None).whole, "the control");
+            let verdict = verify(&cut.concat(), Some(&end), Some(&anchors));
+            assert!(!verdict.whole && verdict.problems[0].contains("missing here"), "{keep}: {verdict:?}");
+            // What is lost to the journal as well is vouched for by the head behind it only.
+            assert!(!verify(&cut.concat(), Some(&end), Some(&anchors[8..])).whole);
+        }
+        // Another trail, whole in itself, and longer.
+        let mut forged = (Vec::new(), Head::empty());
+        for seq in 1..=20 {
+            let (line, next) = write(&forged.1, seq, 7, json!({ "event": "y" }));
+            forged.0.push(line);
+            forged.1 = next;
+        }
+        assert!(verify(&forged.0.concat(), Some(&forged.1), None).whole, "the control");
+        let verdict = verify(&forged.0.concat(), Some(&forged.1), Some(&anchors));
+        assert!(verdict.problems.iter().any(|said| said.contains("another event 1")), "{verdict:?}");
+        // Another first event, with everything after it made to fit.
+        let verdict = verify(&forged.0.concat(), Some(&forged.1), Some(&anchors[..1]));
+        assert!(!verdict.whole);
     }
 }

@@ -20,7 +20,7 @@ use agentbox_kernel::guard::{Entry, Guard, GuardError, Place, Rules, group_numbe
 use agentbox_plan::SessionId;
 use agentbox_plan::glob::{GlobName, PathGlob};
 use agentbox_plan::look::{Masks, PlacePath};
-use agentbox_plan::trigger::Hold;
+use agentbox_plan::trigger::{Hold, Trigger};
 use agentbox_policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
@@ -60,6 +60,11 @@ struct Kept {
     device: u32,
     inode: u64,
     refused: Vec<String>,
+    /// What is refused but in directories of the names that follow.
+    #[serde(default)]
+    loose: Vec<String>,
+    #[serde(default)]
+    brought: Vec<String>,
     masks: Vec<String>,
     /// Names of paths below the project.
     exempt: Vec<Vec<Vec<u8>>>,
@@ -69,10 +74,21 @@ impl Kept {
     /// What a session is held to, and what of the secrets the kernel's tables have no form or no room for.
     fn of(masks: &Masks, place: Place, surveyed: &Surveyed) -> Result<(Self, usize), GuardError> {
         let triggers = agentbox_policy::built_in_triggers().map_err(|error| refused(&error))?;
-        let refused = triggers.held(Hold::Refuse).map(|trigger| trigger.pattern.to_string()).collect();
+        let is_strict = surveyed.remembered.as_ref().is_some_and(|remembered| remembered.before.leads_in());
+        let (refused, loose): (Vec<_>, Vec<_>) =
+            triggers.held(Hold::Refuse).partition(|trigger| is_strict || trigger.everywhere);
+        let texts = |all: Vec<&Trigger>| all.iter().map(|trigger| trigger.pattern.to_string()).collect();
         let tracked = surveyed.remembered.iter().flat_map(|remembered| &remembered.before.tracked);
         let exempt = tracked.map(|spot| spot.path.names().map(<[u8]>::to_vec).collect()).collect();
-        let mut kept = Self { device: place.device, inode: place.inode, refused, masks: Vec::new(), exempt };
+        let mut kept = Self {
+            device: place.device,
+            inode: place.inode,
+            refused: texts(refused),
+            loose: texts(loose),
+            brought: if is_strict { Vec::new() } else { triggers.brought.clone() },
+            masks: Vec::new(),
+            exempt,
+        };
         let left_out = kept.mask(masks, surveyed)?;
         Ok((kept, left_out))
     }
@@ -101,7 +117,14 @@ impl Kept {
         let globs = |texts: &[String]| -> Result<Vec<PathGlob>, GuardError> {
             texts.iter().map(|text| text.parse().map_err(|error| refused(&error))).collect()
         };
-        Ok(Rules::compile(&globs(&self.refused)?, &globs(&self.masks)?)?)
+        let mut rules = Rules::compile(&globs(&self.refused)?, [])?;
+        if !self.brought.is_empty() {
+            rules.but_in(&self.brought, &globs(&self.loose)?)?;
+        }
+        for mask in &globs(&self.masks)? {
+            rules.mask(mask)?;
+        }
+        Ok(rules)
     }
 
     fn hold(&self, guard: &mut Guard, session: &SessionId, group: &SessionGroup) -> Result<(), GuardError> {
@@ -270,13 +293,14 @@ pub(crate) fn close(supervisor: &Supervisor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentbox_plan::look::{Before, Remembered, Spot, Thing, ThingKind};
 
     #[test]
     fn every_pattern_that_is_shipped_is_held_by_the_kernel() {
-        let triggers = agentbox_policy::built_in_triggers().unwrap();
-        let refused: Vec<_> = triggers.held(Hold::Refuse).map(|trigger| &trigger.pattern).collect();
-        assert!(refused.len() > 50);
-        let rules = Rules::compile(refused, []).unwrap();
+        let place = Place { device: 1, inode: 2 };
+        let (kept, _) = Kept::of(&Masks::default(), place, &Surveyed::default()).unwrap();
+        assert!(kept.refused.len() > 5 && kept.loose.len() > 40 && kept.brought.len() > 5);
+        let rules = kept.rules().unwrap();
         // Room for what a profile and a project mask.
         assert!(rules.positions() + 128 <= agentbox_kernel::guard::MAX_POSITIONS, "{}", rules.positions());
     }
@@ -315,12 +339,33 @@ mod tests {
         let kept = Kept {
             device: 1,
             inode: 2,
-            refused: vec![".envrc".into()],
+            refused: vec![".git/hooks/**".into()],
+            loose: vec![".envrc".into()],
+            brought: vec!["venv".into()],
             masks: vec!["*.pem".into()],
             exempt: vec![vec![b"a\xff".to_vec(), b".envrc".to_vec()]],
         };
         let bytes = serde_json::to_vec(&kept).unwrap();
         assert_eq!(serde_json::from_slice::<Kept>(&bytes).unwrap(), kept);
-        assert_eq!(kept.rules().unwrap().positions(), 2);
+        assert_eq!(kept.rules().unwrap().positions(), 4);
+        let older = r#"{"device":1,"inode":2,"refused":[".envrc"],"masks":[],"exempt":[]}"#;
+        assert_eq!(serde_json::from_str::<Kept>(older).unwrap().rules().unwrap().positions(), 1);
+    }
+
+    #[test]
+    fn a_link_that_leads_to_what_packages_bring_makes_all_of_it_held() {
+        let link = Thing {
+            kind: ThingKind::LinkToBrought,
+            spot: Spot { place: 0, path: PlacePath::new("app").unwrap() },
+        };
+        let before = Before { things: vec![link], ..Before::default() };
+        let remembered = Remembered { owner_uid: 1, places: Vec::new(), before };
+        let surveyed = Surveyed { remembered: Some(remembered), ..Surveyed::default() };
+        let place = Place { device: 1, inode: 2 };
+        let (kept, _) = Kept::of(&Masks::default(), place, &surveyed).unwrap();
+        assert!(
+            kept.loose.is_empty() && kept.brought.is_empty() && kept.refused.contains(&".envrc".to_owned())
+        );
+        kept.rules().unwrap();
     }
 }

@@ -75,17 +75,29 @@ fn tell(supervisor: &Supervisor, entry: &Entry<What>) {
         }),
     );
     let Ok(Some(directory)) = supervisor.directories.open_session(&id) else { return };
+    let (reason, why) = reason(what.hook);
     let line = json!({
         "path": path,
         "tried": what.hook.as_str(),
-        "reason": "trigger-file",
-        "why": "it makes a program on the host act later",
+        "reason": reason,
+        "why": why,
         "rule": rule,
         "remedy": "ask the person to make this change outside of the session",
     });
     match Denials::open(directory) {
         Ok(mut denials) => denials.write(line),
         Err(error) => tracing::warn!("{error}"),
+    }
+}
+
+fn reason(hook: Hook) -> (&'static str, &'static str) {
+    match hook {
+        Hook::LeadIn => {
+            let why =
+                "it leads into a directory that packages fill, and what they bring would be in force by it";
+            ("link", why)
+        }
+        _ => ("trigger-file", "it makes a program on the host act later"),
     }
 }
 

@@ -58,7 +58,12 @@ impl Conversation {
         }
         match self.ready.take() {
             Some(ready) => drop(ready.send(Err("the gate of keys ended before it was ready".to_owned()))),
-            None => drop(self.keys.audit(&self.supervisor, json!({ "event": "keys-lost" }))),
+            None => {
+                self.keys.lose(&self.supervisor);
+                if self.keys.stop_on_loss {
+                    self.supervisor.stop_for_lost_gate(&self.keys.id);
+                }
+            }
         }
     }
 

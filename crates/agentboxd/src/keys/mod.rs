@@ -15,3 +15,4 @@ mod waiting;
 mod words;
 
 pub(crate) use session::SessionKeys;
+pub(crate) use words::LOST;

@@ -9,7 +9,7 @@ use agentbox_ipc::Confirmation;
 use agentbox_kernel::directory;
 use agentbox_plan::keys::{Fingerprint, KeyReason, KeysPlan, KnownHost, Purpose};
 use agentbox_plan::{Ids, SessionId};
-use agentbox_policy::{Identity, Policy, SshAgent};
+use agentbox_policy::{Identity, OnGateLoss, Policy, SshAgent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,6 +35,8 @@ struct Kept {
     hosts: Vec<agentbox_policy::KnownKeys>,
     sign_git: bool,
     confirm: bool,
+    #[serde(default)]
+    stop_on_loss: bool,
 }
 
 /// A decision about a signature.
@@ -53,6 +55,9 @@ struct Changing {
     waiting: AllWaiting,
     /// The process of the gate, for whoever ends it.
     gate: Option<OwnedFd>,
+    /// It has ended before its session, and nobody was told yet.
+    lost_untold: bool,
+    lost: bool,
 }
 
 /// The ssh-agent of a session.
@@ -69,8 +74,10 @@ pub(crate) struct SessionKeys {
     hosts: Vec<KnownHost>,
     sign_git: bool,
     pub(super) confirm: bool,
+    /// Whether the session ends with its gate.
+    pub(super) stop_on_loss: bool,
     changing: Mutex<Changing>,
-    /// Told when another signature waits.
+    /// Told when another signature waits, and when the gate has ended.
     more_wait: Notify,
 }
 
@@ -99,6 +106,7 @@ impl SessionKeys {
             hosts: agent.hosts.clone(),
             sign_git: agent.sign_git,
             confirm: agent.confirm,
+            stop_on_loss: policy.on_gate_loss() == OnGateLoss::Stop,
             changing: Mutex::default(),
             more_wait: Notify::new(),
         }
@@ -123,6 +131,7 @@ impl SessionKeys {
             hosts: hosts.collect(),
             sign_git: kept.sign_git,
             confirm: kept.confirm,
+            stop_on_loss: kept.stop_on_loss,
             changing: Mutex::default(),
             more_wait: Notify::new(),
         }))
@@ -158,6 +167,7 @@ impl SessionKeys {
             hosts: hosts.collect(),
             sign_git: self.sign_git,
             confirm: self.confirm,
+            stop_on_loss: self.stop_on_loss,
         };
         let bytes = serde_json::to_vec(&kept).unwrap_or_default();
         directory::write_atomic(directory, FILE, &bytes, 0o600, false)
@@ -194,6 +204,32 @@ impl SessionKeys {
         self.lock().gate.take()
     }
 
+    /// The gate has ended before its session, which has no ssh-agent from then on: the trail, the session itself and
+    /// whoever looks at it are told.
+    pub(super) fn lose(&self, supervisor: &Supervisor) {
+        let _ = self.audit(supervisor, json!({ "event": "keys-lost" }));
+        let mut changing = self.lock();
+        (changing.lost, changing.lost_untold) = (true, true);
+        if let Some(denials) = &mut changing.denials {
+            denials.write(json!({
+                "key": null, "purpose": null, "host": null, "reason": "agent-ended", "why": words::LOST,
+                "remedy": "start another session",
+            }));
+        }
+        drop(changing);
+        self.more_wait.notify_one();
+    }
+
+    /// Whether its gate has ended.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lock().lost
+    }
+
+    /// What is to be told of that; once.
+    pub(crate) fn take_loss(&self) -> Option<&'static str> {
+        std::mem::take(&mut self.lock().lost_untold).then_some(words::LOST)
+    }
+
     /// The second judgement: what the gate found to be permitted, held against what was permitted.
     pub(super) fn judge(&self, key: Fingerprint, purpose: Purpose) -> Result<(), KeyReason> {
         match purpose {
@@ -219,7 +255,7 @@ impl SessionKeys {
         }
     }
 
-    /// Waits until another signature waits for the person. Cancel safe.
+    /// Waits until another signature waits for the person, or the gate has ended. Cancel safe.
     pub(crate) async fn more_wait(&self) {
         self.more_wait.notified().await;
     }
@@ -343,6 +379,7 @@ mod tests {
             hosts: vec![KnownHost { host: "a.org".parse().unwrap(), keys: vec![key] }],
             sign_git,
             confirm: true,
+            stop_on_loss: false,
             changing: Mutex::default(),
             more_wait: Notify::new(),
         }

@@ -28,10 +28,19 @@ impl Waiting {
 
 /// All of a session, by number. Numbers are never used twice, so that nobody confirms another one than was
 /// looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AllWaiting {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
+}
+
+impl Default for AllWaiting {
+    /// A supervisor that takes the session over does not know how far its predecessor came. It begins at the
+    /// seconds since the machine's start: with at most a handful that wait for a minute, nobody counts as fast.
+    fn default() -> Self {
+        let seconds = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+        Self { next: u64::try_from(seconds).unwrap_or_default(), waiting: BTreeMap::new() }
+    }
 }
 
 impl AllWaiting {

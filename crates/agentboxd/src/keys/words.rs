@@ -10,6 +10,9 @@ pub(super) fn purpose(purpose: Purpose) -> &'static str {
     }
 }
 
+/// The gate of a session has ended before it.
+pub(crate) const LOST: &str = "the ssh-agent of this session has ended; nothing is signed any more";
+
 /// What a person does so that it is signed; empty when there is nothing to do.
 pub(super) fn remedy(session: &str, reason: KeyReason) -> String {
     let text = match reason {

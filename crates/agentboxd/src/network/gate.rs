@@ -28,8 +28,6 @@ use tokio::sync::oneshot;
 /// Gates that may be lost within [`LOSS_WINDOW`] before the session is stopped.
 const MAX_LOSSES: usize = 5;
 const LOSS_WINDOW: Duration = Duration::from_secs(60);
-/// A stop for want of a gate gives the agent this long to end by itself.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A killed process is gone in milliseconds; one that is in uninterruptible sleep may take for ever.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
@@ -128,7 +126,7 @@ impl Conversation {
             losses.retain(|at: &Instant| at.elapsed() < LOSS_WINDOW);
             losses.push(Instant::now());
             if self.network.fixed.on_loss == OnLoss::Stop || losses.len() > MAX_LOSSES {
-                return self.stop_session();
+                return self.supervisor.stop_for_lost_gate(&self.network.id);
             }
             match self.replace().await {
                 Ok((started, connected)) => {
@@ -141,7 +139,7 @@ impl Conversation {
                 }
                 Err(error) => {
                     self.supervisor.report(format!("session {}: {error}", self.network.id));
-                    return self.stop_session();
+                    return self.supervisor.stop_for_lost_gate(&self.network.id);
                 }
             }
         }
@@ -155,12 +153,6 @@ impl Conversation {
                 Err(_) if begun.elapsed() < GONE_LIMIT => tokio::time::sleep(BETWEEN_TRIES).await,
                 result => return result,
             }
-        }
-    }
-
-    fn stop_session(&self) {
-        if let Some(session) = self.supervisor.session(&self.network.id) {
-            tokio::spawn(async move { session.stop(STOP_TIMEOUT).await });
         }
     }
 

@@ -6,10 +6,11 @@ use super::session::{SessionNetwork, shown};
 use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
+use agentbox_kernel::person;
 use agentbox_plan::gate::HOST_NAMES;
-use agentbox_plan::net::{Decision, Destination, Reason, Rule, Rules, Verdict, internal_range};
+use agentbox_plan::net::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict, internal_range};
 use agentbox_policy::{
-    HostRule, LIVE_ALLOW, LIVE_DENY, System, live_allow, live_deny, profile_denials, with_live,
+    HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, tightened, with_live,
 };
 use serde_json::json;
 use std::net::IpAddr;
@@ -106,32 +107,51 @@ pub(crate) fn without_gate(session: &Session) -> Error {
     ))
 }
 
-/// The configuration was read again: what it denies now is denied to sessions that run, and cut. What it allows
-/// now, and every other change, is for sessions that start.
-pub(crate) fn tighten(supervisor: &Supervisor, system: &System) {
+/// The configuration was read again: what it closes now is closed to sessions that run, and cut. What it opens, and
+/// every other change, is for sessions that start.
+pub(crate) fn tighten(supervisor: &Supervisor, old: &System, new: &System) {
     for session in supervisor.sessions() {
         let Some(network) = session.network() else { continue };
+        let record = &session.record;
+        let home = person::by_uid(record.owner_uid).ok().flatten().map(|person| person.home);
+        let origin =
+            record.values.iter().find(|[key, ..]| key == "network").map(|[_, _, origin]| origin.as_str());
+        let running = Running {
+            profile: &record.profile,
+            posture: &record.posture,
+            project: &record.project,
+            home: home.as_deref().unwrap_or_default(),
+            network_origin: origin.unwrap_or_default(),
+        };
         let rules = network.rules();
-        let mut more = profile_denials(system, &session.record.profile);
-        more.retain(|rule| {
-            !rules.rules.iter().any(|old| old.verdict == Verdict::Deny && old.target == rule.target)
-        });
-        if more.is_empty() {
+        let found = tightened(old, new, running, &rules);
+        if found.is_nothing() {
             continue;
         }
-        if let Err(error) = with_live(&rules, &more) {
-            supervisor.report(format!("session {}: {error}", session.id()));
-            continue;
+        let Tightened { mode: (mut mode, narrowed), mut denials, mut withdrawn } = found;
+        if let Err(error) = with_live(&rules, &denials) {
+            // A gate that cannot be told what is denied lets nothing through.
+            supervisor.report(format!("session {}: all of its network is closed: {error}", session.id()));
+            denials.clear();
+            mode = Mode::Allowlist;
+            withdrawn = rules.rules.iter().filter(|rule| rule.verdict == Verdict::Allow).cloned().collect();
         }
-        let targets: Vec<String> = more.iter().map(|rule| rule.target.to_string()).collect();
-        more.into_iter().for_each(|rule| network.add(rule, None));
+        let told = denials.iter().map(|rule| ("rule-added", "deny", rule.target.to_string()));
+        let told =
+            told.chain(withdrawn.iter().map(|rule| ("rule-removed", "allow", rule.target.to_string())));
+        let told: Vec<_> = told.collect();
+        network.narrow(mode, &withdrawn);
+        denials.into_iter().for_each(|rule| network.add(rule, None));
         let host = supervisor.network_if_open();
         let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &network.rules()));
-        for target in targets {
+        if let Some(origin) = narrowed {
+            network.audit(supervisor, json!({ "event": "network-narrowed", "origin": origin, "cut": cut }));
+        }
+        for (event, verdict, target) in told {
             network.audit(
                 supervisor,
                 json!({
-                    "event": "rule-added", "verdict": "deny", "target": target, "for_ms": null,
+                    "event": event, "verdict": verdict, "target": target, "for_ms": null,
                     "caller_uid": null, "cut": cut,
                 }),
             );

@@ -213,6 +213,15 @@ impl SessionNetwork {
         self.rules_changed.notify_one();
     }
 
+    /// From now on this holds where no rule says anything, and these rules hold no more; tells the gate.
+    pub(super) fn narrow(&self, mode: Mode, withdrawn: &[Rule]) {
+        let mut changing = self.lock();
+        changing.mode = mode;
+        changing.rules.retain(|timed| !withdrawn.contains(&timed.rule));
+        drop(changing);
+        self.rules_changed.notify_one();
+    }
+
     /// Forgets rules that have ended; says which.
     pub(super) fn expire(&self) -> Vec<Rule> {
         let (mut ended, now) = (Vec::new(), SystemTime::now());

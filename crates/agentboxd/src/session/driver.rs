@@ -4,6 +4,7 @@
 //! for the [`machine`](super::machine), whose effects it carries out. Nobody else writes the state.
 
 use super::bounds::{self, Found};
+use super::keys::Keys;
 use super::machine::{self, Effect, Event};
 use super::steps::Steps;
 use super::still::Still;
@@ -112,6 +113,7 @@ fn spawn(
         was_frozen: false,
         failure: None,
     };
+    tokio::spawn(crate::objects::follow(Arc::clone(supervisor), Arc::clone(&session)));
     tokio::spawn(driver.run(effects));
     session
 }
@@ -161,14 +163,9 @@ impl Driver {
     /// An earlier supervisor may have had it stand still.
     fn stood_still(&mut self) {
         if self.steps.is_frozen() {
-            let why = "it was frozen before".to_owned();
-            // Which of both it was is not known any more; who asks for trigger files to be looked at is asked.
-            if self.steps.freezes() {
-                self.was_frozen = true;
-                self.still.for_trigger(why);
-            } else {
-                self.still.for_room(Some(why));
-            }
+            // Who wanted it, or whether there was too little room, is not known any more: it waits for a person.
+            self.was_frozen = self.steps.freezes();
+            self.still.for_person("it was frozen before".to_owned());
             self.live.frozen = self.still.why().map(str::to_owned);
         }
         self.publish.send_replace(self.live.clone());
@@ -242,7 +239,9 @@ impl Driver {
                     return self.launcher_gone();
                 }
                 () = async { match keys { Some(keys) => keys.more_wait().await, None => std::future::pending().await } } => {
-                    if let Some(supervise) = &self.steps.supervise
+                    if let Some(lost) = self.steps.keys.as_ref().and_then(Keys::take_loss) {
+                        self.notice(lost.to_owned());
+                    } else if let Some(supervise) = &self.steps.supervise
                         && let Err(error) = supervise.signature_waits()
                     {
                         tracing::warn!("{}: nobody could be told of a signature: {error}", self.record.id);
@@ -255,6 +254,9 @@ impl Driver {
                     }
                 }
                 asked = self.asked.recv() => match asked {
+                    Some(Asked::Freeze(uid, answer)) => {
+                        let _ = answer.send(self.stop_still(uid));
+                    }
                     Some(Asked::Thaw(answer)) => {
                         let _ = answer.send(self.thaw());
                     }
@@ -415,7 +417,7 @@ impl Driver {
     /// Holds every process of the agent where it is, once in the life of a session.
     fn freeze(&mut self, path: &str, actor: &str) -> bool {
         let why = format!("{path} came to be, on which {actor} acts");
-        self.still.for_trigger(why.clone());
+        self.still.for_person(why.clone());
         if self.keep_still().is_err() {
             self.still.allowed();
             self.live.frozen = self.still.why().map(str::to_owned);
@@ -427,6 +429,24 @@ impl Driver {
             "frozen: {why}\nlet it go on with: agentboxctl thaw {id}; end it with: agentboxctl stop {id}"
         ));
         true
+    }
+
+    /// Somebody wants it to stand still.
+    fn stop_still(&mut self, caller_uid: u32) -> Result<(), String> {
+        if self.state != State::Running {
+            return Err("it does not run".to_owned());
+        }
+        if self.still.waits_for_person() {
+            return Ok(());
+        }
+        self.audit(json!({ "event": "frozen", "why": "asked for", "caller_uid": caller_uid }));
+        self.still.for_person(format!("user id {caller_uid} had it frozen"));
+        let done = self.keep_still();
+        if done.is_err() {
+            self.still.allowed();
+            self.live.frozen = self.still.why().map(str::to_owned);
+        }
+        done
     }
 
     fn thaw(&mut self) -> Result<bool, String> {

@@ -15,6 +15,7 @@ use agentbox_policy::{Kept, KeptWhat};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::os::fd::OwnedFd;
+use zeroize::Zeroizing;
 
 /// One of the agent's own directories.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl OwnDirectory {
             };
             let path = path.to_owned();
             if let Some(content) = stored(supervisor, &kept, *max_bytes)? {
+                let content = Zeroizing::new(content);
                 own::put(&self.root, &path, &content, ids.0, ids.1)?;
                 self.put.push((kept.path.clone(), hash(&content)));
             }
@@ -93,6 +95,7 @@ fn file(
         }
         Taken::Refused(why) => Ok(json!({ "verdict": "refused", "why": why, "before": before })),
         Taken::File(bytes) => {
+            let bytes = Zeroizing::new(bytes);
             let after = hash(&bytes);
             if Some(&after) == before.as_ref() {
                 return Ok(json!({ "verdict": "unchanged", "after": after }));

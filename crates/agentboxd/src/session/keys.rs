@@ -110,7 +110,12 @@ impl Keys {
         Ok(Some(Self { shared, conversation, ready: None }))
     }
 
-    /// Waits until another signature waits for the person. Cancel safe.
+    /// What is to be told of a gate that has ended; once.
+    pub(super) fn take_loss(&self) -> Option<&'static str> {
+        self.shared.take_loss()
+    }
+
+    /// Waits until another signature waits for the person, or the gate has ended. Cancel safe.
     pub(super) async fn more_wait(&self) {
         self.shared.more_wait().await;
     }

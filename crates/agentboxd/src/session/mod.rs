@@ -66,6 +66,8 @@ pub(crate) struct Live {
 pub(crate) enum Asked {
     /// To end, by itself within this time.
     Stop(Duration),
+    /// To stand still, by this user's word.
+    Freeze(u32, oneshot::Sender<Result<(), String>>),
     /// To go on, when it was frozen; answers whether it was.
     Thaw(oneshot::Sender<Result<bool, String>>),
 }
@@ -102,6 +104,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// One that nothing happens to.
+    #[cfg(test)]
+    pub(crate) fn without_driver(record: Record) -> Self {
+        let live = watch::channel(Live::new(State::Running)).1;
+        let asked = mpsc::unbounded_channel().0;
+        Self { record, live, network: std::sync::OnceLock::new(), keys: std::sync::OnceLock::new(), asked }
+    }
+
     /// Its id.
     pub(crate) fn id(&self) -> &SessionId {
         &self.record.id
@@ -139,6 +149,18 @@ impl Session {
         // A driver that is gone has ended its session.
         let _ = self.asked.send(Asked::Stop(timeout));
         self.gone().await;
+    }
+
+    /// What changes, as it does.
+    pub(crate) fn watch(&self) -> watch::Receiver<Live> {
+        self.live.clone()
+    }
+
+    /// Has everything of its agent stand still.
+    pub(crate) async fn freeze(&self, caller_uid: u32) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.asked.send(Asked::Freeze(caller_uid, answer));
+        answered.await.unwrap_or_else(|_ended| Err("it has ended".to_owned()))
     }
 
     /// Lets it go on when it was frozen; whether it was.

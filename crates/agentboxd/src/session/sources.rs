@@ -11,11 +11,12 @@ use agentbox_kernel::pinned as kernel_pinned;
 use agentbox_kernel::source::{self, Opened, Opener};
 use agentbox_kernel::{directory, keys, own, person};
 use agentbox_plan::look::HeldPlace;
-use agentbox_plan::{Plan, Wire};
+use agentbox_plan::{Plan, Process, Wire};
 use agentbox_policy::{Facts, Found, Identity, Leg, PolicyError, SecretHow, SecretText, Wanted, WantedKind};
 use rustix::fs::{Mode, OFlags};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
+use zeroize::Zeroizing;
 
 /// Name inside the session's directory, for supervisors that come later.
 const PLAN: &str = "plan";
@@ -120,7 +121,14 @@ fn open_with(
 
 /// Writes the plan into the session's directory.
 pub(super) fn keep_plan(session: impl AsFd, plan: &Plan) -> Result<(), StepError> {
-    Ok(directory::write_atomic(session, PLAN, &plan.to_bytes(), 0o600, false)?)
+    Ok(directory::write_atomic(session, PLAN, &Zeroizing::new(plan.to_bytes()), 0o600, false)?)
+}
+
+/// Forgets what was to run: values of secrets are among its variables.
+pub(super) fn forget(process: Process) {
+    for variable in process.environment {
+        drop(Zeroizing::new(variable.into_bytes()));
+    }
 }
 
 /// Opens what a policy wants.
@@ -194,7 +202,7 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
 }
 
 /// Most bytes of a secret.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
+const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// Reads a secret. What a session gets as a variable goes into `values`; as a file it is made in the session's
 /// directory, the agent's alone.
@@ -220,17 +228,20 @@ fn secret(
         Opened::File(file) => file,
         _ => return Err(refused("is no file".to_owned()).into()),
     };
-    let text = source::read_text(&file, MAX_SECRET_BYTES).map_err(|error| refused(error.to_string()))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = source::read_text(&file, MAX_SECRET_BYTES, &mut bytes);
+    read.map_err(|error| refused(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| refused(error.to_string()))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
     if text.contains('\0') || text.contains('\n') && grant.how != SecretHow::File {
         return Err(refused("holds more than one line".to_owned()).into());
     }
     if grant.how == SecretHow::Env {
-        values.borrow_mut().push((grant.name.clone(), SecretText(text)));
+        values.borrow_mut().push((grant.name.clone(), SecretText(text.to_owned())));
         return Ok(std::fs::File::open("/dev/null")?.into());
     }
     let name = format!("secret-{at}");
-    directory::write_atomic(directory, &name, grant.content(&text).as_bytes(), 0o400, false)?;
+    directory::write_atomic(directory, &name, grant.content(text).as_bytes(), 0o400, false)?;
     let (uid, gid) = agent_ids(order, lease_first);
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat(directory, &name, flags, Mode::empty()).map_err(std::io::Error::from)?;
@@ -297,5 +308,6 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, he
 /// The plan of a session that runs.
 pub(crate) fn read_plan(directory: impl AsFd) -> Result<Plan, StepError> {
     let bytes = directory::read_file(directory, PLAN, MAX_PLAN_BYTES)?.ok_or_else(|| missing("a plan"))?;
+    let bytes = Zeroizing::new(bytes);
     Plan::from_bytes(&bytes).map_err(|error| StepError::Host(format!("the plan: {error}")))
 }

@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use zeroize::Zeroizing;
 
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
 /// uninterruptible sleep can need for ever, and is then left to `Repair`.
@@ -475,7 +476,7 @@ impl Steps {
         let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
         let launcher = launcher::spawn(launcher::Spawn {
             program: &program,
-            plan: &self.plan.as_ref().ok_or_else(|| missing("a plan"))?.to_bytes(),
+            plan: &Zeroizing::new(self.plan.as_ref().ok_or_else(|| missing("a plan"))?.to_bytes()),
             console: self.listener.take().ok_or_else(|| missing("a console"))?,
             release: their_release,
             report: their_report,
@@ -523,7 +524,9 @@ impl Steps {
         rustix::io::write(&release, &[1]).map_err(io::Error::from)?;
         // What only the steps needed. The listener is the launcher's now.
         self.order = None;
-        self.plan = None;
+        if let Some(plan) = self.plan.take() {
+            super::sources::forget(plan.process);
+        }
         Ok(())
     }
 

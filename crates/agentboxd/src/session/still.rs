@@ -3,8 +3,8 @@
 /// The reasons.
 #[derive(Debug, Default)]
 pub(crate) struct Still {
-    /// A trigger file came to be; the person's word ends it.
-    trigger: Option<String>,
+    /// A trigger file came to be, or somebody wanted it; a person's word ends it.
+    person: Option<String>,
     /// There is too little room on a disk; room ends it.
     room: Option<String>,
 }
@@ -12,22 +12,22 @@ pub(crate) struct Still {
 impl Still {
     /// Why, for the person; `None` when it may go on.
     pub(crate) fn why(&self) -> Option<&str> {
-        self.trigger.as_deref().or(self.room.as_deref())
+        self.person.as_deref().or(self.room.as_deref())
     }
 
-    /// A trigger file came to be.
-    pub(crate) fn for_trigger(&mut self, why: String) {
-        self.trigger = Some(why);
+    /// Until a person lets it go on.
+    pub(crate) fn for_person(&mut self, why: String) {
+        self.person = Some(why);
     }
 
     /// The person lets it go on; whether that was what it waited for.
     pub(crate) fn allowed(&mut self) -> bool {
-        self.trigger.take().is_some()
+        self.person.take().is_some()
     }
 
     /// Whether it waits for the person.
     pub(crate) fn waits_for_person(&self) -> bool {
-        self.trigger.is_some()
+        self.person.is_some()
     }
 
     /// Too little room, or room again.
@@ -47,7 +47,7 @@ mod tests {
         still.for_room(Some("no room".to_owned()));
         assert!(!still.allowed(), "a person's word makes no room");
         assert_eq!(still.why(), Some("no room"));
-        still.for_trigger("a hook".to_owned());
+        still.for_person("a hook".to_owned());
         assert_eq!(still.why(), Some("a hook"));
         assert!(still.waits_for_person());
         still.for_room(None);

@@ -4,6 +4,7 @@
 //! The launcher's outer half reads what agents write. It is trusted no more than that: what it says
 //! changes the state of its own session and nothing else, and every message is bounded.
 
+use super::sources::forget;
 use crate::descriptor::watch;
 use agentbox_plan::console::{Frame, FromConsole, Hello, ToConsole};
 use agentbox_plan::report::Report;
@@ -15,6 +16,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Most bytes of a report. Its only texts are a step and what was refused.
 const MAX_REPORT_BYTES: usize = 64 * 1024;
@@ -161,7 +163,14 @@ pub(crate) async fn greet_patiently(connection: OwnedFd, hello: Hello) -> io::Re
     let stream = StdStream::from(connection);
     stream.set_nonblocking(true)?;
     let mut stream = UnixStream::from_std(stream)?;
-    stream.write_all(&ToConsole::Hello(hello).to_frame().encode()).await?;
+    let message = ToConsole::Hello(hello);
+    let mut frame = message.to_frame();
+    let bytes = Zeroizing::new(frame.encode());
+    frame.payload.zeroize();
+    if let ToConsole::Hello(Hello::Exec { process }) = message {
+        forget(process);
+    }
+    stream.write_all(&bytes).await?;
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     Ok(stream.into())

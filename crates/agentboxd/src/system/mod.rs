@@ -18,8 +18,8 @@ pub(crate) mod store;
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
-use crate::{process, reconcile, workspace};
-use agentbox_ipc::{BUS_NAME, PATH};
+use crate::{objects, process, reconcile, workspace};
+use agentbox_ipc::BUS_NAME;
 use agentbox_kernel::directory::DirectoryError;
 use notify::Notifier;
 use scopes::Scopes;
@@ -84,7 +84,7 @@ async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
             sessions.iter().any(|session| name.split('-').any(|part| part == session.id().as_str()))
         });
     }
-    connection.object_server().at(PATH, Manager::on_bus(Arc::clone(&supervisor))).await?;
+    objects::serve(&supervisor, &connection, Manager::on_bus(Arc::clone(&supervisor))).await?;
     connection.request_name(BUS_NAME).await?;
     tell(&Notifier::ready);
     let period = notify::watchdog();

@@ -79,6 +79,7 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
     note_hidden(&held, &mut notes);
     if direct {
         shared(order, &survey.before.things, &mut notes)?;
+        leads_in(&survey.before.things, &mut notes);
     }
     for claim in &survey.claims {
         let named = shown(&claim.names.0);
@@ -213,6 +214,15 @@ fn shared(order: &Order, things: &[Thing], notes: &mut Vec<String>) -> Result<()
     }
     notes.extend(all.into_iter().map(|line| format!("{line} (workspace overlay keeps it apart)")));
     Ok(())
+}
+
+/// By such a link what packages bring is in force elsewhere.
+fn leads_in(things: &[Thing], notes: &mut Vec<String>) {
+    let Some(link) = things.iter().find(|thing| thing.kind == ThingKind::LinkToBrought) else { return };
+    notes.push(format!(
+        "{} leads into a directory that packages fill: there the kernel's guard refuses trigger files as anywhere",
+        link.spot.path
+    ));
 }
 
 fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {

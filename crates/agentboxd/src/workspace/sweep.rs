@@ -40,7 +40,7 @@ pub(crate) async fn sweep(supervisor: &Supervisor, id: &SessionId) -> Result<(),
         Ok(report) => answer(id, &remembered, report),
         Err(error) => failed(id, &remembered, &error),
     };
-    meanwhile(supervisor, id, &mut report);
+    meanwhile(supervisor, id, &mut report).await;
     write(supervisor, id, &report)?;
     audit(supervisor, id, &report);
     directory::remove_file(&kept, id.as_str())?;
@@ -134,8 +134,10 @@ pub(crate) fn put_back(record: &Record, path: &str, what: &str) -> serde_json::V
 }
 
 /// What was put back while the session ran: the trail knows.
-fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
-    let lines = supervisor.audit().lines(Reader::Root, Some(id.as_str()), 0).unwrap_or_default();
+async fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
+    let session = id.to_string();
+    let lines = supervisor.read_trail(move |trail| trail.lines(Reader::Root, Some(&session), 0)).await;
+    let lines = lines.unwrap_or_default();
     let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut put_back: Vec<ReportLine> = Vec::new();
     for event in events.filter(|event| event["event"] == "git-config").take(MAX_MEANWHILE) {
@@ -236,5 +238,6 @@ fn thing(kind: ThingKind) -> &'static str {
         ThingKind::OddName => "odd-name",
         ThingKind::Repository => "repository",
         ThingKind::BareRepository => "bare-repository",
+        ThingKind::LinkToBrought => "link-to-packages",
     }
 }

@@ -135,7 +135,10 @@ pub(crate) async fn begin(
         masks: Masks::default(),
         limits: START_LIMITS,
     };
-    let plan = look_plan(&wanted, Task::Watch)?;
+    let mut plan = look_plan(&wanted, Task::Watch)?;
+    if remembered.before.leads_in() {
+        plan.triggers.brought.clear();
+    }
     let looker = looker::spawn(&plan, &places, &supervisor.launcher_environment())?;
     let readable = watch(looker.answer.try_clone()?, Interest::READABLE)?;
     let mut following = Following { looker, readable };

@@ -18,7 +18,8 @@ use machine::Machine;
 use std::path::{Path, PathBuf};
 
 /// Test programs that run there: package, name.
-pub(crate) const TESTS: &[(&str, &str)] = &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard")];
+pub(crate) const TESTS: &[(&str, &str)] =
+    &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard"), ("agentbox-suite", "battery_triggers")];
 
 /// Boots the machine and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {

@@ -44,7 +44,7 @@ pub(super) fn run(log: &Log, embedded: bool) -> Result<u8, Failure> {
 
 /// Waits for the next look. Whoever reads standard output may have seen enough meanwhile: without this, a
 /// trail without events would be followed for nobody.
-fn reader_has_left() -> Result<bool, Failure> {
+pub(super) fn reader_has_left() -> Result<bool, Failure> {
     let stdout = std::io::stdout();
     // Asked for nothing, poll(2) reports only errors and hang-ups.
     let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
@@ -91,8 +91,12 @@ fn verify(supervisor: &Supervisor, json: bool) -> Result<u8, Failure> {
     if json {
         crate::output::print_json(&verdict)?;
     } else if verdict.whole {
+        let compared = match verdict.anchors {
+            Some(anchors) => format!("; the journal knows {anchors} of its events"),
+            None => String::new(),
+        };
         print(&format!(
-            "the audit trail is whole: {} lines, the last is event {}\n",
+            "the audit trail is whole: {} lines, the last is event {}{compared}\n",
             verdict.lines, verdict.last
         ))?;
     } else {

@@ -30,9 +30,15 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
             format!("{}: {}{}{}", event.endpoint()?, event.reason()?, event.rule()?, event.times()?),
             &["owner_uid", "destination", "port", "reason", "rule", "origin", "other", "count"],
         ),
-        "gate-lost" => {
-            (format!("the gate of its network ended: {}", event.text("exit")??), &["owner_uid", "exit"])
-        }
+        "network-narrowed" => (
+            format!(
+                "only what rules allow is reached from now on; by {}{}",
+                event.text("origin")??,
+                event.cut()?
+            ),
+            &["owner_uid", "origin", "cut"],
+        ),
+        "gate-lost" => ("the gate of its network ended".to_owned(), &["owner_uid"]),
         "gate-repaired" => {
             let attempt = event.number("attempt")??;
             (format!("it has a gate again, attempt {attempt}"), &["owner_uid", "attempt"])
@@ -45,7 +51,6 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
             format!("{}{}{}", event.change()?, event.caller()?, event.cut()?),
             &["owner_uid", "verdict", "target", "for_ms", "caller_uid", "cut"],
         ),
-        "budget-reached" => (event.budget()?, &["owner_uid", "destination", "limit_bytes"]),
         "report" => {
             (event.report()?, &["owner_uid", "project", "findings", "grave", "named", "unseen", "failed"])
         }
@@ -178,12 +183,6 @@ impl Event<'_> {
         }
         Some(text)
     }
-
-    fn budget(&self) -> Option<String> {
-        let limit = units::size(self.number("limit_bytes")??);
-        let to = self.text("destination")?.map_or_else(String::new, |name| format!(" to {name}"));
-        Some(format!("it has sent {limit}{to}, as much as it may"))
-    }
 }
 
 #[cfg(test)]
@@ -222,7 +221,11 @@ mod tests {
                     "origin": "preset x", "count": 2}),
                 "host:5432; rule host:5432 from preset x; 2 times",
             ),
-            (json!({"event": "gate-lost", "exit": "signal 9"}), "the gate of its network ended: signal 9"),
+            (
+                json!({"event": "network-narrowed", "origin": "/etc/x.toml: floor.network", "cut": 1}),
+                "only what rules allow is reached from now on; by /etc/x.toml: floor.network; 1 connection cut",
+            ),
+            (json!({"event": "gate-lost"}), "the gate of its network ended"),
             (json!({"event": "gate-repaired", "attempt": 1}), "it has a gate again, attempt 1"),
             (
                 json!({"event": "rule-added", "verdict": "allow", "target": "a.org:22", "for_ms": 600_000,
@@ -237,14 +240,6 @@ mod tests {
             (
                 json!({"event": "rule-removed", "verdict": "allow", "target": "a.org", "for_ms": 1, "cut": 1}),
                 "allow a.org; 1 connection cut",
-            ),
-            (
-                json!({"event": "budget-reached", "destination": null, "limit_bytes": 1_u64 << 30}),
-                "it has sent 1.0 GiB, as much as it may",
-            ),
-            (
-                json!({"event": "budget-reached", "destination": "a.org", "limit_bytes": 1024}),
-                "it has sent 1.0 KiB to a.org, as much as it may",
             ),
             (
                 json!({"event": "report", "project": "/p", "findings": 3, "grave": 1,
@@ -272,6 +267,8 @@ mod tests {
             ),
             (json!({"event": "keys-lost"}), "its ssh-agent ended; nothing is signed any more"),
         ] {
+            let name = event["event"].as_str().unwrap_or_default();
+            assert!(agentbox_ipc::Event::named(name).is_some(), "nobody writes {name}");
             assert_eq!(told(event).as_deref(), Some(words));
         }
     }
@@ -283,7 +280,7 @@ mod tests {
             json!({"event": "net-denied", "destination": "a", "port": 70_000, "reason": "denied"}),
             json!({"event": "net-denied", "destination": "a", "port": 1, "reason": "denied", "rule": {}}),
             json!({"event": "rule-added", "verdict": "allow"}),
-            json!({"event": "gate-lost"}),
+            json!({"event": "gate-repaired"}),
             json!({"event": "sign-allowed", "purpose": "login"}),
             json!({"event": "sign-refused", "purpose": "git"}),
             json!({"event": "of-tomorrow"}),

@@ -33,7 +33,7 @@ pub(crate) struct Fake {
     project: String,
     said: Arc<Mutex<Vec<Said>>>,
     trail: Arc<Mutex<Vec<String>>>,
-    /// How often the trail was asked for and had nothing new.
+    /// How often what can be followed was asked for and had nothing new.
     in_vain: Arc<AtomicUsize>,
 }
 
@@ -271,12 +271,17 @@ impl Manager {
         if id == "none" {
             return Ok(Vec::new());
         }
+        self.in_vain.fetch_add(1, Ordering::SeqCst);
         Ok(vec![to_dict(&answers::confirmation())?])
     }
 
     async fn confirm(&self, id: &str, number: u64, accept: bool) -> Result<(), Error> {
         self.say(Said::Confirm(id.to_owned(), number, accept));
         Ok(())
+    }
+
+    async fn freeze(&self, id: &str) -> Result<(), Error> {
+        Err(Error::NotFound(format!("no session {id}")))
     }
 
     #[zbus(out_args("was_frozen"))]
@@ -305,7 +310,13 @@ impl Manager {
 
     #[zbus(out_args("verdict"))]
     async fn verify_log(&self) -> Result<Dict, Error> {
-        Ok(to_dict(&LogVerdict { whole: false, lines: 3, last: 3, problems: vec!["line 2: \x1b".into()] })?)
+        Ok(to_dict(&LogVerdict {
+            whole: false,
+            lines: 3,
+            last: 3,
+            anchors: Some(2),
+            problems: vec!["line 2: \x1b".into()],
+        })?)
     }
 
     #[zbus(out_args("checks"))]
@@ -323,4 +334,26 @@ impl Manager {
     async fn repair(&self) -> Result<Vec<String>, Error> {
         Ok(vec!["/run/\x1b".into()])
     }
+
+    async fn subscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn unsubscribe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[zbus(signal)]
+    async fn session_new(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_removed(
+        emitter: &zbus::object_server::SignalEmitter<'_>,
+        id: &str,
+        path: zbus::ObjectPath<'_>,
+    ) -> zbus::Result<()>;
 }

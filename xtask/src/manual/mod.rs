@@ -1,6 +1,17 @@
-//! Man pages and completions, made of the command line's own definition.
+//! Man pages and completions, made of the command lines' own definitions and of the tables of keys and events.
+//!
+//! | file | is |
+//! |---|---|
+//! | `configuration` | agentbox.toml(5) |
+//! | `overview`, `audit` | agentbox(7), agentbox-audit(7) |
+//! | `page` | how a page is written |
 
-use anyhow::Result;
+mod audit;
+mod configuration;
+mod overview;
+mod page;
+
+use anyhow::{Context as _, Result};
 use clap::{Command, CommandFactory as _};
 
 /// Each page with its path below the root.
@@ -14,13 +25,19 @@ pub(crate) fn pages() -> Result<Vec<(String, Vec<u8>)>> {
         (clap_complete::Shell::Zsh, "usr/share/zsh/site-functions/_agentboxctl"),
         (clap_complete::Shell::Fish, "usr/share/fish/vendor_completions.d/agentboxctl.fish"),
     ] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command, "agentboxctl", &mut script);
+        let script = agentboxctl::complete::script(shell).context("a shell without a script")?;
         pages.push((path.to_owned(), script));
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(agentboxd::command_line()).section("8").render(&mut page)?;
     pages.push(("usr/share/man/man8/agentboxd.8".to_owned(), page));
+    for (name, page) in [
+        ("man5/agentbox.toml.5", configuration::page()),
+        ("man7/agentbox.7", overview::page()),
+        ("man7/agentbox-audit.7", audit::page()),
+    ] {
+        pages.push((format!("usr/share/man/{name}"), page));
+    }
     Ok(pages)
 }
 

@@ -1,0 +1,224 @@
+//! Many starts, one after the other and at once, and disks that take nothing.
+
+use agentbox_suite::{Machine, Person, eventually, run};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(300);
+/// Of one test. A machine of the suite can lease ids to a few more than the larger number.
+const STARTS: usize = 400;
+const STARTS_OF_LONG: usize = 1000;
+/// Starts until everything that is kept for the next one is there.
+const WARM: usize = 50;
+/// What memory may grow by in all the other starts.
+const MAX_GROWTH_KIB: u64 = 24 << 10;
+
+fn is_in_a_rig() -> bool {
+    std::env::var_os("AGENTBOX_RIG").is_some()
+}
+
+/// What is held while one session runs.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    mounts: usize,
+    groups: usize,
+    rules: usize,
+    sessions: usize,
+    leases: usize,
+}
+
+fn held(machine: &Machine) -> Result<(Held, u64)> {
+    let pid = supervisor(machine)?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    let rules = run(Command::new("nft").args(["list", "ruleset"]), b"", LIMIT)?.success()?.text();
+    // Others on this machine have rules of their own, in tables of their own.
+    let table = format!("agentbox_{}", machine.lease_range().start);
+    let rules =
+        rules.split("table ").filter(|part| part.contains(&table)).map(|part| part.lines().count()).sum();
+    let ours = machine.session_ids()?;
+    let held = Held {
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+        mounts: mounts.lines().filter(|line| line.contains("agentbox") || line.contains("nsfs")).count(),
+        groups: ours.len(),
+        rules,
+        sessions: fs::read_dir(machine.runtime().join("sessions"))?.count(),
+        // One file that is replaced, whatever was leased.
+        leases: fs::read_dir(machine.state())?.count(),
+    };
+    Ok((held, memory.trim().trim_end_matches(" kB").parse()?))
+}
+
+fn supervisor(machine: &Machine) -> Result<u64> {
+    match machine.service() {
+        Some(service) => Ok(service.pid()?.into()),
+        None => machine.ctl(&["status", "--json"])?.json()?["pid"].as_u64().context("no pid"),
+    }
+}
+
+/// Starts sessions that end by themselves, two at a time.
+fn start_and_end(machine: &Machine, count: usize) -> Result<()> {
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    for _ in 0..count / 2 {
+                        machine.inside("L2", &["true"])?.success()?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(_panic) => bail!("a worker panicked"),
+        })
+    })
+}
+
+#[test]
+fn hundreds_of_starts_hold_no_more_than_fifty() -> Result<()> {
+    let machine = Machine::new()?;
+    // With it an embedded supervisor stays the same process.
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    start_and_end(&machine, WARM)?;
+    let (before, memory) = held(&machine)?;
+    let pid = supervisor(&machine)?;
+    let starts = if std::env::var_os("AGENTBOX_TEST_LONG").is_some() { STARTS_OF_LONG } else { STARTS };
+    start_and_end(&machine, starts - WARM)?;
+    ensure!(supervisor(&machine)? == pid, "it is another process");
+    let (after, now) = held(&machine)?;
+    println!("{after:?}, memory {memory} KiB, then {now} KiB");
+    // Two more or less are connections of clients that are just going.
+    ensure!(after.descriptors.abs_diff(before.descriptors) <= 2, "{before:?}\n{after:?}");
+    ensure!(Held { descriptors: before.descriptors, ..after } == before, "{before:?}");
+    ensure!(now < memory + MAX_GROWTH_KIB, "{memory} KiB, then {now} KiB");
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
+fn a_hundred_starts_at_once_are_a_hundred_sessions() -> Result<()> {
+    let machine = Machine::new()?;
+    // One owner has 64 sessions at most, and an embedded supervisor takes 64 connections of one user.
+    let other = if is_in_a_rig() { Some(Person::new()?) } else { None };
+    if let Some(other) = &other {
+        let mut member = Command::new("usermod");
+        run(member.args(["--append", "--groups", "agentbox", &other.name]), b"", LIMIT)?.success()?;
+        other.make_directory(&other.home.join("project"))?;
+    }
+    let first = machine.detached("L2", &["sleep", "600"])?;
+    let start_other = |other: &Person| -> Result<String> {
+        let mut command = other.command(machine.programs.path("agentboxctl"));
+        command.args(["start", ".", "--detach", "--", "sleep", "600"]);
+        let started = run(command.current_dir(other.home.join("project")), b"", LIMIT)?.success()?;
+        Ok(started.text().trim().to_owned())
+    };
+    let ids = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..50)
+            .map(|_| scope.spawn(|| Ok(machine.detached("L2", &["sleep", "600"])?.id.clone())))
+            .collect();
+        let others: Vec<_> = other
+            .iter()
+            .flat_map(|other| (0..50).map(|_| scope.spawn(|| start_other(other))).collect::<Vec<_>>())
+            .collect();
+        let all = starts.into_iter().chain(others);
+        all.map(|start| start.join().unwrap_or_else(|_panic| bail!("a start panicked"))).collect()
+    });
+    let count = if is_in_a_rig() { 100 } else { 50 };
+    let ids: Result<BTreeSet<String>> = ids;
+    let ids = ids?;
+    ensure!(ids.len() == count, "{} ids", ids.len());
+    // As root, who sees those of both.
+    let ctl = |arguments: &[&str]| {
+        let mut command = match machine.service() {
+            Some(_) => Command::new(machine.programs.path("agentboxctl")),
+            None => machine.command(&[]),
+        };
+        run(command.args(arguments), b"", LIMIT)
+    };
+    let uids: Result<BTreeSet<u64>> = ids
+        .iter()
+        .map(|id| ctl(&["status", id, "--json"])?.json()?["uid"].as_u64().context("no uid"))
+        .collect();
+    ensure!(uids?.len() == count, "an id was leased twice");
+    ctl(&["stop", "--all", "--timeout", "2s"])?.success()?;
+    drop(first);
+    machine.ends_without_leftovers()
+}
+
+/// A file system of a directory's own.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(path: PathBuf, options: &str) -> Result<Self> {
+        let mut mount = Command::new("mount");
+        run(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path), b"", LIMIT)?.success()?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = run(Command::new("umount").arg("--lazy").arg(&self.0), b"", LIMIT);
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_started() -> Result<()> {
+    if is_in_a_rig() {
+        return Ok(());
+    }
+    // A full disk: a session that runs goes on, and there is room again.
+    let machine = Machine::new()?;
+    let disk = Disk::mount(machine.logs(), "size=256K,mode=0700")?;
+    let session = machine.detached("L2", &["sh", "-c", "while :; do sleep 1; done"])?;
+    let filler = disk.0.join("filler");
+    // Larger than all that is free; what fits is written.
+    let _no_space = fs::write(&filler, vec![0; 1 << 20]);
+    // The last page of the trail has room for some lines.
+    let mut attempt = 0;
+    let refused = eventually("a start is refused", LIMIT, || {
+        attempt += 1;
+        let tried = machine.inside("L2", &["touch", &format!("ran-{attempt}")])?;
+        Ok((tried.status != 0).then_some(tried))
+    })?;
+    ensure!(refused.status == 125 && refused.error_text().contains("audit trail"), "{refused:?}");
+    ensure!(!machine.project().join(format!("ran-{attempt}")).exists(), "it was started");
+    ensure!(machine.ctl(&["status"])?.text().contains("every start is refused"));
+    ensure!(
+        session.exec(&["true"]).is_err() || session.exec(&["true"])?.status != 0,
+        "exec was not recorded"
+    );
+    fs::remove_file(&filler)?;
+    machine.inside("L2", &["true"])?.success()?;
+    machine.ctl(&["log", "--verify"])?.success()?;
+    session.stop()?;
+    machine.wait_until_supervisor_ended()?;
+    drop(disk);
+    // Directories that are read-only.
+    for place in [machine.logs(), machine.state()] {
+        let disk = Disk::mount(place.clone(), "ro,mode=0700")?;
+        let refused = machine.inside("L2", &["touch", "it-ran"])?;
+        ensure!(refused.status == 125, "{}: {refused:?}", place.display());
+        ensure!(
+            refused.error_text().to_lowercase().contains("read-only"),
+            "{}: {refused:?}",
+            place.display()
+        );
+        ensure!(!machine.project().join("it-ran").exists(), "it was started");
+        // One that could not begin leaves its socket to the next.
+        let bus = machine.runtime().join("bus");
+        eventually("no supervisor runs", LIMIT, || Ok(UnixStream::connect(&bus).is_err().then_some(())))?;
+        drop(disk);
+    }
+    machine.inside("L2", &["true"])?.success()?;
+    machine.ends_without_leftovers()
+}
