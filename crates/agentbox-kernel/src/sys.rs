@@ -26,6 +26,7 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+const CLONE_VM: u64 = 0x100;
 const CLONE_FILES: u64 = 0x400;
 const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_VFORK: u64 = 0x4000;
@@ -86,32 +87,116 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
 
     let mut pidfd: c_int = -1;
     let group = process.group.map(|group| u64::try_from(group.as_raw_fd()).unwrap_or(u64::MAX));
+    // Of 16 bytes each: so is a stack aligned.
+    let mut stack = vec![0_u128; CHILD_STACK / size_of::<u128>()];
     let arguments_of_clone = CloneArgs {
-        // The table of descriptors is shared until the child has a copy of what it needs, and this thread
-        // waits for that.
-        flags: CLONE_PIDFD | CLONE_FILES | CLONE_VFORK | if group.is_some() { CLONE_INTO_CGROUP } else { 0 },
+        // Memory and the table of descriptors are shared, not copied, and this thread waits until the child uses
+        // neither any more: it has executed its program, or ended.
+        flags: CLONE_PIDFD
+            | CLONE_VM
+            | CLONE_VFORK
+            | CLONE_FILES
+            | if group.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: CHILD_STACK as u64,
         cgroup: group.unwrap_or(0),
         ..CloneArgs::default()
     };
-    // SAFETY: the structure is valid and of the size given. Without CLONE_VM the child has its own copy
-    // of the memory, as after fork(2), and below does only what is safe there.
-    let pid =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments_of_clone, size_of::<CloneArgs>()) };
-    if pid == 0 {
-        // SAFETY: the child has one thread; the pointers point into memory copied with the process;
-        // the function never returns.
-        unsafe { in_child(process, arguments.as_ptr(), environment.as_ptr(), root.as_ptr(), empty.as_ptr()) }
-    }
-    let error = io::Error::last_os_error();
+    let mut child = Child {
+        process,
+        arguments: arguments.as_ptr(),
+        environment: environment.as_ptr(),
+        root: root.as_ptr(),
+        empty: empty.as_ptr(),
+    };
+    // SAFETY: the structure is valid and of the size given, and the stack the child's alone. What the child
+    // reads lives on the stack of this thread, which waits.
+    let pid = unsafe { clone3_on_stack(&arguments_of_clone, child_entry, (&raw mut child).cast()) };
+    drop(stack);
     restore_signals(&before);
     if pid < 0 {
-        return Err(error);
+        return Err(io::Error::from_raw_os_error(i32::try_from(-pid).unwrap_or(libc::EINVAL)));
     }
     // SAFETY: clone3 succeeded with CLONE_PIDFD, so `pidfd` is an open descriptor that nobody owns yet.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok((u32::try_from(pid).unwrap_or(0), pidfd))
+}
+
+/// What the child of [`start`] reads.
+struct Child<'a> {
+    process: &'a NewProcess<'a>,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+    root: *const c_char,
+    empty: *const c_char,
+}
+
+/// Room for the calls between clone and exec.
+const CHILD_STACK: usize = 64 << 10;
+
+/// Where the child of [`start`] begins.
+extern "C" fn child_entry(child: *mut c_void) -> ! {
+    // SAFETY: `start` passes a pointer to what lives until this process has executed its program or ended.
+    unsafe {
+        let child = &*child.cast::<Child<'_>>();
+        in_child(child.process, child.arguments, child.environment, child.root, child.empty)
+    }
+}
+
+/// clone3(2) for a child with a stack of its own, on which it calls `entry`. The parent gets its pid or an errno,
+/// negative. libc has no function for it: the child must not return through the parent's frames.
+///
+/// # Safety
+/// As clone3(2) with CLONE_VM: `arguments` names a stack, and `data` is valid for as long as the child uses it.
+unsafe fn clone3_on_stack(
+    arguments: &CloneArgs,
+    entry: extern "C" fn(*mut c_void) -> !,
+    data: *mut c_void,
+) -> c_long {
+    let result: c_long;
+    // SAFETY: the kernel gives the child the stack that `arguments` names, its end aligned; the child goes on with
+    // `entry` and never comes out of the block.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") arguments,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") data,
+            in("r13") entry,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    // SAFETY: the same.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x20",
+            "blr x21",
+            "brk 1",
+            "2:",
+            inlateout("x0") arguments => result,
+            in("x1") size_of::<CloneArgs>(),
+            in("x8") libc::SYS_clone3,
+            in("x20") data,
+            in("x21") entry,
+        );
+    }
+    result
 }
 
 /// The child's way to its program.
