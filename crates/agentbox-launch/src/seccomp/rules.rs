@@ -188,6 +188,25 @@ pub(super) fn look(watches: bool) -> Vec<Rule> {
     rules
 }
 
+/// Requests of ioctl(2) that are refused.
+const REQUESTS: [u32; 10] = [
+    // Typing into the terminal of whoever holds the other end.
+    libc::TIOCSTI as u32,
+    libc::TIOCLINUX as u32,
+    // Subvolumes and snapshots, which anybody may make in a directory of their own, and by which a name comes to be
+    // that no hook of the kernel's guard is asked for. btrfs (linux/btrfs.h): BTRFS_IOC_SNAP_CREATE,
+    // _SUBVOL_CREATE, _SNAP_DESTROY, and their second versions.
+    0x5000_9401,
+    0x5000_940e,
+    0x5000_940f,
+    0x5000_9417,
+    0x5000_9418,
+    0x5000_943f,
+    // bcachefs: BCH_IOCTL_SUBVOLUME_CREATE, _DESTROY.
+    0x4020_bc10,
+    0x4020_bc11,
+];
+
 fn denied() -> impl Iterator<Item = Rule> {
     DENIED.iter().flat_map(|(verdict, numbers)| {
         numbers.iter().map(|number| Rule { number: *number, cases: vec![], otherwise: *verdict })
@@ -202,9 +221,12 @@ fn refuse(number: c_long, tests: &[&[Test]]) -> Rule {
 fn by_argument(unix_sockets: bool) -> Vec<Rule> {
     use Test::{AnyOf, Equal};
     vec![
-        // Typing into the terminal of whoever holds the other end. The kernel takes the request as an
-        // unsigned int, so only the lower half counts.
-        refuse(libc::SYS_ioctl, &[&[Equal(1, libc::TIOCSTI as u32)], &[Equal(1, libc::TIOCLINUX as u32)]]),
+        // The kernel takes the request as an unsigned int, so only the lower half counts.
+        Rule {
+            number: libc::SYS_ioctl,
+            cases: REQUESTS.iter().map(|at| Case { when: vec![Equal(1, *at)], then: EPERM }).collect(),
+            otherwise: ALLOW,
+        },
         socket(unix_sockets),
         Rule {
             number: libc::SYS_socketpair,
@@ -298,12 +320,17 @@ mod tests {
     }
 
     #[test]
-    fn typing_into_a_terminal_is_refused_in_every_spelling() {
+    fn requests_are_refused_in_every_spelling() {
+        // linux/fs.h: copies of a file that share its blocks, with which cp(1) begins.
+        const FICLONE: u64 = 0x4004_9409;
         for high in [0, 1_u64 << 32, u64::from(u32::MAX) << 32] {
-            for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-                assert_eq!(verdict(libc::SYS_ioctl, [0, request | high, 0, 0, 0, 0]), Err(libc::EPERM));
+            for request in REQUESTS {
+                let request = u64::from(request) | high;
+                assert_eq!(verdict(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]), Err(libc::EPERM));
             }
-            assert_eq!(verdict(libc::SYS_ioctl, [0, libc::TIOCGWINSZ | high, 0, 0, 0, 0]), Ok(()));
+            for request in [libc::TIOCGWINSZ, FICLONE] {
+                assert_eq!(verdict(libc::SYS_ioctl, [0, request | high, 0, 0, 0, 0]), Ok(()));
+            }
         }
     }
 

@@ -56,7 +56,32 @@ pub(super) const TABLE: &[Attack] = &[
                 .map(|request| (format!("{request:#x}"), console(request))),
         )
     }),
+    Attack::reach("t6.subvolumes", "reach requests for subvolumes, which nobody's hooks see", subvolumes),
 ];
+
+/// Of btrfs and bcachefs, to make and to remove one. Another file system says that it has no such request, which shows
+/// that it came through.
+fn subvolumes() -> Result<i64, Errno> {
+    let here = File::open(".").map_err(Errno::from)?;
+    let requests: [i64; 8] = [
+        0x5000_9401,
+        0x5000_940e,
+        0x5000_940f,
+        0x5000_9417,
+        0x5000_9418,
+        0x5000_943f,
+        0x4020_bc10,
+        0x4020_bc11,
+    ];
+    let mut last = Ok(0);
+    for request in requests {
+        last = call!(libc::SYS_ioctl, here.as_raw_fd(), request, 0);
+        if !matches!(&last, Err(error) if error.is_refusal()) {
+            break;
+        }
+    }
+    last
+}
 
 const SHELL: &[&str] = &[
     ".bash_profile",
