@@ -151,6 +151,15 @@ impl Launcher {
     }
 }
 
+/// Makes ready what every start of a program needs. To be called while this process has one thread: then it costs
+/// nothing, and later some milliseconds of the first start.
+///
+/// # Errors
+/// [`LauncherError`] when this process may not open so many files.
+pub fn prepare() -> Result<(), LauncherError> {
+    shelf::reserve(&null()?).map_err(failed("reserve descriptors"))
+}
+
 /// Starts a launcher. It waits for its release.
 ///
 /// # Errors

@@ -30,11 +30,7 @@ pub(crate) fn with<T>(
     start: impl FnOnce(&[OwnedFd], u32) -> T,
 ) -> Result<T, Errno> {
     let mut held = SHELF.lock().unwrap_or_else(PoisonError::into_inner);
-    let shelf = match &mut *held {
-        Some(shelf) => shelf,
-        empty => empty.insert(Shelf { null: rustix::io::fcntl_dupfd_cloexec(null, 0)?, places: Vec::new() }),
-    };
-    shelf.reserve(descriptors.len())?;
+    let shelf = reserved(&mut held, null, descriptors.len())?;
     let mut taken = Taken { shelf, count: 0 };
     for descriptor in descriptors {
         rustix::io::dup3(descriptor, &mut taken.shelf.places[taken.count], DupFlags::CLOEXEC)?;
@@ -43,6 +39,21 @@ pub(crate) fn with<T>(
     let places = &taken.shelf.places;
     let highest = places.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(LOWEST);
     Ok(start(&places[..taken.count], u32::try_from(highest).unwrap_or(u32::MAX - 1) + 1))
+}
+
+/// Reserves the numbers before there is a thread: later, the kernel waits until no thread uses the table before it
+/// gives it more room, which takes milliseconds.
+pub(crate) fn reserve(null: &OwnedFd) -> Result<(), Errno> {
+    reserved(&mut SHELF.lock().unwrap_or_else(PoisonError::into_inner), null, 0).map(drop)
+}
+
+fn reserved<'a>(held: &'a mut Option<Shelf>, null: &OwnedFd, count: usize) -> Result<&'a mut Shelf, Errno> {
+    let shelf = match held {
+        Some(shelf) => shelf,
+        empty => empty.insert(Shelf { null: rustix::io::fcntl_dupfd_cloexec(null, 0)?, places: Vec::new() }),
+    };
+    shelf.reserve(count)?;
+    Ok(shelf)
 }
 
 impl Shelf {

@@ -64,6 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     process::forbid_inspection()?;
     process::raise_descriptor_limit();
+    process::prepare_starts();
     let directories = process::directories()?;
     let bus = directories.paths.runtime.join(SOCKET_NAME);
     let listener = match inherited()? {

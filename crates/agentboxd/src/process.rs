@@ -40,6 +40,13 @@ pub(crate) fn forbid_inspection() -> std::io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
+/// While there is one thread; a start that finds nothing ready makes it so.
+pub(crate) fn prepare_starts() {
+    if let Err(error) = agentbox_kernel::launcher::prepare() {
+        tracing::warn!("{error}");
+    }
+}
+
 /// Each source of a session is a descriptor while it starts. The soft limit of 1024 exists for select(2),
 /// which nothing here uses; the launcher sets the limits of sessions.
 pub(crate) fn raise_descriptor_limit() {

@@ -65,6 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<(), SystemError> {
 async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
     process::forbid_inspection()?;
     process::raise_descriptor_limit();
+    process::prepare_starts();
     let notifier = Notifier::from_environment()?.map(Arc::new);
     let tell = |what: &dyn Fn(&Notifier)| notifier.as_deref().map_or((), what);
     let store = notifier.clone().map(|notifier| Store::new(notifier, left));
