@@ -135,32 +135,24 @@ impl Looker {
     }
 
     fn end(&self) -> Option<Ended> {
-        end(&self.process.pidfd)
+        // It closed its answer with its last act, or is to be gone.
+        let options = rustix::process::WaitIdOptions::EXITED;
+        let wait =
+            || rustix::process::waitid(rustix::process::WaitId::PidFd(self.process.pidfd.as_fd()), options);
+        let status = rustix::io::retry_on_intr(wait).ok()??;
+        Some(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Ended::Code(code),
+            (None, Some(signal)) => Ended::Signal(signal),
+            (None, None) => Ended::Unknown,
+        })
     }
-}
-
-/// Waits for one that closed its answer with its last act, or is to be gone.
-fn end(pidfd: &OwnedFd) -> Option<Ended> {
-    let options = rustix::process::WaitIdOptions::EXITED;
-    let wait = || rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd.as_fd()), options);
-    let status = rustix::io::retry_on_intr(wait).ok()??;
-    Some(match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Ended::Code(code),
-        (None, Some(signal)) => Ended::Signal(signal),
-        (None, None) => Ended::Unknown,
-    })
 }
 
 impl Drop for Looker {
     fn drop(&mut self) {
-        if !matches!(self.process.try_wait(), Ok(None)) {
-            return;
-        }
-        let _ = rustix::process::pidfd_send_signal(&self.process.pidfd, rustix::process::Signal::KILL);
-        // The kernel takes ten milliseconds to end a watch, and nobody has to wait for that.
-        match self.process.pidfd.try_clone() {
-            Ok(pidfd) => drop(std::thread::spawn(move || end(&pidfd))),
-            Err(_) => drop(end(&self.process.pidfd)),
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = rustix::process::pidfd_send_signal(&self.process.pidfd, rustix::process::Signal::KILL);
+            let _ = self.end();
         }
     }
 }
