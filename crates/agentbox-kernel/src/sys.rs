@@ -80,8 +80,6 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
     };
     let arguments = pointers(process.arguments);
     let environment = pointers(process.environment);
-    let root = c"/";
-    let empty = c"";
 
     let before = block_signals()?;
 
@@ -104,13 +102,7 @@ pub(crate) fn start(process: &NewProcess<'_>) -> io::Result<(u32, OwnedFd)> {
         cgroup: group.unwrap_or(0),
         ..CloneArgs::default()
     };
-    let mut child = Child {
-        process,
-        arguments: arguments.as_ptr(),
-        environment: environment.as_ptr(),
-        root: root.as_ptr(),
-        empty: empty.as_ptr(),
-    };
+    let mut child = Child { process, arguments: arguments.as_ptr(), environment: environment.as_ptr() };
     // SAFETY: the structure is valid and of the size given, and the stack the child's alone. What the child
     // reads lives on the stack of this thread, which waits.
     let pid = unsafe { clone3_on_stack(&arguments_of_clone, child_entry, (&raw mut child).cast()) };
@@ -129,8 +121,6 @@ struct Child<'a> {
     process: &'a NewProcess<'a>,
     arguments: *const *const c_char,
     environment: *const *const c_char,
-    root: *const c_char,
-    empty: *const c_char,
 }
 
 /// Room for the calls between clone and exec.
@@ -139,10 +129,7 @@ const CHILD_STACK: usize = 64 << 10;
 /// Where the child of [`start`] begins.
 extern "C" fn child_entry(child: *mut c_void) -> ! {
     // SAFETY: `start` passes a pointer to what lives until this process has executed its program or ended.
-    unsafe {
-        let child = &*child.cast::<Child<'_>>();
-        in_child(child.process, child.arguments, child.environment, child.root, child.empty)
-    }
+    unsafe { in_child(&*child.cast::<Child<'_>>()) }
 }
 
 /// clone3(2) for a child with a stack of its own, on which it calls `entry`. The parent gets its pid or an errno,
@@ -203,13 +190,8 @@ unsafe fn clone3_on_stack(
 ///
 /// # Safety
 /// Only in a process just cloned, with pointers that are valid there.
-unsafe fn in_child(
-    process: &NewProcess<'_>,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-    root: *const c_char,
-    empty: *const c_char,
-) -> ! {
+unsafe fn in_child(child: &Child<'_>) -> ! {
+    let Child { process, arguments, environment } = *child;
     // SAFETY: plain system calls on descriptors and memory of this process, all of them safe after a
     // fork; `action` and `none` are initialised before they are passed.
     unsafe {
@@ -234,7 +216,7 @@ unsafe fn in_child(
         // Cannot fail: the child has just been made and leads no group.
         libc::setsid();
         libc::umask(0);
-        if libc::chdir(root) != 0 {
+        if libc::chdir(c"/".as_ptr()) != 0 {
             fail(*libc::__errno_location());
         }
         let mut number: RawFd = 0;
@@ -253,7 +235,7 @@ unsafe fn in_child(
         libc::syscall(
             libc::SYS_execveat,
             process.program.as_raw_fd(),
-            empty,
+            c"".as_ptr(),
             arguments,
             environment,
             libc::AT_EMPTY_PATH,
