@@ -505,6 +505,24 @@ impl Machine {
         command
     }
 
+    /// Ends what still runs after something was killed at a point; what is wrong then: what is left, and that the next
+    /// start does not work.
+    ///
+    /// # Errors
+    /// When sessions cannot be listed or stopped.
+    pub fn wrong_after_kill(&self, point: &str) -> Result<Vec<String>> {
+        for id in self.session_ids()? {
+            self.ctl(&["stop", &id, "--timeout", "2s"])?.success()?;
+        }
+        self.wait_until_supervisor_ended()?;
+        let mut wrong: Vec<_> = self.leftovers().into_iter().map(|left| format!("{point}: {left}")).collect();
+        let next = self.inside("L2", &["true"])?;
+        if next.status != 0 {
+            wrong.push(format!("{point}: the next start: {next:?}"));
+        }
+        Ok(wrong)
+    }
+
     /// Waits until the supervisor has ended by itself, as it does when it has nothing to do.
     ///
     /// # Errors

@@ -92,15 +92,7 @@ fn killed_everywhere(unit: &str, must_start: bool) -> Result<()> {
             Ok((now != "0" && (now != victim || Path::new(MARK).exists())).then_some(()))
         })?;
         service.restart()?;
-        for id in machine.session_ids()? {
-            machine.ctl(&["stop", &id, "--timeout", "2s"])?.success()?;
-        }
-        machine.wait_until_supervisor_ended()?;
-        problems.extend(machine.leftovers().into_iter().map(|left| format!("{point}: {left}")));
-        let next = machine.inside("L2", &["true"])?;
-        if next.status != 0 {
-            problems.push(format!("{point}: the next start: {next:?}"));
-        }
+        problems.extend(machine.wrong_after_kill(&point)?);
     }
     let _ = fs::remove_file(MARK);
     ensure!(problems.is_empty(), "{problems:#?}");

@@ -235,15 +235,7 @@ fn nothing_is_left_when_the_service_is_killed_at_any_step() -> Result<()> {
         service.set(&programs, &[])?;
         service.wait_for_another(pid)?;
         service.restart()?;
-        for id in machine.session_ids()? {
-            machine.ctl(&["stop", &id, "--timeout", "2s"])?.success()?;
-        }
-        machine.wait_until_supervisor_ended()?;
-        problems.extend(machine.leftovers().into_iter().map(|left| format!("{point}: {left}")));
-        let next = machine.inside("L2", &["true"])?;
-        if next.status != 0 {
-            problems.push(format!("{point}: the next start: {next:?}"));
-        }
+        problems.extend(machine.wrong_after_kill(point)?);
     }
     ensure!(problems.is_empty(), "{problems:#?}");
     Ok(())
