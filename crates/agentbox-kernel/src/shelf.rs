@@ -91,6 +91,8 @@ impl Drop for Taken<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::pipe::PipeFlags;
 
     fn inode(fd: impl AsFd) -> u64 {
         rustix::fs::fstat(fd).unwrap().st_ino
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn copies_stand_at_low_numbers_and_nothing_stays_there() {
         let null = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
         for count in [1, 3, 150, 300, 2] {
             let descriptors = vec![write.as_fd(); count];
             let numbers = with(&descriptors, &null, |copies, end| {
@@ -112,7 +114,11 @@ mod tests {
             assert_eq!(numbers.len(), count);
         }
         drop(write);
-        // The end of the pipe is seen: no copy is left.
+        // The end of the pipe is seen: no copy is left. What another test has just started may hold it until it executes
+        // its program.
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&read, PollFlags::IN)], Some(&limit)).unwrap();
+        assert_eq!(ready, 1, "a copy is left");
         assert_eq!(rustix::io::read(&read, &mut [0; 1]).unwrap(), 0);
     }
 }
