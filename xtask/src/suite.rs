@@ -1,10 +1,24 @@
-//! Test programs as cargo builds them: for rigs, which run them elsewhere.
+//! Tests of the suite: their names, and their programs as cargo builds them, for rigs, which run them elsewhere.
 
 use crate::workspace::cargo;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
+
+/// Names of the tests of a file.
+pub(crate) fn test_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line != "#[test]" {
+            continue;
+        }
+        let function = lines.by_ref().find_map(|line| line.strip_prefix("fn "));
+        names.extend(function.and_then(|rest| rest.split_once('(')).map(|(name, _)| name.to_owned()));
+    }
+    names
+}
 
 /// Builds test programs of a package, and says of each its name and where it is. No names: all of them.
 pub(crate) fn programs(package: &str, names: &[&str]) -> Result<Vec<(String, PathBuf)>> {
@@ -39,6 +53,12 @@ fn test_program(line: &str) -> Option<(String, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_are_found_and_words_about_them_are_not() {
+        let text = "#[test]\nfn one() {}\n#[test]\n#[ignore]\nfn two() {\n    '#[test] fn three() {}'\n}\nfn four() {}";
+        assert_eq!(test_names(text), ["one", "two"]);
+    }
 
     #[test]
     fn of_all_that_cargo_says_test_programs_are_taken() {

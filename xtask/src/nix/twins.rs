@@ -2,6 +2,7 @@
 
 use super::machines::Part;
 use crate::rig::{SUITE_PARTS, VM_TESTS};
+use crate::suite::test_names;
 use crate::workspace::root;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,23 +63,9 @@ fn suite() -> Result<BTreeSet<Name>> {
         let name = entry.file_name();
         let Some(program) = name.to_str().and_then(|name| name.strip_suffix(".rs")) else { continue };
         let text = std::fs::read_to_string(entry.path())?;
-        all.extend(functions(&text).into_iter().map(|function| (program.to_owned(), function)));
+        all.extend(test_names(&text).into_iter().map(|function| (program.to_owned(), function)));
     }
     Ok(all)
-}
-
-/// Names of the tests of a file.
-fn functions(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if line != "#[test]" {
-            continue;
-        }
-        let function = lines.by_ref().find_map(|line| line.strip_prefix("fn "));
-        names.extend(function.and_then(|rest| rest.split_once('(')).map(|(name, _)| name.to_owned()));
-    }
-    names
 }
 
 pub(super) fn compare(tests: &BTreeSet<String>, parts: &BTreeMap<String, Vec<Part>>) -> Result<()> {
@@ -166,12 +153,6 @@ fn taken(suite: &BTreeSet<Name>, part: &Part, there: &mut BTreeSet<Name>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tests_are_found_and_words_about_them_are_not() {
-        let text = "#[test]\nfn one() {}\n#[test]\n#[ignore]\nfn two() {\n    '#[test] fn three() {}'\n}\nfn four() {}";
-        assert_eq!(functions(text), ["one", "two"]);
-    }
 
     fn part(program: &str, only: &[&str], service: bool) -> Part {
         let only = only.iter().map(ToString::to_string).collect();

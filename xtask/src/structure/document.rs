@@ -2,6 +2,7 @@
 
 use super::Repository;
 use super::source::{Source, Sources};
+use crate::suite::test_names;
 use std::collections::BTreeSet;
 
 const OVERVIEW: &str = "docs/ARCHITECTURE.md";
@@ -64,8 +65,7 @@ fn promises(sources: &Sources) -> Vec<String> {
         }
     }
     let suite = sources.rust().filter(|file| file.path.starts_with(SUITE));
-    let tests = suite.flat_map(|file| file.code.split("#[test]").skip(1));
-    let names = tests.filter_map(|test| test.split_once("fn ")?.1.split(['(', '<']).next());
+    let names = suite.flat_map(|file| test_names(&file.code));
     let untold = names.filter(|name| !file.text.contains(&format!("`{name}`")));
     problems.extend(untold.map(|name| format!("{SPECIFICATION}: no promise is held by {name}")));
     problems
