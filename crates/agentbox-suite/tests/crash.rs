@@ -1,6 +1,6 @@
 //! SIGKILL at any moment: nothing runs unconfined, and nothing is left once somebody has looked.
 
-use agentbox_suite::{Machine, Programs, Running, eventually, run};
+use agentbox_suite::{Machine, Programs, Running, eventually, is_gone, run};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -241,26 +241,17 @@ fn kill(pid: i32) -> Result<()> {
     Ok(kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL)?)
 }
 
-fn is_gone(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.is_empty() || status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
-}
-
-fn supervisor(machine: &Machine) -> Result<i32> {
-    number(&machine.ctl(&["status", "--json"])?.json()?["pid"])
-}
-
 #[test]
 fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     let agent = |machine: &Machine| -> Result<i32> {
         number(&machine.ctl(&["status", &session.id, "--json"])?.json()?["agent_pid"])
     };
-    ensure!(!is_gone(agent(&machine)?), "the agent died with the supervisor");
+    ensure!(!is_gone(agent(&machine)?.cast_unsigned()), "the agent died with the supervisor");
     ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
     session.stop()?;
@@ -277,8 +268,8 @@ fn what_a_person_froze_waits_for_a_person_also_after_a_crash() -> Result<()> {
     };
     machine.ctl(&["freeze", &session.id])?.success()?;
     ensure!(state()? == "frozen", "{}", state()?);
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     eventually("it is known to be frozen", LIMIT, || Ok((state()? == "frozen").then_some(())))?;
     machine.ctl(&["thaw", &session.id])?.success()?;
@@ -293,12 +284,12 @@ fn a_session_that_ended_without_a_supervisor_is_cleaned_up_by_the_next() -> Resu
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sleep", "600"])?;
     let status = session.status()?;
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     let init = number(&status["init_pid"])?;
     kill(init)?;
-    eventually("the session is gone", LIMIT, || Ok(is_gone(init).then_some(())))?;
+    eventually("the session is gone", LIMIT, || Ok(is_gone(init.cast_unsigned()).then_some(())))?;
     eventually("the dead session is not listed any more", LIMIT, || {
         Ok(machine.session_ids()?.is_empty().then_some(()))
     })?;
