@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -354,4 +355,41 @@ fn a_session_on_a_terminal_outlives_its_client() -> Result<()> {
     drop(terminal);
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
     session.stop()
+}
+
+#[test]
+fn a_file_of_the_host_that_is_replaced_while_a_session_begins_costs_that_start_and_nothing_else() -> Result<()>
+{
+    let machine = Machine::new()?;
+    machine.configure("[profile.work]\nread = [\"~/settled\"]\n")?;
+    let file = machine.person.home.join("settled");
+    machine.person.write(&file, b"settled\n", 0o644)?;
+    let script = ["sh", "-c", "cat ~/settled"];
+    let arguments = machine.start_arguments("L2", &["--profile", "work"], &script);
+    let replacing = AtomicBool::new(true);
+    let refused = std::thread::scope(|scope| {
+        let replacer = scope.spawn(|| -> Result<()> {
+            let next = file.with_extension("next");
+            while replacing.load(Ordering::Relaxed) {
+                machine.person.write(&next, b"settled\n", 0o644)?;
+                fs::rename(&next, &file)?;
+            }
+            Ok(())
+        });
+        let refused = eventually("a start meets a file that was just replaced", LIMIT, || {
+            let started = machine.ctl(&arguments)?;
+            if started.status == 0 {
+                ensure!(started.text() == "settled\n", "{started:?}");
+                return Ok(None);
+            }
+            Ok(Some(started))
+        });
+        replacing.store(false, Ordering::Relaxed);
+        replacer.join().map_err(|_panic| anyhow::anyhow!("the replacer panicked"))??;
+        refused
+    })?;
+    let text = refused.error_text();
+    ensure!(text.contains("settled: it was replaced while the session began; start again"), "{text}");
+    ensure!(machine.ctl(&arguments)?.success()?.text() == "settled\n");
+    machine.ends_without_leftovers()
 }

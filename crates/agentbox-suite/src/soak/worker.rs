@@ -12,6 +12,9 @@ const MOST: usize = 4;
 /// How many of the last acts are told when something is wrong.
 const REMEMBERED: usize = 40;
 
+/// What a start says that met a file of the host's that was just replaced. Nothing of it is left.
+const REPLACED: &str = "it was replaced while the session began; start again";
+
 /// What a session was started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -94,13 +97,19 @@ impl<'a> Worker<'a> {
         *self.done.entry(name).or_insert(0) += 1;
         self.say(format!("{name}, of {} sessions", self.ours.len()));
         let Err(error) = act(self) else { return Ok(()) };
+        let text = format!("{error:#}");
+        if text.contains(REPLACED) {
+            // By whoever else is at work on this machine: a package, an account.
+            *self.done.entry("started over").or_insert(0) += 1;
+            return Ok(());
+        }
         if self.soak.ends.load(Ordering::SeqCst) == before && before.is_multiple_of(2) {
             let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
             return Err(error).with_context(|| format!("worker {}: {said:#?}", self.number));
         }
         // No supervisor was there for a moment: what was being done is done or is not, and nobody knows which.
         *self.done.entry("interrupted").or_insert(0) += 1;
-        self.say(format!("interrupted: {error:#}"));
+        self.say(format!("interrupted: {text}"));
         self.begin_anew()
     }
 
