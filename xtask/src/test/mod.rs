@@ -145,7 +145,7 @@ fn docs(run: &mut Run) -> Result<()> {
 }
 
 /// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
-const FUZZ_SECONDS: u32 = 5;
+const FUZZ_SECONDS: u32 = 15;
 
 fn fuzzing(run: &mut Run) -> Result<()> {
     fuzz::lint()?;
