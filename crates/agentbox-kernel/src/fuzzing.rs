@@ -16,7 +16,7 @@ pub fn guard_record(bytes: &[u8]) -> Option<usize> {
 
 /// Bytes of all attributes of all messages in a packet.
 #[must_use]
-pub fn netlink_packet(bytes: &[u8]) -> usize {
+pub fn packet(bytes: &[u8]) -> usize {
     let bodies = received(bytes).map(|message| message.body);
     bodies.flat_map(attributes).map(|(_, value)| value.len()).sum()
 }
