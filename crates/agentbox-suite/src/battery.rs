@@ -363,7 +363,7 @@ fn facts_with(machine: &Machine, victim: &Victim, tag: &str) -> Result<Facts> {
 fn take_effects(tag: &str, machine: &Machine) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut files = files_below(&machine.person.home, Some(machine.project()))?;
-    files.push(PathBuf::from("/tmp/probe"));
+    files.push(PathBuf::from(format!("/tmp/agentbox-probe-{tag}")));
     for path in files {
         let Ok(bytes) = fs::read(&path) else { continue };
         let text = String::from_utf8_lossy(&bytes);
