@@ -49,16 +49,16 @@ pub(crate) fn wait() -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the name of everything that [`keep`] removes begins with.
-const REMOVABLE: &str = ".agentbox-verify-";
+/// What the names of what [`keep`] removes begin with.
+const REMOVABLE: &[&str] = &[".agentbox-verify-", "agentbox-probe-"];
 
 /// Holds each directory among the paths locked, so that others see that somebody cares for it, and removes all of them when
 /// standard input ends: also when whoever holds its other end was killed.
 pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
     for path in paths {
         let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with(REMOVABLE) {
-            return Err(format!("{path}: only what is called {REMOVABLE}* is removed"));
+        if !REMOVABLE.iter().any(|start| name.starts_with(start)) {
+            return Err(format!("{path}: only what begins with one of {REMOVABLE:?} is removed"));
         }
     }
     // What ends the one who started this by its terminal does not end this.
@@ -79,7 +79,9 @@ pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
             Err(error) => Err(error),
         };
         match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => left.push(format!("{path}: {error}")),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                left.push(format!("{path}: {error}"))
+            }
             _ => {}
         }
     }
@@ -88,7 +90,10 @@ pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
 }
 
 /// As the person whose it is, in their own home: nobody else's rights are lent to a path.
-#[expect(clippy::disallowed_methods, reason = "it holds on to each directory's descriptor, and has no rights to lend")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it holds on to each directory's descriptor, and has no rights to lend"
+)]
 fn remove_directory(path: &str) -> std::io::Result<()> {
     std::fs::remove_dir_all(path)
 }

@@ -35,7 +35,10 @@ fn head(report: &Report, html: &mut String) {
         (1, _) => ("bad", "One attack worked".to_owned()),
         (worked, _) => ("bad", format!("{worked} attacks worked")),
     };
-    let _ = write!(html, "<header class=\"{tone}\"><p class=\"name\">agentbox verify</p><h1>{verdict}</h1><p class=\"facts\">");
+    let _ = write!(
+        html,
+        "<header class=\"{tone}\"><p class=\"name\">agentbox verify</p><h1>{verdict}</h1><p class=\"facts\">"
+    );
     let chosen = &report.chosen;
     for (name, value) in [
         ("posture", &chosen.posture),
@@ -86,7 +89,9 @@ fn table(report: &Report, html: &mut String) {
         }
         html.push_str("</tr>");
     }
-    html.push_str("</tbody></table></div><details class=\"legend\"><summary>What these controls are</summary><dl>");
+    html.push_str(
+        "</tbody></table></div><details class=\"legend\"><summary>What these controls are</summary><dl>",
+    );
     for Holder { name, what, claudecker, .. } in HOLDERS {
         let _ = write!(html, "<dt>{name}</dt><dd>{}", escape(what));
         if !claudecker.is_empty() {
@@ -149,7 +154,8 @@ fn rest(report: &Report, html: &mut String) {
     }
     html.push_str("<h2>What stays</h2><ul class=\"residual\">");
     for residual in &report.residual {
-        let _ = write!(html, "<li>{}<small>{}</small></li>", escape(&residual.risk), escape(&residual.remedy));
+        let _ =
+            write!(html, "<li>{}<small>{}</small></li>", escape(&residual.risk), escape(&residual.remedy));
     }
     let _ = write!(
         html,
@@ -219,7 +225,8 @@ mod tests {
         }
         // Whatever opens is closed.
         for element in ["details", "table", "dl", "ul", "header", "main", "body", "html", "small", "span"] {
-            let opened = html.matches(&format!("<{element}>")).count() + html.matches(&format!("<{element} ")).count();
+            let opened =
+                html.matches(&format!("<{element}>")).count() + html.matches(&format!("<{element} ")).count();
             assert_eq!(opened, html.matches(&format!("</{element}>")).count(), "{element}");
         }
     }
@@ -228,7 +235,10 @@ mod tests {
     fn an_attack_that_worked_is_open_and_red() {
         let html = page(&report());
         assert!(html.contains("One attack worked"), "{html}");
-        assert!(html.contains("<details class=\"attack\" open><summary><span class=\"word bad\">WORKED"), "{html}");
+        assert!(
+            html.contains("<details class=\"attack\" open><summary><span class=\"word bad\">WORKED"),
+            "{html}"
+        );
     }
 
     #[test]

@@ -93,7 +93,10 @@ impl Scene {
             .map(|(class, directory)| (class, directory.join(format!("{NAME}{tag}"))))
             .collect();
         make_directory(&base)?;
-        let keeper = keep(probe, std::iter::once(&base).chain(beside.iter().map(|(_, path)| path)))?;
+        // What `t6.temporary-file` leaves, on either side.
+        let left = ['o', 'i'].map(|side| PathBuf::from(format!("/tmp/agentbox-probe-{tag}{side}")));
+        let kept = std::iter::once(&base).chain(beside.iter().map(|(_, path)| path)).chain(&left);
+        let keeper = keep(probe, kept)?;
         let canary = format!("canary-{}", random_hex(12)?);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut secrets: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -121,7 +124,8 @@ impl Scene {
             repository(place, probe)?;
         }
         let listeners = Listeners::start(&tag)?;
-        let variables = VARIABLES.iter().copied().filter(|name| !passed.iter().any(|one| one == name)).collect();
+        let variables =
+            VARIABLES.iter().copied().filter(|name| !passed.iter().any(|one| one == name)).collect();
         let facts = Facts {
             canary: Canary::new(&canary),
             planted_unix_s: now,
@@ -251,7 +255,8 @@ impl Drop for Scene {
 
 /// Removes what an earlier run left that lost even its keeper, as when the machine was switched off.
 fn sweep(home: &Path) {
-    let directories = std::iter::once(home.to_owned()).chain(DIRECTORIES.iter().map(|(_, name)| home.join(name)));
+    let directories =
+        std::iter::once(home.to_owned()).chain(DIRECTORIES.iter().map(|(_, name)| home.join(name)));
     for entry in directories.filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(NAME);
         let Ok(kind) = entry.file_type() else { continue };
@@ -265,14 +270,18 @@ fn sweep(home: &Path) {
                 let _next_time = fs::remove_file(entry.path());
             }
         } else if kind.is_dir()
-            && File::open(entry.path()).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+            && File::open(entry.path())
+                .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
         {
             remove(&entry.path());
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "as the person, in their own home: there are no rights to lend")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "as the person, in their own home: there are no rights to lend"
+)]
 fn remove(directory: &Path) {
     let _next_time = fs::remove_dir_all(directory);
 }
@@ -303,8 +312,10 @@ fn repository(place: &Path, probe: &Path) -> Result<(), Error> {
 
 fn host() -> Result<Host, Error> {
     let names = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"];
-    let inode = |name: &&str| Some(((*name).to_owned(), fs::metadata(format!("/proc/self/ns/{name}")).ok()?.ino()));
-    let groups = rustix::process::getgroups().map_err(|errno| Error::io("cannot read one's groups", errno))?;
+    let inode =
+        |name: &&str| Some(((*name).to_owned(), fs::metadata(format!("/proc/self/ns/{name}")).ok()?.ino()));
+    let groups =
+        rustix::process::getgroups().map_err(|errno| Error::io("cannot read one's groups", errno))?;
     let mut groups: Vec<u32> = groups.into_iter().map(|group| group.as_raw()).collect();
     groups.push(rustix::process::getgid().as_raw());
     Ok(Host {
@@ -328,7 +339,11 @@ fn prints(directory: &Path, found: &mut BTreeMap<PathBuf, (u32, u32, Vec<u8>)>) 
 }
 
 fn make_directory(path: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|error| Error::io(path.display(), error))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(|error| Error::io(path.display(), error))
 }
 
 /// Never over a file that is there.
@@ -339,7 +354,8 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
         make_directory(parent)?;
     }
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    made.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| Error::io(path.display(), error))
+    made.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Error::io(path.display(), error))
 }
 
 fn shown(path: &Path) -> String {

@@ -134,7 +134,9 @@ pub(crate) fn control_text(control: &Control) -> String {
         Control::Worked(detail) => format!("worked: {detail}"),
         Control::NothingHere(detail) => format!("nothing to attack on this machine: {detail}"),
         Control::NeedsRoot => "needs root; shown where agentbox is tested".to_owned(),
-        Control::RigOnly => "may be tried only on a machine of a test's own; shown where agentbox is tested".to_owned(),
+        Control::RigOnly => {
+            "may be tried only on a machine of a test's own; shown where agentbox is tested".to_owned()
+        }
         Control::NonePossible(reason) => format!("none possible: {reason}"),
     }
 }

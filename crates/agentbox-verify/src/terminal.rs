@@ -13,14 +13,17 @@ const MOST_BYTES: usize = 1 << 20;
 /// Runs a command on a pseudo-terminal and returns what the terminal was sent until `end` came.
 pub(crate) fn shown(command: &mut Command, end: &str, patience: Duration) -> Result<Vec<u8>, Error> {
     let failed = |errno: rustix::io::Errno| Error::io("cannot make a terminal", errno);
-    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).map_err(failed)?;
+    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .map_err(failed)?;
     rustix::pty::grantpt(&master).map_err(failed)?;
     rustix::pty::unlockpt(&master).map_err(failed)?;
     let name = rustix::pty::ptsname(&master, Vec::new()).map_err(failed)?;
-    let slave = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    let slave = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed)?;
     let copy = || slave.try_clone().map_err(|error| Error::io("cannot use a terminal", error));
     command.stdin(copy()?).stdout(copy()?).stderr(copy()?);
-    let mut child = command.spawn().map_err(|error| Error::io("cannot run a program on a terminal", error))?;
+    let mut child =
+        command.spawn().map_err(|error| Error::io("cannot run a program on a terminal", error))?;
     // The slave stays open here, so that what is printed last can be read after the program has ended.
     let (until, mut seen) = (Instant::now() + patience, Vec::new());
     while !seen.windows(end.len()).any(|window| window == end.as_bytes()) {

@@ -7,7 +7,8 @@ use crate::report::{Chosen, Control, Report, Trial, Verdict};
 use crate::scene::Scene;
 use crate::{Error, residual, terminal};
 use agentbox_probe::{
-    Control as Shown, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, NEEDS_TRIGGERS, Outcome, Promise, Record, State, mark,
+    Control as Shown, Judged, Listing, NEEDS_AGENT, NEEDS_NETWORK, NEEDS_TRIGGERS, Outcome, Promise, Record,
+    State, mark,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -113,17 +114,24 @@ impl Configured {
     fn read(wanted: &Wanted) -> Result<Self, Error> {
         let mut command = Command::new(&wanted.ctl);
         command.arg("explain").args(&wanted.project).arg("--json").args(&wanted.options);
+        // Only asked about: what nothing holds is refused below, in words that fit.
+        command.arg("--yes-unconfined");
         let answer = json(&mut command)?;
         let rows: Vec<[String; 3]> = serde_json::from_value(answer["values"].clone())
             .map_err(|error| Error::new(format!("explain says something else than expected: {error}")))?;
-        let value = |key: &str| rows.iter().find(|row| row[0] == key).map_or("", |row| row[1].as_str()).to_owned();
+        let value =
+            |key: &str| rows.iter().find(|row| row[0] == key).map_or("", |row| row[1].as_str()).to_owned();
         if value("isolation") == "none" {
             return Err(Error::new(format!(
                 "posture {} holds nothing: there is nothing to verify\nuse --posture L2",
                 value("posture")
             )));
         }
-        let level = if value("filesystem") == "listed" && value("identity") == "leased" { Level::L2 } else { Level::L1 };
+        let level = if value("filesystem") == "listed" && value("identity") == "leased" {
+            Level::L2
+        } else {
+            Level::L1
+        };
         let profile = Some(value("profile")).filter(|profile| profile != "none").unwrap_or_default();
         let granted = rows
             .iter()
@@ -133,7 +141,8 @@ impl Configured {
         let place = |key: &str, file: &str| {
             Some(Path::new(status[key].as_str()?).join(file).to_string_lossy().into_owned())
         };
-        let files = [place("logs_dir", "audit.jsonl"), place("state_dir", "leases"), place("runtime_dir", "lock")];
+        let files =
+            [place("logs_dir", "audit.jsonl"), place("state_dir", "leases"), place("runtime_dir", "lock")];
         Ok(Self {
             level,
             on_trigger: value("on_trigger"),
@@ -199,7 +208,8 @@ type Records = BTreeMap<String, Record>;
 impl Trying<'_> {
     fn all(&mut self) -> Result<(Vec<Trial>, Vec<String>), Error> {
         self.scene.facts.host.supervisor_files.clone_from(&self.configured.supervisor_files);
-        let outside = self.ids(|one| one.control == Shown::Person && place(one) != Place::Rig && may_outside(one));
+        let outside =
+            self.ids(|one| one.control == Shown::Person && place(one) != Place::Rig && may_outside(one));
         let session = self.ids(|one| place(one) == Place::Session);
         let triggers = self.ids(|one| place(one) == Place::Triggers);
         self.all = outside.len() + session.len() + triggers.len() + OF_A_SESSION.len();
@@ -208,6 +218,7 @@ impl Trying<'_> {
         let controls = self.outside(&outside)?;
         // Those that reached it from outside are no news.
         self.scene.signals();
+        self.write_facts(&self.scene.project, 'i')?;
         let before = self.scene.fingerprint();
         let (state, inside) = self.inside(&session)?;
         let after = self.scene.fingerprint();
@@ -220,7 +231,9 @@ impl Trying<'_> {
             let control = self.control(listing, controls.get(&listing.id));
             let (verdict, detail) = match place(listing) {
                 Place::Rig => (Verdict::RigOnly, String::new()),
-                Place::Triggers => verdicts.remove(&listing.id).unwrap_or((Verdict::NothingHere, "not tried".to_owned())),
+                Place::Triggers => {
+                    verdicts.remove(&listing.id).unwrap_or((Verdict::NothingHere, "not tried".to_owned()))
+                }
                 Place::Session => self.judge(listing, &control, inside.get(&listing.id), before == after),
             };
             trials.push(trial(&listing.id, &listing.title, control, verdict, detail));
@@ -248,7 +261,8 @@ impl Trying<'_> {
     /// The same inside, by the way that a person's agent is started; before that, what a process finds about itself.
     fn inside(&mut self, ids: &[String]) -> Result<(State, Records), Error> {
         let facts = self.write_facts(&self.scene.project, 'i')?;
-        let script = "(echo made > written-inside) 2>/dev/null; ./agentbox-probe self && exec ./agentbox-probe \"$@\"";
+        let script =
+            "(echo made > written-inside) 2>/dev/null; ./agentbox-probe self && exec ./agentbox-probe \"$@\"";
         let mut command = self.start(&["--quiet"]);
         command.args(["--", "/bin/sh", "-c", script, "sh", "run", "--json", "--facts", &facts]).args(ids);
         let mut running = Running::start(&mut command)?;
@@ -268,7 +282,14 @@ impl Trying<'_> {
         let chosen = &self.configured.chosen;
         let mut command = self.scene.careless(&self.wanted.ctl);
         command.arg("start").arg(&self.scene.project).args(options).args(["--yes", "--yes-trifecta"]);
-        command.args(["--posture", &chosen.posture, "--network", &chosen.network, "--workspace", &chosen.workspace]);
+        command.args([
+            "--posture",
+            &chosen.posture,
+            "--network",
+            &chosen.network,
+            "--workspace",
+            &chosen.workspace,
+        ]);
         command.args(["--state", "ephemeral"]);
         if !chosen.profile.is_empty() {
             command.args(["--profile", &chosen.profile]);
@@ -296,7 +317,9 @@ impl Trying<'_> {
                 Next::Line(line) => {
                     heard = Instant::now();
                     if self.scene.secret_in(&line) {
-                        return Err(Error::new("the secret was printed by what attacked: stop, and report this"));
+                        return Err(Error::new(
+                            "the secret was printed by what attacked: stop, and report this",
+                        ));
                     }
                     if let Ok(record) = serde_json::from_str::<Record>(&line) {
                         records.insert(record.id.clone(), record);
@@ -341,16 +364,26 @@ impl Trying<'_> {
         std::fs::read(left).is_ok_and(|bytes| bytes.windows(tag.len()).any(|window| window == tag.as_bytes()))
     }
 
-    fn judge(&self, listing: &Listing, control: &Control, record: Option<&Record>, unchanged: bool) -> (Verdict, String) {
+    fn judge(
+        &self,
+        listing: &Listing,
+        control: &Control,
+        record: Option<&Record>,
+        unchanged: bool,
+    ) -> (Verdict, String) {
         let Some(record) = record else {
-            return (Verdict::Worked, "no answer from inside: the attack ended the one who tried it".to_owned());
+            return (
+                Verdict::Worked,
+                "no answer from inside: the attack ended the one who tried it".to_owned(),
+            );
         };
         let detail = record.detail.clone();
         if let Promise::None(reason) = &listing.promise {
             return (Verdict::NotPromised, format!("{:?}: {detail}; {reason}", record.outcome));
         }
         let mark = mark(&format!("{}i", self.scene.tag), &listing.id);
-        let heard = listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK)) && self.scene.listeners.heard(&mark);
+        let heard = listing.needs.iter().any(|need| need.starts_with(NEEDS_NETWORK))
+            && self.scene.listeners.heard(&mark);
         let fault = match heard {
             true => Some(format!("its mark arrived at a listener of this machine: {detail}")),
             false => fault(listing, record, &|left| self.on_host(left, 'i'), self.configured.level),
@@ -375,16 +408,29 @@ impl Trying<'_> {
 
     /// What of the configuration grants the path that an attack read.
     fn grant(&self, detail: &str) -> Option<&str> {
-        let path = detail.split(": ").next().filter(|path| path.starts_with('/'))?;
-        let fits = |granted: &str| Path::new(path).starts_with(granted) && granted.len() > 1;
+        let paths = || {
+            detail
+                .split([' ', ','])
+                .map(|word| word.trim_end_matches(':'))
+                .filter(|word| word.starts_with('/'))
+        };
+        let fits =
+            |granted: &str| granted.len() > 1 && paths().any(|path| Path::new(path).starts_with(granted));
         self.configured.granted.iter().find(|(granted, _)| fits(granted)).map(|(_, origin)| origin.as_str())
     }
 
     /// A session that runs by itself: what the kernel shows of it, and trigger files, at which it may be made stand still.
-    fn second_session(&mut self, triggers: &[String]) -> Result<(BTreeMap<String, (Verdict, String)>, Look), Error> {
+    fn second_session(
+        &mut self,
+        triggers: &[String],
+    ) -> Result<(BTreeMap<String, (Verdict, String)>, Look), Error> {
         let mut command = self.start(&["--quiet", "--detach"]);
         let started = program::lines(command.args(["--", "/bin/sleep", "600"]), PATIENCE)?;
-        let id = started.first().filter(|id| !id.is_empty()).ok_or_else(|| Error::new("a session has no id"))?.clone();
+        let id = started
+            .first()
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| Error::new("a session has no id"))?
+            .clone();
         let result = self.in_second_session(&id, triggers);
         let stopped = program::lines(Command::new(&self.wanted.ctl).args(["stop", &id]), PATIENCE);
         let result = result?;
@@ -394,15 +440,23 @@ impl Trying<'_> {
         if self.configured.chosen.workspace == "overlay" {
             self.discard_layers()?;
         }
-        let verdicts = triggers.iter().map(|id| (id.clone(), self.trigger(id, records.get(id), frozen.as_deref(), &told)));
+        let verdicts = triggers
+            .iter()
+            .map(|id| (id.clone(), self.trigger(id, records.get(id), frozen.as_deref(), &told)));
         Ok((verdicts.collect(), look))
     }
 
-    fn in_second_session(&mut self, id: &str, triggers: &[String]) -> Result<(Records, Option<String>, Look), Error> {
+    fn in_second_session(
+        &mut self,
+        id: &str,
+        triggers: &[String],
+    ) -> Result<(Records, Option<String>, Look), Error> {
         let look = Look::at(&self.status(id)?);
         let facts = self.write_facts(&self.scene.project, 'i')?;
         let mut command = Command::new(&self.wanted.ctl);
-        command.args(["exec", id, "--", "./agentbox-probe", "run", "--json", "--facts", &facts]).args(triggers);
+        command
+            .args(["exec", id, "--", "./agentbox-probe", "run", "--json", "--facts", &facts])
+            .args(triggers);
         let mut running = Running::start(&mut command)?;
         let (ctl, session) = (self.wanted.ctl.clone(), id.to_owned());
         let mut stands_still = || {
@@ -428,8 +482,15 @@ impl Trying<'_> {
         findings.iter().filter_map(|finding| Some(finding["path"].as_str()?.to_owned())).collect()
     }
 
-    fn trigger(&self, id: &str, record: Option<&Record>, frozen: Option<&str>, told: &[String]) -> (Verdict, String) {
-        let promised = self.listings.iter().any(|one| one.id == id && !matches!(one.promise, Promise::None(_)));
+    fn trigger(
+        &self,
+        id: &str,
+        record: Option<&Record>,
+        frozen: Option<&str>,
+        told: &[String],
+    ) -> (Verdict, String) {
+        let promised =
+            self.listings.iter().any(|one| one.id == id && !matches!(one.promise, Promise::None(_)));
         let Some(record) = record else {
             return match frozen {
                 Some(why) => (Verdict::Told, format!("the session was made stand still: {why}")),
@@ -446,7 +507,9 @@ impl Trying<'_> {
         };
         match (promised, frozen.is_some() || in_force.iter().all(is_told)) {
             (false, _) => (Verdict::NotPromised, format!("{first} is there, and told at the end")),
-            (true, true) => (Verdict::Told, format!("{first} came to be, and was told ({})", self.configured.on_trigger)),
+            (true, true) => {
+                (Verdict::Told, format!("{first} came to be, and was told ({})", self.configured.on_trigger))
+            }
             (true, false) => (Verdict::Worked, format!("{first} is in force, and nobody was told")),
         }
     }
@@ -479,7 +542,11 @@ impl Trying<'_> {
             (OF_A_SESSION[0], "have another's id on what is written into the project", self.owner(after)),
             (OF_A_SESSION[1], "find a variable of the program that confines", launchers(state)),
             (OF_A_SESSION[2], "leave the process that reads the terminal with rights", look.console.clone()),
-            (OF_A_SESSION[3], "change a file of the person's, or reach a process of theirs", self.changed(before, after)),
+            (
+                OF_A_SESSION[3],
+                "change a file of the person's, or reach a process of theirs",
+                self.changed(before, after),
+            ),
         ] {
             let (verdict, detail) = match found {
                 Ok(seen) => (Verdict::Stopped, seen),
@@ -510,7 +577,11 @@ impl Trying<'_> {
         }
         // What was tried outside has written already; from inside nothing more may come.
         let of = |prints: &Prints| -> Prints {
-            prints.iter().filter(|(path, _)| path.starts_with(&stand_in)).map(|(p, v)| (p.clone(), v.clone())).collect()
+            prints
+                .iter()
+                .filter(|(path, _)| path.starts_with(&stand_in))
+                .map(|(p, v)| (p.clone(), v.clone()))
+                .collect()
         };
         match of(before) == of(after) {
             true => Ok("every file is as it was, and no signal came".to_owned()),
@@ -529,7 +600,9 @@ impl Trying<'_> {
         let ended = String::from_utf8_lossy(&inside).contains("end");
         let (verdict, detail) = match (written(&inside), ended) {
             (true, _) => (Verdict::Worked, "the sequence reached the terminal".to_owned()),
-            (false, true) => (Verdict::Stopped, "the sequence did not arrive, what came after it did".to_owned()),
+            (false, true) => {
+                (Verdict::Stopped, "the sequence did not arrive, what came after it did".to_owned())
+            }
             (false, false) => (Verdict::Worked, "nothing arrived at all: it was not tried".to_owned()),
         };
         let control = if written(&outside) {
@@ -605,7 +678,8 @@ impl Look {
 /// The outer half of the launcher reads what an agent writes to its terminal: it must have nothing.
 fn console(init: i64) -> Result<String, String> {
     let status = |pid: &str| {
-        std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))
+        std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .map_err(|error| format!("process {pid}: {error}"))
     };
     let field = |status: &str, name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -637,5 +711,6 @@ fn finished(running: Running) -> Result<(), Error> {
 
 fn json(command: &mut Command) -> Result<Value, Error> {
     let lines = program::lines(command, PATIENCE)?;
-    serde_json::from_str(&lines.join("\n")).map_err(|error| Error::new(format!("agentboxctl said no JSON: {error}")))
+    serde_json::from_str(&lines.join("\n"))
+        .map_err(|error| Error::new(format!("agentboxctl said no JSON: {error}")))
 }

@@ -160,7 +160,8 @@ fn open_log() -> io::Result<File> {
 
 /// `agentboxd`.
 fn program() -> Result<PathBuf, Failure> {
-    beside("agentboxd").map_err(|failure| Failure::new(format!("cannot start a supervisor: {}", failure.text())))
+    beside("agentboxd")
+        .map_err(|failure| Failure::new(format!("cannot start a supervisor: {}", failure.text())))
 }
 
 /// A program of agentbox, beside this one or where packages put it.

@@ -118,7 +118,12 @@ fn by_owner(
     // Where the supervisor is; nothing else of root's environment is the owner's business.
     let places = ["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY"];
     let kept: Vec<_> = places.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
-    command.env_clear().envs(kept).env("HOME", &owner.home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+    command
+        .env_clear()
+        .envs(kept)
+        .env("HOME", &owner.home)
+        .env("LANG", "C.UTF-8")
+        .env("TERM", "xterm-256color");
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin").current_dir("/");
     let mut child = command
         .stdin(Stdio::null())
@@ -169,9 +174,10 @@ pub(crate) fn try_and_print(arguments: &[OsString]) -> ExitCode {
         let line = serde_json::to_string(said).unwrap_or_default();
         let _nobody_to_tell = writeln!(io::stdout().lock(), "{line}");
     };
-    let report = wanted(probe.into(), home.into(), Some(project.clone()), options.to_vec()).and_then(|wanted| {
-        agentbox_verify::run(&wanted, &mut |tried, all| say(&Said::Tried(tried, all))).map_err(failed)
-    });
+    let report =
+        wanted(probe.into(), home.into(), Some(project.clone()), options.to_vec()).and_then(|wanted| {
+            agentbox_verify::run(&wanted, &mut |tried, all| say(&Said::Tried(tried, all))).map_err(failed)
+        });
     say(&match report {
         Ok(report) => Said::Report(Box::new(report)),
         Err(failure) => Said::Failed(failure.text().to_owned()),
