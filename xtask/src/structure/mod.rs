@@ -7,13 +7,15 @@
 //! | `licence` | licences of everything that is linked |
 //! | `source` | the files of the repository, with comments and strings taken out of Rust |
 //! | `code` | unsafe, processes, sizes, words |
-//! | `document` | the diagram, the invariants and the links of the documents |
+//! | `document` | the diagram, the links and the attacks of the documents |
+//! | `proof` | tables of the documents whose rows name their tests |
 
 mod code;
 mod document;
 mod edges;
 mod licence;
 mod metadata;
+mod proof;
 mod source;
 
 use crate::terminal::Paint;
@@ -42,11 +44,13 @@ const CHECKS: &[(&str, Check)] = &[
     ("nothing_is_left_for_later", code::nothing_is_left_for_later),
     ("every_step_is_left_out_once", code::every_step_is_left_out_once),
     ("licences_are_allowed", licence::licences_are_allowed),
-    ("every_invariant_names_its_check", document::every_invariant_names_its_check),
-    ("every_known_weakness_names_its_test", document::every_known_weakness_names_its_test),
+    ("every_invariant_names_its_check", proof::every_invariant_names_its_check),
+    ("every_known_weakness_names_its_test", proof::every_known_weakness_names_its_test),
+    ("every_sentence_of_others_is_answered", proof::every_sentence_of_others_is_answered),
+    ("every_outcome_is_answered_for_every_attacker", proof::every_outcome_is_answered_for_every_attacker),
     (
         "every_promise_is_held_by_a_test_and_every_test_holds_one",
-        document::every_promise_is_held_by_a_test_and_every_test_holds_one,
+        proof::every_promise_is_held_by_a_test_and_every_test_holds_one,
     ),
     ("links_resolve", document::links_resolve),
     ("named_attacks_exist", document::named_attacks_exist),
