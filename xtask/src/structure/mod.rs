@@ -5,6 +5,7 @@
 //! | `metadata` | what `cargo metadata` says, as far as it is asked here |
 //! | `edges` | which crate may depend on which |
 //! | `licence` | licences of everything that is linked |
+//! | `snippet` | examples in the documents |
 //! | `source` | the files of the repository, with comments and strings taken out of Rust |
 //! | `code` | unsafe, processes, sizes, words |
 //! | `document` | the diagram, the links and the attacks of the documents |
@@ -16,6 +17,7 @@ mod edges;
 mod licence;
 mod metadata;
 mod proof;
+mod snippet;
 mod source;
 
 use crate::terminal::Paint;
@@ -52,6 +54,7 @@ const CHECKS: &[(&str, Check)] = &[
         "every_promise_is_held_by_a_test_and_every_test_holds_one",
         proof::every_promise_is_held_by_a_test_and_every_test_holds_one,
     ),
+    ("every_example_is_one_that_works", snippet::every_example_is_one_that_works),
     ("links_resolve", document::links_resolve),
     ("named_attacks_exist", document::named_attacks_exist),
 ];

@@ -94,6 +94,7 @@ fn outcomes(sources: &Sources) -> Vec<String> {
         return vec![format!("{THREATS} has no table that begins with `{OUTCOMES}`")];
     };
     let (promised, attackers) = (numbers_of(&specification.text).collect::<BTreeSet<_>>(), cells(head));
+    let names = Names::of(sources);
     let mut problems = Vec::new();
     for row in rows(&threats.text, head) {
         let cells = cells(row);
@@ -101,15 +102,15 @@ fn outcomes(sources: &Sources) -> Vec<String> {
             problems.push(format!("{THREATS}: {} cells of {}: {row}", cells.len(), attackers.len()));
         }
         for (cell, attacker) in cells.iter().zip(&attackers).skip(1) {
-            let names = quoted(cell);
+            let quoted = quoted(cell);
             let (known, unknown): (Vec<_>, Vec<_>) =
                 promise_numbers(cell).into_iter().partition(|number| promised.contains(number));
             let refers = cell.contains("the first column");
-            if known.is_empty() && names.is_empty() && !cell.contains(NOT_PROMISED) && !refers {
+            if known.is_empty() && quoted.is_empty() && !cell.contains(NOT_PROMISED) && !refers {
                 problems.push(format!("{THREATS}: without an answer: {attacker}: {}", cells[0]));
             }
             problems.extend(unknown.iter().map(|number| format!("{THREATS}: no promise is called {number}")));
-            let missing = names.iter().filter(|name| !is_test(sources, name));
+            let missing = quoted.iter().filter(|name| !names.tests.contains(*name));
             problems.extend(missing.map(|name| format!("{THREATS}: no test is called {name}")));
         }
     }
@@ -153,7 +154,7 @@ fn checked(sources: &Sources, document: &str, head: &str, name: usize, proof: Pr
     if rows.is_empty() {
         return vec![format!("{document} has no table with the head `{head}`")];
     }
-    let columns = cells(head).len();
+    let (columns, all) = (cells(head).len(), Names::of(sources));
     let mut problems = Vec::new();
     for row in rows {
         let cells = cells(row);
@@ -165,38 +166,49 @@ fn checked(sources: &Sources, document: &str, head: &str, name: usize, proof: Pr
         {
             problems.push(format!("{document}: without a check, or with an empty cell: {what}"));
         }
-        let exists = |name: &&str| match proof {
-            Proof::Function => is_function(sources, name),
-            Proof::Test => is_test(sources, name),
-            Proof::TestOrAttack => is_attack(name) || is_test(sources, name),
-        };
-        let missing = names.iter().filter(|name| !exists(name));
+        let missing = names.iter().filter(|name| match proof {
+            Proof::Function => !all.functions.contains(*name),
+            Proof::Test => !all.tests.contains(*name),
+            Proof::TestOrAttack => !is_attack(name) && !all.tests.contains(*name),
+        });
         problems.extend(missing.map(|name| format!("{document}: {name} does not exist: {what}")));
     }
     problems
 }
 
-fn is_function(sources: &Sources, name: &str) -> bool {
-    sources.rust().any(|file| !definitions(&file.code, name).is_empty())
+/// Functions and tests of all crates.
+struct Names<'a> {
+    functions: BTreeSet<&'a str>,
+    tests: BTreeSet<&'a str>,
 }
 
-fn is_test(sources: &Sources, name: &str) -> bool {
-    sources.rust().any(|file| {
-        definitions(&file.code, name).iter().any(|before| {
-            let above = before.rsplit_once('\n').map_or("", |(above, _)| above);
-            let attributes = above.lines().rev().map(str::trim).take_while(|line| line.starts_with("#["));
-            attributes.into_iter().any(|line| line == "#[test]")
-        })
-    })
+impl<'a> Names<'a> {
+    fn of(sources: &'a Sources) -> Self {
+        let mut names = Self { functions: BTreeSet::new(), tests: BTreeSet::new() };
+        for file in sources.rust() {
+            let mut is_test = false;
+            for line in file.code.lines().map(str::trim) {
+                // Between the attribute and its function are others, and what was a comment.
+                if line.is_empty() || line.starts_with("#[") {
+                    is_test |= line == "#[test]";
+                    continue;
+                }
+                if let Some(name) = defined(line) {
+                    names.functions.insert(name);
+                    names.tests.extend(is_test.then_some(name));
+                }
+                is_test = false;
+            }
+        }
+        names
+    }
 }
 
-/// What stands before each function of this name. A macro of tests may take names without `fn`; only real functions
-/// count.
-fn definitions<'a>(code: &'a str, name: &str) -> Vec<&'a str> {
-    let definitions = code
-        .match_indices("fn ")
-        .filter(|(at, _)| code[at + 3..].strip_prefix(name).is_some_and(|tail| tail.starts_with(['(', '<'])));
-    definitions.map(|(at, _)| &code[..at]).collect()
+/// The function that a line defines. A macro of tests may take names without `fn`; only real functions count.
+fn defined(line: &str) -> Option<&str> {
+    let (before, rest) = line.split_once("fn ")?;
+    let end = rest.find(['(', '<'])?;
+    (before.is_empty() || before.ends_with(' ')).then(|| &rest[..end])
 }
 
 #[cfg(test)]
