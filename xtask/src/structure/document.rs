@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 const OVERVIEW: &str = "docs/ARCHITECTURE.md";
 /// First line of the fenced block with the diagram of crates.
 const DIAGRAM: &str = "```text edges";
+/// Head of the table that says where things are changed.
+const PLACES: &str = "| X | place |";
 
 /// Edges of the diagram: lines of the form `crate -> crate, crate`, or `crate -> nothing`.
 pub(super) fn diagram(sources: &Sources) -> Result<BTreeSet<(String, String)>, String> {
@@ -45,6 +47,47 @@ fn broken(file: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
             let path = if directory.is_empty() { target.to_owned() } else { format!("{directory}/{target}") };
             if !exists(&path) {
                 problems.push(format!("{}:{at}: no file {target}", file.path));
+            }
+        }
+    }
+    problems
+}
+
+/// Every place of the table that says where things are changed is there.
+pub(super) fn places_exist(repository: &Repository) -> Vec<String> {
+    let root = crate::workspace::root();
+    let below = |place: &str, directory: &str| {
+        let mut paths = repository.sources.files.iter().map(|file| file.path.as_str());
+        root.join(directory).join(place).exists()
+            || root.join(directory).join("src").join(place).exists()
+            || !directory.is_empty()
+                && paths.any(|path| path.starts_with(directory) && path.ends_with(&format!("/{place}")))
+    };
+    missing_places(&repository.sources, below)
+}
+
+/// A row names crates, and of each files and directories: `crate`: `file.rs`, `directory/`; `another`: … What is named
+/// before any crate is there from the root.
+fn missing_places(sources: &Sources, below: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let Some(file) = sources.get(OVERVIEW) else { return vec![format!("{OVERVIEW} is missing")] };
+    let rows: Vec<&str> = file.text.lines().skip_while(|line| *line != PLACES).skip(2).collect();
+    if rows.is_empty() {
+        return vec![format!("{OVERVIEW} has no table with the head `{PLACES}`")];
+    }
+    let mut problems = Vec::new();
+    for row in rows.iter().take_while(|row| row.starts_with('|')) {
+        let mut within = String::new();
+        let places = row.trim_end_matches('|').rsplit('|').next().unwrap_or(row);
+        for word in places.split('`').skip(1).step_by(2) {
+            if word.starts_with("agentbox") || word == "xtask" {
+                within = if word == "xtask" { word.to_owned() } else { format!("crates/{word}") };
+                problems.extend((!below("", &within)).then(|| format!("{OVERVIEW}: no crate {word}: {row}")));
+            } else if !word.contains(' ')
+                && !word.contains("NAME")
+                && !below(word, &within)
+                && !below(word, "")
+            {
+                problems.push(format!("{OVERVIEW}: no {word} in {within}: {row}"));
             }
         }
     }
@@ -106,6 +149,26 @@ mod tests {
         assert_eq!(names, ["a b", "a c"]);
         assert!(diagram(&sources("# A\n", "")).is_err());
         assert!(diagram(&sources("```text edges\na depends on b\n```", "")).is_err());
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_found() {
+        let problems = |cell: &str| {
+            let text = format!("# A\n\n{PLACES}\n|---|---|\n| a thing | {cell} |\n\nText.\n");
+            let there = ["crates/agentbox-a/", "crates/agentbox-a/x.rs", "/presets/", "xtask/", "xtask/y/"];
+            missing_places(&sources(&text, ""), |place, within| {
+                there.contains(&format!("{within}/{place}").as_str())
+            })
+        };
+        for good in
+            ["`agentbox-a`: `x.rs`", "`presets/`", "`agentbox-a`; `xtask`: `y/`", "then `cargo xtask dist`"]
+        {
+            assert!(problems(good).is_empty(), "{good}: {:?}", problems(good));
+        }
+        for bad in ["`agentbox-a`: `y/`", "`x.rs`", "`agentbox-b`", "`xtask`: `y/`, `z/`"] {
+            assert_eq!(problems(bad).len(), 1, "{bad}");
+        }
+        assert_eq!(missing_places(&sources("# A\n", ""), |_, _| true).len(), 1);
     }
 
     #[test]

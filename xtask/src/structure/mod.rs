@@ -8,7 +8,7 @@
 //! | `snippet` | examples in the documents |
 //! | `source` | the files of the repository, with comments and strings taken out of Rust |
 //! | `code` | unsafe, processes, sizes, words |
-//! | `document` | the diagram, the links and the attacks of the documents |
+//! | `document` | the diagram, the links, the places and the attacks of the documents |
 //! | `proof` | tables of the documents whose rows name their tests |
 
 mod code;
@@ -56,6 +56,7 @@ const CHECKS: &[(&str, Check)] = &[
     ),
     ("every_example_is_one_that_works", snippet::every_example_is_one_that_works),
     ("links_resolve", document::links_resolve),
+    ("places_exist", document::places_exist),
     ("named_attacks_exist", document::named_attacks_exist),
 ];
 
