@@ -107,6 +107,11 @@ fn attacks(report: &Report, html: &mut String) {
     for (threat, name) in THREATS {
         let mine: Vec<&Trial> = report.trials.iter().filter(|trial| trial.threat == threat).collect();
         if mine.is_empty() {
+            let _ = writeln!(
+                html,
+                "<p class=\"threat plain\"><b>{threat}</b> {name} <small>what a package runs, it runs inside: it tries what stands under \
+                 the other threats, and the table counts what it would try first</small></p>"
+            );
             continue;
         }
         let worked = mine.iter().any(|trial| trial.verdict == Verdict::Worked);

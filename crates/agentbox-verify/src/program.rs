@@ -133,7 +133,8 @@ pub(crate) fn lines(command: &mut Command, patience: Duration) -> Result<Vec<Str
         (status, errors) => Err(Error::new(if errors.trim().is_empty() {
             format!("{} ended with {status}", command.get_program().display())
         } else {
-            errors.trim().to_owned()
+            // It names itself, as whoever shows this does.
+            errors.trim().trim_start_matches("agentboxctl: ").to_owned()
         })),
     }
 }

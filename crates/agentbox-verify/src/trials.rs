@@ -204,6 +204,7 @@ struct Trying<'a> {
 }
 
 type Records = BTreeMap<String, Record>;
+type Verdicts = BTreeMap<String, (Verdict, String)>;
 
 impl Trying<'_> {
     fn all(&mut self) -> Result<(Vec<Trial>, Vec<String>), Error> {
@@ -420,10 +421,7 @@ impl Trying<'_> {
     }
 
     /// A session that runs by itself: what the kernel shows of it, and trigger files, at which it may be made stand still.
-    fn second_session(
-        &mut self,
-        triggers: &[String],
-    ) -> Result<(BTreeMap<String, (Verdict, String)>, Look), Error> {
+    fn second_session(&mut self, triggers: &[String]) -> Result<(Verdicts, Look), Error> {
         let mut command = self.start(&["--quiet", "--detach"]);
         let started = program::lines(command.args(["--", "/bin/sleep", "600"]), PATIENCE)?;
         let id = started
@@ -565,6 +563,10 @@ impl Trying<'_> {
         match after.get(&self.scene.project.join("written-inside")) {
             Some((_, owner, _)) if *owner == own => Ok("it belongs to the person".to_owned()),
             Some((_, owner, _)) => Err(format!("what was written inside belongs to user id {owner}")),
+            // Where a project is changed in place, its files can be written.
+            None if self.configured.chosen.workspace == "direct" => {
+                Err("nothing could be written inside".to_owned())
+            }
             None => Ok(format!("nothing was written: workspace {}", self.configured.chosen.workspace)),
         }
     }
