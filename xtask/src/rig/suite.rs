@@ -29,6 +29,7 @@ pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
     // That every attack works where nothing holds it is proved on the machine itself: a container has no disks,
     // and its kernel's settings are read-only.
     ("battery_l2", Some("works_inside")),
+    ("verify", None),
     ("bounds", None),
     ("rig_service", None),
     ("rig_consent", None),
