@@ -113,7 +113,10 @@ let
       modules = modules ++ map (d: { _file = d.file; imports = [ d.value ]; }) defs;
       prefix = loc; specialArgs = specialArgs // { name = b.elemAt loc (length loc - 1); };
     }).config;
-    getSubOptions = loc: (evalModules { inherit modules; prefix = loc; specialArgs = specialArgs // { name = "<name>"; }; }).options;
+    getSubOptions = loc: let
+        evaluated = evalModules { inherit modules; prefix = loc; specialArgs = specialArgs // { name = "<name>"; }; };
+        below = type: if type ? getSubOptions then type.getSubOptions loc else if type ? nestedTypes then below type.nestedTypes.elemType else { };
+      in evaluated.options // optionalAttrs (evaluated.freeformType != null) { _freeformOptions = removeAttrs (below evaluated.freeformType) [ "_module" ]; };
   };
 
   # --- modules
@@ -162,7 +165,7 @@ let
         else known;
       all' = walk prefix options defsOf;
       config = all';
-    in { inherit options; config = removeAttrs config [ "_module" ]; };
+    in { inherit options; freeformType = freeform; config = removeAttrs config [ "_module" ]; };
 
   # name, type and default of every option, submodules included
   docList = loc: opts: concatMap (n: let o = opts.${n}; l = loc ++ [ n ]; sub = ty: l': if ty ? getSubOptions then docList l' (removeAttrs (ty.getSubOptions l') [ "_module" ]) else [ ]; in
@@ -182,6 +185,11 @@ let
     removePrefix = p: s: if hasPrefix p s then b.substring (b.stringLength p) (b.stringLength s) s else s;
     removeSuffix = x: s: if hasSuffix x s then b.substring 0 (b.stringLength s - b.stringLength x) s else s;
     hasInfix = i: s: b.length (b.split (escape i) s) > 1;
+    splitString = sep: s: filter isString (b.split (escape sep) s);
+    take = n: xs: b.genList (b.elemAt xs) (lib.min n (length xs));
+    getDev = x: x;
+    licenses = genAttrs [ "asl20" "mit" ] (spdxId: { inherit spdxId; });
+    fileset = { unions = files: files; toSource = { root, fileset }: if all b.pathExists fileset then root else throw "a file of the source is missing"; };
     toList = x: if isList x then x else [ x ];
     min = x: y: if x < y then x else y;
     setAttrByPath = path: v: if path == [ ] then v else { ${head path} = lib.setAttrByPath (b.tail path) v; };
