@@ -16,8 +16,8 @@
     ];
     defaultPosture = "bounded";
     uidRange = {
-      first = 2000000000;
-      count = 1000000;
+      first = 2001000000;
+      count = 100000000;
     };
     network.upstreamResolvers = [ "9.9.9.9" ];
 

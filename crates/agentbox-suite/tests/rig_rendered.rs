@@ -88,7 +88,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Rows that tell where a value comes from, and keep it to themselves.
-const UNSAID: &[&str] = &["profiles.*.env.set.*", "profiles.*.git.name", "profiles.*.git.email"];
+const UNSAID: &[&str] =
+    &["profiles.*.env.pass", "profiles.*.env.set.*", "profiles.*.git.name", "profiles.*.git.email"];
 
 /// How options are named that are not named as their key.
 const NAMES: &[(&str, &str)] = &[

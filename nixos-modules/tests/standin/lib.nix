@@ -3,7 +3,7 @@
 # no nixpkgs is at hand. The same cases run against the real lib where there is.
 let
   b = builtins;
-  inherit (b) attrNames mapAttrs isAttrs isList isFunction isString isBool isInt isPath elem filter concatLists concatMap concatStringsSep foldl' length head listToAttrs all any match toJSON removeAttrs intersectAttrs functionArgs typeOf genericClosure;
+  inherit (b) attrNames mapAttrs isAttrs isList isFunction isString isBool isInt isPath elem filter concatLists concatMap concatStringsSep foldl' length head listToAttrs all any match toJSON removeAttrs functionArgs;
   fix = f: let x = f x; in x;
   id = x: x;
   nameValuePair = name: value: { inherit name value; };
@@ -126,7 +126,7 @@ let
       load = file: m:
         let
           f = if isPath m || isString m then import m else m;
-          v = if isFunction f then f (if functionArgs f == { } then args else mapAttrs (n: opt: args.${n} or (throw "module argument `${n}' is not given")) (filterAttrs (n: opt: !opt || args ? ${n}) (functionArgs f)) // (removeAttrs args (attrNames (functionArgs f)))) else f;
+          v = if isFunction f then f (if functionArgs f == { } then args else mapAttrs (n: _: args.${n} or (throw "module argument `${n}' is not given")) (filterAttrs (n: opt: !opt || args ? ${n}) (functionArgs f)) // (removeAttrs args (attrNames (functionArgs f)))) else f;
           file' = if isPath m || isString m then toString m else v._file or file;
           long = v ? config || v ? options;
           core = [ "_file" "key" "imports" "disabledModules" "freeformType" "config" "options" "meta" "_class" ];
@@ -168,7 +168,7 @@ let
     in { inherit options; freeformType = freeform; config = removeAttrs config [ "_module" ]; };
 
   # name, type and default of every option, submodules included
-  docList = loc: opts: concatMap (n: let o = opts.${n}; l = loc ++ [ n ]; sub = ty: l': if ty ? getSubOptions then docList l' (removeAttrs (ty.getSubOptions l') [ "_module" ]) else [ ]; in
+  docList = loc: opts: concatMap (n: let o = opts.${n}; l = loc ++ [ n ]; in
     if n == "_module" then [ ] else if o._type or "" == "option" then [ { name = showOption l; type = o.type.description; description = o.description or null; } ] else docList l o) (attrNames opts);
 
   getExe' = x: y: "${x}/bin/${y}";

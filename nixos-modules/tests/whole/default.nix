@@ -1,9 +1,17 @@
-# The module in whole systems of NixOS, with nixpkgs' own `lib` and `nixos/`.
-#
-# `tree` is a directory with both; `words` a file with every word that a file of its `nixos/` has, as a JSON list.
-{ tree, words }:
+# The module in whole systems of NixOS and in tests of them, with nixpkgs' own `lib` and `nixos/`.
+{
+  # A directory with both.
+  library,
+  # A file with every word that a file of its `nixos/` has, as a JSON list.
+  words,
+  # `accepted` or `refused` and the name of a case; `file` and a configuration; `test` and the name of a test.
+  kind,
+  case ? "",
+  file ? null,
+}:
 let
-  lib = import (tree + "/lib");
+  lib = import library;
+  tree = dirOf library;
   module = ../../default.nix;
   pkgs = import ./pkgs.nix {
     inherit lib tree;
@@ -48,13 +56,41 @@ let
     inherit (pkgs) agentbox suite;
     inherit module;
   };
-  # What a system is made of, and what of it is agentbox'.
-  shown = evaluated: {
-    derivation = evaluated.config.system.build.toplevel.drvPath;
-    configuration =
-      if evaluated.config.services.agentbox.enable then evaluated.config.services.agentbox.content else null;
-  };
+  cases = import (../. + "/${kind}.nix") { inherit lib; };
+  configuration = if kind == "file" then import file else cases.${case}.config or cases.${case};
+  # All of a system is evaluated for the name of what would build it.
+  shown =
+    evaluated:
+    let
+      inherit (evaluated) config;
+    in
+    {
+      derivation = config.system.build.toplevel.drvPath;
+      configuration = if config.services.agentbox.enable then config.services.agentbox.content else null;
+      opened = {
+        inherit (config.networking.firewall)
+          allowedTCPPorts
+          allowedTCPPortRanges
+          allowedUDPPorts
+          allowedUDPPortRanges
+          extraCommands
+          trustedInterfaces
+          ;
+        sysctl = lib.filterAttrs (name: _: lib.hasInfix "forward" name) config.boot.kernel.sysctl;
+      };
+    };
+  test = tests.${case};
 in
-{
-  inherit shown system machine module tests;
-}
+if kind != "test" then
+  shown (system [
+    machine
+    module
+    configuration
+  ])
+else
+  {
+    derivation = test.drvPath;
+    # Of a test that builds there is no more.
+    script = test.config.testScriptString or null;
+    nodes = lib.mapAttrs (_: node: node.services.agentbox.content) (test.nodes or { });
+  }

@@ -78,7 +78,17 @@ impl Evaluator {
 
     /// The value of a file of `nixos-modules/tests`.
     pub(super) fn value(&self, file: &str, arguments: &[(&str, &str)]) -> Result<Value> {
-        let text = capture(&mut self.evaluation(file, arguments))?;
+        self.value_with(file, arguments, &[])
+    }
+
+    /// The same with files as arguments.
+    pub(super) fn value_with(
+        &self,
+        file: &str,
+        arguments: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Value> {
+        let text = capture(self.evaluation(file, arguments).args(as_files(files)))?;
         serde_json::from_str(&text).context("what nix-instantiate printed")
     }
 
@@ -94,7 +104,18 @@ impl Evaluator {
 
     /// What a file says that must not evaluate.
     pub(super) fn refusal(&self, file: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        self.refusal_with(file, arguments, &[])
+    }
+
+    /// The same with files as arguments.
+    pub(super) fn refusal_with(
+        &self,
+        file: &str,
+        arguments: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<String> {
         let mut command = self.evaluation(file, arguments);
+        command.args(as_files(files));
         let output = command
             .stdin(Stdio::null())
             .output()
@@ -124,4 +145,8 @@ impl Evaluator {
         let message = self.expression(&format!("(import {} {{ }}).{case}.message", path.display()))?;
         serde_json::from_value(message).context("a message")
     }
+}
+
+fn as_files<'a>(files: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a str> {
+    files.iter().flat_map(|(name, file)| ["--arg", *name, *file])
 }

@@ -13,6 +13,8 @@
 //! | `reference` | docs/options.md |
 //! | `rendered` | what the container rig boots with |
 //! | `snippets` | examples of docs/nixos.md |
+//! | `whole` | whole systems, with nixpkgs' own NixOS |
+//! | `unused` | names in Nix files that nothing uses |
 //! | `values` | values that every option takes, and refuses |
 //! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
 
@@ -24,7 +26,9 @@ mod reference;
 mod rendered;
 mod snippets;
 mod twins;
+mod unused;
 mod values;
+mod whole;
 
 use crate::setup::{self, Verb};
 use crate::test::Tally;
@@ -63,6 +67,7 @@ pub(crate) fn check(programs: &Path) -> Result<Tally> {
     let standin = Evaluator::standin()?;
     let files = files(&["*.nix"])?;
     report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
+    report.say("nothing_in_a_nix_file_is_unused", unused::check(&files));
     cases::check(&standin, programs, &mut report)?;
     values::check(&standin, programs, &mut report)?;
     snippets::check(&standin, programs, &mut report)?;
@@ -72,12 +77,20 @@ pub(crate) fn check(programs: &Path) -> Result<Tally> {
     report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
     match std::env::var_os(NIXPKGS) {
         Some(tree) => {
-            let real = Evaluator::of(PathBuf::from(tree).join("lib"))?;
+            let tree = PathBuf::from(tree);
+            let real = Evaluator::of(tree.join("lib"))?;
             cases::check(&real, programs, &mut report)?;
             values::check(&real, programs, &mut report)?;
             report.say("both_libraries_know_the_same_options", reference::same_names(&standin, &real));
+            if tree.join("nixos").is_dir() {
+                whole::check(&tree, &standin, &real, &mut report)?;
+            } else {
+                println!("not run: whole systems, because {} has no nixos", tree.display());
+            }
         }
-        None => println!("not run: the same on nixpkgs' own library, because {NIXPKGS} names none"),
+        None => println!(
+            "not run: the same on nixpkgs' own library, and in whole systems, because {NIXPKGS} names none"
+        ),
     }
     Ok(report.tally)
 }
