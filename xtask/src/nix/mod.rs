@@ -12,11 +12,11 @@
 //! | `machines` | tests-vm |
 //! | `reference` | docs/options.md |
 //! | `rendered` | what the container rig boots with |
-//! | `snippets` | examples of docs/nixos.md |
-//! | `whole` | whole systems, with nixpkgs' own NixOS |
+//! | `snippets` | examples of the documents |
+//! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
 //! | `unused` | names in Nix files that nothing uses |
 //! | `values` | values that every option takes, and refuses |
-//! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
+//! | `whole` | whole systems, with nixpkgs' own NixOS |
 
 mod cases;
 mod evaluator;
@@ -36,6 +36,7 @@ use crate::workspace::root;
 use anyhow::{Context as _, Result};
 use evaluator::Evaluator;
 pub(crate) use rendered::{every_option, examples};
+pub(crate) use snippets::KINDS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What the module renders for the container rig: of the examples of docs/nixos.md, all of them in one machine, with which
+//! What the module renders for the container rig: of the examples of the documents, all of them in one machine, with which
 //! it boots; and of a configuration with every option.
 
 use super::cases::checked;
@@ -18,7 +18,7 @@ pub(crate) fn examples(programs: &Path) -> Result<Value> {
     std::fs::write(&file, format!("{{ imports = [\n{}\n]; }}\n", modules.join("\n")))
         .with_context(|| format!("cannot write {}", file.display()))?;
     let configuration = evaluator.value_of("evaluate.nix", &file)?["configuration"].take();
-    checked(&configuration, programs, "examples").context("the examples of docs/nixos.md together")?;
+    checked(&configuration, programs, "examples").context("the examples of the documents together")?;
     Ok(configuration)
 }
 
