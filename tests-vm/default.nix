@@ -45,6 +45,7 @@ in
   t6-persistence = run ./t6-persistence.nix;
   t7-privilege = run ./t7-privilege.nix;
   t8-other-sessions = run ./t8-other-sessions.nix;
+  verify = run ./verify.nix;
 
   # Its network.
   allowlist-survives-rotating-addresses = run ./allowlist-survives-rotating-addresses.nix;

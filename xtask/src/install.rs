@@ -1,5 +1,5 @@
 //! `install`: the programs and everything in `dist/`, where a distribution puts them; `dist`: writes what in
-//! `dist/` is made of tables in the code.
+//! `dist/` and docs/dbus.md is made of tables in the code.
 
 use crate::build::{Kind, build};
 use crate::workspace::root;
@@ -101,6 +101,7 @@ pub(crate) fn write_dist() -> Result<ExitCode> {
     let dist = root().join("dist/usr/share");
     std::fs::write(dist.join("dbus-1/system.d/org.agentbox1.conf"), agentbox_ipc::bus_policy())?;
     std::fs::write(dist.join("polkit-1/actions/org.agentbox1.policy"), agentbox_ipc::polkit_actions())?;
+    std::fs::write(root().join("docs/dbus.md"), crate::manual::bus::page()?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Verb {
     Install(install::Arguments),
     /// Makes a package for Debian of the same
     Deb(deb::Arguments),
-    /// Writes the files in dist/ that are made of tables in the code
+    /// Writes the files in dist/ and docs/dbus.md, which are made of tables in the code
     Dist,
     /// Boots a place with a real service manager and runs a program there
     Rig(rig::Arguments),

@@ -14,6 +14,7 @@ usage: agentbox-probe list [--json]
        agentbox-probe handle PATH               the file handle of a path, as facts want it
        agentbox-probe with-key NAME FILE -- CMD...   run with a session keyring that holds the file
        agentbox-probe wait                      do nothing until input ends
+       agentbox-probe keep PATH...              remove these when input ends, whatever ended it
        agentbox-probe emit BYTES                write that many bytes to both outputs";
 
 /// Does what the arguments say.
@@ -29,6 +30,7 @@ pub(crate) fn dispatch(arguments: Vec<OsString>, inherited: &[Descriptor]) -> Re
         ["handle", path] => print(&tools::handle(path)?),
         ["with-key", name, file, "--", program, rest @ ..] => tools::with_key(name, file, program, rest),
         ["wait"] => tools::wait(),
+        ["keep", paths @ ..] => tools::keep(paths),
         ["emit", bytes] => tools::emit(bytes),
         _ => Err(USAGE.to_owned()),
     }

@@ -72,6 +72,8 @@ pub struct Site {
     pub port: u16,
     /// What its listeners answer.
     pub token: String,
+    /// Whether nobody of the lab's listens on port 80 and 443: somebody else may.
+    pub own_port_only: bool,
 }
 
 impl Site {

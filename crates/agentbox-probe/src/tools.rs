@@ -2,9 +2,12 @@
 
 use crate::sys::call;
 use agentbox_probe::Handle;
+use rustix::fs::FlockOperation;
 use std::ffi::CString;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// The file handle of a path (name_to_handle_at(2)).
@@ -44,6 +47,55 @@ pub(crate) fn with_key(
 pub(crate) fn wait() -> Result<ExitCode, String> {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).map_err(|error| error.to_string())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the names of what [`keep`] removes begin with.
+const REMOVABLE: &[&str] = &[".agentbox-verify-", "agentbox-probe-"];
+
+/// Holds each directory among the paths locked, so that others see that somebody cares for it, and removes all of them when
+/// standard input ends: also when whoever holds its other end was killed.
+pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
+    for path in paths {
+        let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+        if !REMOVABLE.iter().any(|start| name.starts_with(start)) {
+            return Err(format!("{path}: only what begins with one of {REMOVABLE:?} is removed"));
+        }
+    }
+    // What ends the one who started this by its terminal does not end this.
+    let _already_leading = rustix::process::setsid();
+    let locked: Vec<File> = paths
+        .iter()
+        .filter_map(|path| File::open(path).ok())
+        .filter(|file| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
+        .collect();
+    println!("kept");
+    let waited = wait();
+    let mut left = Vec::new();
+    for path in paths {
+        // A link is removed, not followed.
+        let removed = match std::fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => remove_directory(path),
+            Ok(_) => std::fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                left.push(format!("{path}: {error}"))
+            }
+            _ => {}
+        }
+    }
+    drop(locked);
+    if left.is_empty() { waited } else { Err(left.join("\n")) }
+}
+
+/// As the person whose it is, in their own home: nobody else's rights are lent to a path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it holds on to each directory's descriptor, and has no rights to lend"
+)]
+fn remove_directory(path: &str) -> std::io::Result<()> {
+    std::fs::remove_dir_all(path)
 }
 
 /// Writes as many bytes to each output: a sequence that is known, another one for each.

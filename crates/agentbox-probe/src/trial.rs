@@ -83,7 +83,7 @@ impl Trial<'_> {
         let to: Vec<SocketAddr> = addresses
             .iter()
             .flat_map(|address| [80, 443, site.port].map(|port| SocketAddr::new(*address, port)))
-            .filter(|to| to.port() != 0)
+            .filter(|to| to.port() != 0 && (to.port() == site.port || !site.own_port_only))
             .collect();
         exchange::all_at_once(&to, SocketAddr::to_string, |to| self.greet(*to, &site.name, &site.token))
     }

@@ -7,6 +7,8 @@ use crate::machine::Machine;
 use crate::run::{Finished, run};
 use crate::victim::Victim;
 use agentbox_probe::{Control, Facts, Judged, Listing, OWN_FIRST_PROCESS, Outcome, Promise, Record};
+pub use agentbox_verify::Level;
+use agentbox_verify::{fault, lacks_kernel};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -71,34 +73,6 @@ impl Verdict {
     #[must_use]
     pub fn red_ids(&self) -> BTreeSet<&str> {
         self.red.iter().map(|red| red.id.as_str()).collect()
-    }
-}
-
-/// Of which posture the promises are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// L1.
-    L1,
-    /// L2.
-    L2,
-}
-
-impl Level {
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::L1 => "L1",
-            Self::L2 => "L2",
-        }
-    }
-
-    fn promises(self, listing: &Listing) -> bool {
-        match listing.promise {
-            Promise::L1 => true,
-            Promise::L2 => self == Self::L2,
-            Promise::None(_) => false,
-        }
     }
 }
 
@@ -248,7 +222,10 @@ impl Battery {
                 red.push(Red { id: listing.id.clone(), why: "no answer from inside".to_owned() });
                 continue;
             };
-            let why = level.promises(listing).then(|| fault(listing, record, effects, level)).flatten();
+            let why = level
+                .promises(listing)
+                .then(|| fault(listing, record, &|path| effects.contains(Path::new(path)), level))
+                .flatten();
             line(&mut table, control, listing, record, why.as_deref(), level.promises(listing));
             red.extend(why.map(|why| Red { id: listing.id.clone(), why }));
         }
@@ -294,54 +271,6 @@ impl crate::Planted {
     }
 }
 
-/// What is wrong with an answer from inside.
-fn fault(listing: &Listing, record: &Record, effects: &BTreeSet<PathBuf>, level: Level) -> Option<String> {
-    let seen = || format!("{:?}: {}", record.outcome, record.detail);
-    if record.detail.contains("no answer") || record.detail.contains("without an answer") {
-        return Some(seen());
-    }
-    match (listing.judged, record.outcome) {
-        (Judged::OnHost, _) => {
-            let left = record.left.iter().find(|path| effects.contains(Path::new(path)));
-            left.map(|path| format!("{path} on the host holds it"))
-        }
-        (Judged::Outcome, Outcome::Succeeded) => Some(seen()),
-        // Tried outside means that there is something to try it on.
-        (Judged::Outcome, Outcome::NotApplicable) => Some(seen()),
-        // A file that must not exist tells nothing, not even that it may not be read.
-        (Judged::Outcome, Outcome::Refused)
-            if level == Level::L2 && listing.id == "t1.read-planted-key" && !only_absent(&record.detail) =>
-        {
-            Some(format!("not absent: {}", record.detail))
-        }
-        (Judged::Outcome, Outcome::Refused) => None,
-    }
-}
-
-fn only_absent(detail: &str) -> bool {
-    detail.split(", ").all(|part| part.starts_with("ENOENT"))
-}
-
-/// Outside there was nothing to attack, because the kernel lacks the part that the attack names.
-fn lacks_kernel(listing: &Listing, record: &Record) -> bool {
-    const ABSENT: &[&str] = &[
-        "ENOSYS",
-        "ENOENT",
-        "ENODEV",
-        "ENXIO",
-        "EAFNOSUPPORT",
-        "EOPNOTSUPP",
-        "EPROTONOSUPPORT",
-        "ESOCKTNOSUPPORT",
-        "EBADF",
-        "nothing to try it on",
-        "killed by signal 11",
-    ];
-    listing.kernel.is_some()
-        && record.outcome == Outcome::Refused
-        && record.detail.split(", ").all(|part| ABSENT.iter().any(|absent| part.starts_with(absent)))
-}
-
 fn records(said: &Finished) -> Result<BTreeMap<String, Record>> {
     // 1 says that something succeeded.
     ensure!(matches!(said.status, 0 | 1), "the probe failed: {said:?}");
@@ -363,7 +292,7 @@ fn facts_with(machine: &Machine, victim: &Victim, tag: &str) -> Result<Facts> {
 fn take_effects(tag: &str, machine: &Machine) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut files = files_below(&machine.person.home, Some(machine.project()))?;
-    files.push(PathBuf::from("/tmp/probe"));
+    files.push(PathBuf::from(format!("/tmp/agentbox-probe-{tag}")));
     for path in files {
         let Ok(bytes) = fs::read(&path) else { continue };
         let text = String::from_utf8_lossy(&bytes);
@@ -417,59 +346,4 @@ fn files_below(directory: &Path, but: Option<&Path>) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn listing(judged: Judged) -> Listing {
-        Listing {
-            id: "t1.read-planted-key".to_owned(),
-            threat: "T1".to_owned(),
-            title: String::new(),
-            needs: Vec::new(),
-            control: Control::Person,
-            promise: Promise::L1,
-            judged,
-            kernel: None,
-        }
-    }
-
-    fn record(outcome: Outcome, detail: &str, left: &[&str]) -> Record {
-        let left = left.iter().map(|path| (*path).to_owned()).collect();
-        Record { id: String::new(), outcome, detail: detail.to_owned(), left }
-    }
-
-    #[test]
-    fn an_answer_from_inside_is_red_unless_it_was_refused() {
-        let none = BTreeSet::new();
-        let red = |record: &Record, level| fault(&listing(Judged::Outcome), record, &none, level).is_some();
-        assert!(red(&record(Outcome::Succeeded, "read", &[]), Level::L1));
-        assert!(red(&record(Outcome::NotApplicable, "no fact", &[]), Level::L1));
-        assert!(red(&record(Outcome::Refused, "no answer in time", &[]), Level::L1));
-        assert!(!red(&record(Outcome::Refused, "EACCES ×3", &[]), Level::L1));
-        assert!(red(&record(Outcome::Refused, "EACCES ×3", &[]), Level::L2));
-        assert!(red(&record(Outcome::Refused, "ENOENT ×3, EACCES ×1", &[]), Level::L2));
-        assert!(!red(&record(Outcome::Refused, "ENOENT ×4", &[]), Level::L2));
-    }
-
-    #[test]
-    fn what_is_judged_on_the_host_is_red_only_when_the_host_has_it() {
-        let on_host = BTreeSet::from([PathBuf::from("/home/a/.bashrc")]);
-        let written = record(Outcome::Succeeded, "done", &["/home/a/.bashrc"]);
-        assert!(fault(&listing(Judged::OnHost), &written, &on_host, Level::L2).is_some());
-        assert!(fault(&listing(Judged::OnHost), &written, &BTreeSet::new(), Level::L2).is_none());
-    }
-
-    #[test]
-    fn a_control_may_be_missing_only_with_its_part_of_the_kernel() {
-        let mut named = listing(Judged::Outcome);
-        let absent = record(Outcome::Refused, "ENOSYS", &[]);
-        assert!(!lacks_kernel(&named, &absent));
-        named.kernel = Some("kexec".to_owned());
-        assert!(lacks_kernel(&named, &absent));
-        assert!(!lacks_kernel(&named, &record(Outcome::Refused, "EPERM", &[])));
-        assert!(!lacks_kernel(&named, &record(Outcome::Refused, "ENOSYS ×1, EPERM ×2", &[])));
-    }
 }

@@ -90,6 +90,8 @@ pub enum Command {
     Schema,
     /// Show what this host can and cannot do, with the remedy for each
     Doctor(Doctor),
+    /// Try the attacks of the threat model here, outside and in a session, and show what held
+    Verify(Verify),
     /// Print a completion script
     Completions {
         /// The shell it is for
@@ -175,6 +177,32 @@ pub struct Start {
     /// Wait for no key after a report of what the session changed
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Name or directory of the project whose configuration is tried [default: the current directory]
+    #[arg(value_name = "PROJECT", add = ArgValueCandidates::new(complete::projects), value_hint = ValueHint::DirPath)]
+    pub project: Option<OsString>,
+    /// Profile that is tried
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::profiles))]
+    pub profile: Option<String>,
+    /// Posture that is tried (L1, L2 or a configured one)
+    #[arg(long, value_name = "NAME")]
+    pub posture: Option<String>,
+    /// Network that is tried: public, allowlist or none
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<Network>,
+    /// Workspace that is tried: direct, overlay or readonly
+    #[arg(long, value_name = "WORKSPACE")]
+    pub workspace: Option<Workspace>,
+    /// Print everything that was seen as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write everything that was seen to a page for a browser
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
 }
 
 /// `diff`

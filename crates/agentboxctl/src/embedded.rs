@@ -158,15 +158,21 @@ fn open_log() -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// `agentboxd`, beside this program or where packages put it.
+/// `agentboxd`.
 fn program() -> Result<PathBuf, Failure> {
+    beside("agentboxd")
+        .map_err(|failure| Failure::new(format!("cannot start a supervisor: {}", failure.text())))
+}
+
+/// A program of agentbox, beside this one or where packages put it.
+pub(crate) fn beside(name: &str) -> Result<PathBuf, Failure> {
     let own = fs::read_link("/proc/self/exe")
         .map_err(|error| Failure::system("cannot read /proc/self/exe", error))?;
     let directory = own.parent().unwrap_or(Path::new("/"));
-    let places = [directory.join("agentboxd"), directory.join("../libexec/agentbox/agentboxd")];
+    let places = [directory.join(name), directory.join("../libexec/agentbox").join(name)];
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
         Failure::new(format!(
-            "cannot start a supervisor: agentboxd is missing\nlooked for {} and {}\ninstall it beside agentboxctl",
+            "{name} is missing\nlooked for {} and {}\ninstall it beside agentboxctl",
             places[0].display(),
             places[1].display()
         ))

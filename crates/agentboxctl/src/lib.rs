@@ -67,6 +67,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Some(own_files::READ) => return own_files::read_and_print(&arguments[2..]),
         Some(review::owner::AS_OWNER) => return review::owner::become_owner(&arguments[2..]),
         Some(review::owner::REVIEW) => return review::owner::review_and_print(&arguments[2..]),
+        Some(commands::verify::AS_OWNER) => return commands::verify::become_owner(&arguments[2..]),
+        Some(commands::verify::TRY) => return commands::verify::try_and_print(&arguments[2..]),
         Some(embedded::BECOME_SUPERVISOR) => return embedded::become_supervisor(&arguments[2..]),
         _ => {}
     }

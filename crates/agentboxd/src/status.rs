@@ -27,7 +27,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
     let group = group(supervisor, session);
     let mut posture_diff = match (&group, live.state) {
         (Some(group), State::Running) if live.agent_pid != 0 => {
-            posture_diff(supervisor, session, group, live.agent_pid)
+            posture_diff(supervisor, session, group, &live)
         }
         _ => Vec::new(),
     };
@@ -93,11 +93,19 @@ fn network(session: &Session) -> NetworkStatus {
 
 /// Where what the kernel shows of the agent is not what its plan says. What cannot be found out is said
 /// too: silence would read as agreement.
-fn posture_diff(supervisor: &Supervisor, session: &Session, group: &SessionGroup, pid: u32) -> Vec<String> {
+fn posture_diff(
+    supervisor: &Supervisor,
+    session: &Session,
+    group: &SessionGroup,
+    live: &Live,
+) -> Vec<String> {
     let diff = || -> Result<Vec<String>, Box<dyn std::error::Error>> {
         let directory = supervisor.directories.open_session(session.id())?.ok_or("the session has ended")?;
         let expected = posture::expected(&sources::read_plan(directory)?, &group.payload_path())?;
-        let differences = posture::diff(&expected, &posture::observe(pid)?);
+        let mut differences = posture::diff(&expected, &posture::observe(live.agent_pid)?);
+        if expected.sandboxed {
+            differences.extend(posture::held_open(live.init_pid)?);
+        }
         Ok(differences.iter().map(ToString::to_string).collect())
     };
     diff().unwrap_or_else(|error| vec![format!("could not be looked at: {error}")])

@@ -1,12 +1,14 @@
-//! Man pages and completions, made of the command lines' own definitions and of the tables of keys and events.
+//! Man pages, completions and the reference of the bus, made of the command lines' own definitions and of the tables of keys and events.
 //!
 //! | file | is |
 //! |---|---|
+//! | `bus` | docs/dbus.md, which is no page of the manual |
 //! | `configuration` | agentbox.toml(5) |
 //! | `overview`, `audit` | agentbox(7), agentbox-audit(7) |
 //! | `page` | how a page is written |
 
 mod audit;
+pub(crate) mod bus;
 mod configuration;
 mod overview;
 mod page;

@@ -11,7 +11,7 @@
 //! | `machines` | tests-vm |
 //! | `reference` | docs/options.md |
 //! | `rendered` | what the container rig boots with |
-//! | `snippets` | examples of docs/nixos.md |
+//! | `snippets` | examples of the documents |
 //! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
 
 mod cases;
@@ -28,6 +28,7 @@ use crate::workspace::root;
 use anyhow::{Context as _, Result};
 use evaluator::Evaluator;
 pub(crate) use rendered::rendered;
+pub(crate) use snippets::KINDS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What the module renders of the examples of docs/nixos.md, all of them in one machine: for the container rig, which
+//! What the module renders of the examples of the documents, all of them in one machine: for the container rig, which
 //! boots with it.
 
 use super::cases::checked;
@@ -18,6 +18,6 @@ pub(crate) fn rendered(programs: &Path) -> Result<Value> {
     std::fs::write(&file, format!("{{ imports = [\n{}\n]; }}\n", modules.join("\n")))
         .with_context(|| format!("cannot write {}", file.display()))?;
     let configuration = evaluator.value_of("evaluate.nix", &file)?["configuration"].take();
-    checked(&configuration, programs, "examples").context("the examples of docs/nixos.md together")?;
+    checked(&configuration, programs, "examples").context("the examples of the documents together")?;
     Ok(configuration)
 }

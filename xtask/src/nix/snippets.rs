@@ -1,4 +1,4 @@
-//! Examples of docs/nixos.md: every one is evaluated.
+//! Examples in Nix of every document: every one is evaluated.
 
 use super::Report;
 use super::cases::checked;
@@ -6,6 +6,9 @@ use super::evaluator::Evaluator;
 use crate::workspace::{root, target_directory};
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
+
+/// What an example can be: the word behind its fence.
+pub(crate) const KINDS: &[&str] = &["module", "flake"];
 
 /// What stands behind the fence of an example, and its lines.
 fn examples(page: &str) -> Vec<(&str, String)> {
@@ -37,26 +40,43 @@ fn own_flake(evaluator: &Evaluator) -> Result<()> {
     Ok(())
 }
 
-fn page() -> Result<String> {
-    std::fs::read_to_string(root().join("docs/nixos.md")).context("cannot read docs/nixos.md")
+/// A page that says what it is of: its path, and its text.
+type Page = (String, String);
+
+/// README and what is in docs/, in order.
+fn pages() -> Result<Vec<Page>> {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in std::fs::read_dir(root().join("docs")).context("cannot list docs")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        names.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+    }
+    names.sort();
+    let read = |name: String| {
+        let text =
+            std::fs::read_to_string(root().join(&name)).with_context(|| format!("cannot read {name}"))?;
+        Ok((name, text))
+    };
+    names.into_iter().map(read).collect()
 }
 
 /// The examples that are modules.
 pub(super) fn modules() -> Result<Vec<String>> {
-    let page = page()?;
-    Ok(examples(&page).into_iter().filter(|(kind, _)| *kind == "module").map(|(_, text)| text).collect())
+    let pages = pages()?;
+    let examples = pages.iter().flat_map(|(_, text)| examples(text));
+    Ok(examples.filter(|(kind, _)| *kind == "module").map(|(_, text)| text).collect())
 }
 
 pub(super) fn check(evaluator: &Evaluator, programs: &Path, report: &mut Report) -> Result<()> {
-    let page = page()?;
-    let examples = examples(&page);
-    for (at, (kind, text)) in examples.iter().enumerate() {
-        let name = format!("docs/nixos.md: example {}", at + 1);
-        report.say(&name, example(evaluator, programs, kind, text, at));
+    let mut at = 0;
+    for (name, text) in pages()? {
+        for (number, (kind, text)) in examples(&text).iter().enumerate() {
+            let name = format!("{name}: example {}", number + 1);
+            report.say(&name, example(evaluator, programs, kind, text, at));
+            at += 1;
+        }
     }
-    let enough =
-        if examples.len() < 4 { Err(anyhow::anyhow!("{} examples", examples.len())) } else { Ok(()) };
-    report.say("docs/nixos.md has examples", enough);
+    let enough = if at < 4 { Err(anyhow::anyhow!("{at} examples")) } else { Ok(()) };
+    report.say("the documents have examples", enough);
     report.say("the_flake_has_what_the_page_names", own_flake(evaluator));
     Ok(())
 }
@@ -76,6 +96,6 @@ fn example(evaluator: &Evaluator, programs: &Path, kind: &str, text: &str, at: u
             }
             Ok(())
         }
-        other => bail!("an example of the kind `{other}`; known: module, flake"),
+        other => bail!("an example of the kind `{other}`; known: {KINDS:?}"),
     }
 }

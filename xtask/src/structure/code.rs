@@ -8,13 +8,15 @@ const UNSAFE_CRATES: &[&str] = &["agentbox-kernel", "agentbox-launch", "agentbox
 
 /// Where processes may be started or netlink be spoken. The launcher executes the agent; the probe
 /// and the suite attack. agentboxctl starts the embedded supervisor, asks git who commits, and reads
-/// the person's files in a child that has the person's rights.
+/// the person's files in a child that has the person's rights; what verifies types `agentboxctl` and attacks.
 const STARTERS: &[&str] = &[
     "crates/agentbox-kernel/",
     "crates/agentbox-launch/",
     "crates/agentbox-probe/",
     "crates/agentbox-suite/",
+    "crates/agentbox-verify/",
     "crates/agentboxctl/src/child.rs",
+    "crates/agentboxctl/src/commands/verify.rs",
     "crates/agentboxctl/src/embedded.rs",
     "crates/agentboxctl/src/git.rs",
     "crates/agentboxctl/src/own_files.rs",

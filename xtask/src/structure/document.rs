@@ -1,23 +1,14 @@
-//! What the documents say about the code: the diagram, the invariants, the links.
+//! What the documents say about the code: the diagram, the links, the attacks.
 
 use super::Repository;
 use super::source::{Source, Sources};
-use crate::suite::test_names;
 use std::collections::BTreeSet;
 
 const OVERVIEW: &str = "docs/ARCHITECTURE.md";
 /// First line of the fenced block with the diagram of crates.
 const DIAGRAM: &str = "```text edges";
-const SPECIFICATION: &str = "docs/SPECIFICATION.md";
-/// Head of each table of promises.
-const PROMISES: &str = "| # | promise | held by |";
-/// Where the tests of whole programs are.
-const SUITE: &str = "crates/agentbox-suite/tests/";
-const THREATS: &str = "docs/THREAT-MODEL.md";
-/// Head of the table of invariants: number, what holds, and the functions that check it.
-const INVARIANTS: &str = "| # | invariant | check |";
-/// Head of the table of known weaknesses: the tests are the last cell.
-const WEAKNESSES: &str = "| weakness | what it was | what holds it here | test |";
+/// Head of the table that says where things are changed.
+const PLACES: &str = "| X | place |";
 
 /// Edges of the diagram: lines of the form `crate -> crate, crate`, or `crate -> nothing`.
 pub(super) fn diagram(sources: &Sources) -> Result<BTreeSet<(String, String)>, String> {
@@ -35,88 +26,6 @@ pub(super) fn diagram(sources: &Sources) -> Result<BTreeSet<(String, String)>, S
         edges.extend(to.map(|to| (from.trim().to_owned(), to.to_owned())));
     }
     Ok(edges)
-}
-
-/// Each row of the table of invariants names, in backticks, the functions that check it.
-pub(super) fn every_invariant_names_its_check(repository: &Repository) -> Vec<String> {
-    checked(&repository.sources, OVERVIEW, INVARIANTS, 1)
-}
-
-/// Each row of the table of known weaknesses names the tests that look for it.
-pub(super) fn every_known_weakness_names_its_test(repository: &Repository) -> Vec<String> {
-    checked(&repository.sources, THREATS, WEAKNESSES, 0)
-}
-
-/// Each promise has a number of its own and names tests, and each test of the suite stands behind a promise.
-pub(super) fn every_promise_is_held_by_a_test_and_every_test_holds_one(
-    repository: &Repository,
-) -> Vec<String> {
-    promises(&repository.sources)
-}
-
-fn promises(sources: &Sources) -> Vec<String> {
-    let mut problems = checked(sources, SPECIFICATION, PROMISES, 1);
-    let Some(file) = sources.get(SPECIFICATION) else { return problems };
-    let mut numbers = BTreeSet::new();
-    for row in rows(&file.text, PROMISES) {
-        let number = row.trim_matches('|').split('|').next().unwrap_or("").trim();
-        if !numbers.insert(number) {
-            problems.push(format!("{SPECIFICATION}: two promises are called {number}"));
-        }
-    }
-    let suite = sources.rust().filter(|file| file.path.starts_with(SUITE));
-    let names = suite.flat_map(|file| test_names(&file.code));
-    let untold = names.filter(|name| !file.text.contains(&format!("`{name}`")));
-    problems.extend(untold.map(|name| format!("{SPECIFICATION}: no promise is held by {name}")));
-    problems
-}
-
-/// Rows of all tables with this head.
-fn rows<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
-    let mut rows = Vec::new();
-    let mut lines = text.lines();
-    while lines.any(|line| line == head) {
-        rows.extend(lines.by_ref().skip(1).take_while(|line| line.starts_with('|')));
-    }
-    rows
-}
-
-/// Rows of the tables with this head whose last cell names no function, or one that does not exist. Column `name` says
-/// what a row is about; no other cell is empty either.
-fn checked(sources: &Sources, document: &str, head: &str, name: usize) -> Vec<String> {
-    let Some(file) = sources.get(document) else { return vec![format!("{document} is missing")] };
-    let rows = rows(&file.text, head);
-    if rows.is_empty() {
-        return vec![format!("{document} has no table with the head `{head}`")];
-    }
-    let columns = head.trim_matches('|').split('|').count();
-    let mut problems = Vec::new();
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let what = cells.get(name).copied().unwrap_or(row);
-        let last = cells.get(columns - 1).copied().unwrap_or("");
-        let checks: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
-        if checks.is_empty() || cells.iter().any(|cell| cell.is_empty()) {
-            problems.push(format!("{document}: without a check, or with an empty cell: {what}"));
-        }
-        let missing = checks.iter().filter(|check| !is_function(sources, check));
-        problems.extend(missing.map(|check| format!("{document}: no function is called {check}: {what}")));
-    }
-    problems
-}
-
-fn is_function(sources: &Sources, name: &str) -> bool {
-    sources.rust().any(|file| {
-        let mut rest = file.code.as_str();
-        // A macro of tests may take names without `fn`; only real functions count as checks.
-        while let Some((_, behind)) = rest.split_once("fn ") {
-            if behind.strip_prefix(name).is_some_and(|tail| tail.starts_with(['(', '<'])) {
-                return true;
-            }
-            rest = behind;
-        }
-        false
-    })
 }
 
 pub(super) fn links_resolve(repository: &Repository) -> Vec<String> {
@@ -138,6 +47,47 @@ fn broken(file: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
             let path = if directory.is_empty() { target.to_owned() } else { format!("{directory}/{target}") };
             if !exists(&path) {
                 problems.push(format!("{}:{at}: no file {target}", file.path));
+            }
+        }
+    }
+    problems
+}
+
+/// Every place of the table that says where things are changed is there.
+pub(super) fn places_exist(repository: &Repository) -> Vec<String> {
+    let root = crate::workspace::root();
+    let below = |place: &str, directory: &str| {
+        let mut paths = repository.sources.files.iter().map(|file| file.path.as_str());
+        root.join(directory).join(place).exists()
+            || root.join(directory).join("src").join(place).exists()
+            || !directory.is_empty()
+                && paths.any(|path| path.starts_with(directory) && path.ends_with(&format!("/{place}")))
+    };
+    missing_places(&repository.sources, below)
+}
+
+/// A row names crates, and of each files and directories: `crate`: `file.rs`, `directory/`; `another`: … What is named
+/// before any crate is there from the root.
+fn missing_places(sources: &Sources, below: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let Some(file) = sources.get(OVERVIEW) else { return vec![format!("{OVERVIEW} is missing")] };
+    let rows: Vec<&str> = file.text.lines().skip_while(|line| *line != PLACES).skip(2).collect();
+    if rows.is_empty() {
+        return vec![format!("{OVERVIEW} has no table with the head `{PLACES}`")];
+    }
+    let mut problems = Vec::new();
+    for row in rows.iter().take_while(|row| row.starts_with('|')) {
+        let mut within = String::new();
+        let places = row.trim_end_matches('|').rsplit('|').next().unwrap_or(row);
+        for word in places.split('`').skip(1).step_by(2) {
+            if word.starts_with("agentbox") || word == "xtask" {
+                within = if word == "xtask" { word.to_owned() } else { format!("crates/{word}") };
+                problems.extend((!below("", &within)).then(|| format!("{OVERVIEW}: no crate {word}: {row}")));
+            } else if !word.contains(' ')
+                && !word.contains("NAME")
+                && !below(word, &within)
+                && !below(word, "")
+            {
+                problems.push(format!("{OVERVIEW}: no {word} in {within}: {row}"));
             }
         }
     }
@@ -168,7 +118,7 @@ fn unknown_attacks(sources: &Sources) -> Vec<String> {
 }
 
 /// `t1.` to `t8.` and a name.
-fn is_attack(word: &str) -> bool {
+pub(super) fn is_attack(word: &str) -> bool {
     matches!(word.as_bytes(), [b't', b'1'..=b'8', b'.', rest @ ..] if !rest.is_empty())
         && word[3..].bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
@@ -202,34 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn promises_and_tests_are_compared_both_ways() {
-        let row = |number: &str, test: &str| format!("| {number} | it holds | `{test}` |\n");
-        let table = |rows: &str| format!("# A\n\n{PROMISES}\n|---|---|---|\n{rows}\nText.\n");
-        let found = |text: &str| {
-            let file = |path: &str, text: &str| Source::new(path.to_owned(), text.to_owned());
-            let code = "#[test]\nfn one() {}\n#[test]\nfn two() -> Result<()> {}\nfn no_test() {}";
-            let files = vec![file("crates/agentbox-suite/tests/a.rs", code), file(SPECIFICATION, text)];
-            promises(&Sources { files }).len()
+    fn a_place_that_is_not_there_is_found() {
+        let problems = |cell: &str| {
+            let text = format!("# A\n\n{PLACES}\n|---|---|\n| a thing | {cell} |\n\nText.\n");
+            let there = ["crates/agentbox-a/", "crates/agentbox-a/x.rs", "/presets/", "xtask/", "xtask/y/"];
+            missing_places(&sources(&text, ""), |place, within| {
+                there.contains(&format!("{within}/{place}").as_str())
+            })
         };
-        assert_eq!(found(&[table(&row("A1", "one")), table(&row("B1", "two"))].concat()), 0);
-        assert_eq!(found(&table(&row("A1", "one"))), 1, "a test that no promise names");
-        assert_eq!(found(&table(&[row("A1", "one"), row("A1", "two")].concat())), 1, "a number given twice");
-        assert_eq!(found(&table(&[row("A1", "one"), row("A2", "two"), row("A3", "none")].concat())), 1);
-        assert_eq!(found("# A\n"), 3);
-    }
-
-    #[test]
-    fn an_invariant_without_a_real_check_is_found() {
-        let table = |cell: &str| format!("{INVARIANTS}\n|---|---|---|\n| 1 | it holds | {cell} |\n");
-        let code = "fn it_holds() {}\n// fn in_a_comment() {}";
-        let checked = |text: &str| checked(&sources(text, code), OVERVIEW, INVARIANTS, 1).len();
-        let problems = |cell: &str| checked(&table(cell));
-        assert_eq!(problems("`it_holds`"), 0);
-        for bad in ["", "by review", "`it_hold`", "`it_holds`, `in_a_comment`"] {
-            assert_eq!(problems(bad), 1, "{bad}");
+        for good in
+            ["`agentbox-a`: `x.rs`", "`presets/`", "`agentbox-a`; `xtask`: `y/`", "then `cargo xtask dist`"]
+        {
+            assert!(problems(good).is_empty(), "{good}: {:?}", problems(good));
         }
-        assert_eq!(checked("no table"), 1);
-        assert_eq!(checked(&table("`it_holds`").replace("it holds |", "|")), 1);
+        for bad in ["`agentbox-a`: `y/`", "`x.rs`", "`agentbox-b`", "`xtask`: `y/`, `z/`"] {
+            assert_eq!(problems(bad).len(), 1, "{bad}");
+        }
+        assert_eq!(missing_places(&sources("# A\n", ""), |_, _| true).len(), 1);
     }
 
     #[test]

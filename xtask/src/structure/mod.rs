@@ -5,15 +5,19 @@
 //! | `metadata` | what `cargo metadata` says, as far as it is asked here |
 //! | `edges` | which crate may depend on which |
 //! | `licence` | licences of everything that is linked |
+//! | `snippet` | examples in the documents |
 //! | `source` | the files of the repository, with comments and strings taken out of Rust |
 //! | `code` | unsafe, processes, sizes, words |
-//! | `document` | the diagram, the invariants and the links of the documents |
+//! | `document` | the diagram, the links, the places and the attacks of the documents |
+//! | `proof` | tables of the documents whose rows name their tests |
 
 mod code;
 mod document;
 mod edges;
 mod licence;
 mod metadata;
+mod proof;
+mod snippet;
 mod source;
 
 use crate::terminal::Paint;
@@ -42,13 +46,17 @@ const CHECKS: &[(&str, Check)] = &[
     ("nothing_is_left_for_later", code::nothing_is_left_for_later),
     ("every_step_is_left_out_once", code::every_step_is_left_out_once),
     ("licences_are_allowed", licence::licences_are_allowed),
-    ("every_invariant_names_its_check", document::every_invariant_names_its_check),
-    ("every_known_weakness_names_its_test", document::every_known_weakness_names_its_test),
+    ("every_invariant_names_its_check", proof::every_invariant_names_its_check),
+    ("every_known_weakness_names_its_test", proof::every_known_weakness_names_its_test),
+    ("every_sentence_of_others_is_answered", proof::every_sentence_of_others_is_answered),
+    ("every_outcome_is_answered_for_every_attacker", proof::every_outcome_is_answered_for_every_attacker),
     (
         "every_promise_is_held_by_a_test_and_every_test_holds_one",
-        document::every_promise_is_held_by_a_test_and_every_test_holds_one,
+        proof::every_promise_is_held_by_a_test_and_every_test_holds_one,
     ),
+    ("every_example_is_one_that_works", snippet::every_example_is_one_that_works),
     ("links_resolve", document::links_resolve),
+    ("places_exist", document::places_exist),
     ("named_attacks_exist", document::named_attacks_exist),
 ];
 

@@ -69,6 +69,22 @@ pub fn diff_started(expected: &Expected, observed: &Observed) -> Vec<Difference>
     found.0
 }
 
+/// Files of the host that the first process of a session still has open. It needs none once everything is in force: what it
+/// has are its streams, its terminal and what the kernel makes for it.
+///
+/// # Errors
+/// [`PostureError`](super::PostureError) when it has ended or cannot be read.
+pub fn held_open(first_pid: u32) -> Result<Vec<Difference>, super::PostureError> {
+    const HARMLESS: &[&str] =
+        &["socket:", "pipe:", "anon_inode:", "/dev/null", "/dev/pts/", "/dev/ptmx", "/ptmx"];
+    let open = super::observed::descriptors(first_pid)?;
+    let files =
+        open.into_iter().filter(|(_, target)| !HARMLESS.iter().any(|start| target.starts_with(start)));
+    Ok(files
+        .map(|(number, target)| Difference::new(format!("first process holds {number}"), "nothing", target))
+        .collect())
+}
+
 fn ids(expected: &Expected, observed: &Observed, found: &mut Found) {
     found.compare("user ids", &[expected.uid; 4], &observed.uids);
     found.compare("group ids", &[expected.gid; 4], &observed.gids);

@@ -21,7 +21,7 @@ mod expected;
 mod mounts;
 mod observed;
 
-pub use compare::{diff, diff_started};
+pub use compare::{diff, diff_started, held_open};
 pub use expected::{Expected, expected};
 pub use observed::{CapabilitySets, Observed, ResourceLimit, observe};
 

@@ -86,6 +86,11 @@ pub struct Observed {
     pub(crate) root: Option<OwnedFd>,
 }
 
+/// Where its descriptors lead.
+pub(super) fn descriptors(pid: u32) -> Result<BTreeMap<u32, String>, PostureError> {
+    Proc::open(pid)?.descriptors()
+}
+
 /// Observes a process.
 ///
 /// # Errors

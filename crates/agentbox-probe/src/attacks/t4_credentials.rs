@@ -204,11 +204,26 @@ fn session_keyring(facts: &Facts) -> Answer {
         let length = call!(libc::SYS_keyctl, libc::KEYCTL_READ, key, bytes.as_mut_slice(), 256)?;
         Ok(facts.canary.is_in(&bytes[..(length as usize).min(256)]))
     });
-    match read {
-        Ok(true) => succeeded("read the secret"),
-        Ok(false) => refused("reads something else"),
-        Err(error) => refused(error),
+    match (read, keys_of_session()) {
+        (Ok(true), _) => succeeded("read the secret"),
+        // Whoever started this had none of that name, and yet something of theirs is here.
+        (_, Ok(keys @ 1..)) => succeeded(format!("it holds {keys} keys of somebody else")),
+        (Ok(false), _) => refused("reads something else"),
+        (Err(error), _) => refused(error),
     }
+}
+
+/// How many keys the session keyring holds. One that was made for a sandbox holds none.
+fn keys_of_session() -> Result<usize, Errno> {
+    let mut serials = [0_u8; 256];
+    let bytes = call!(
+        libc::SYS_keyctl,
+        libc::KEYCTL_READ,
+        libc::KEY_SPEC_SESSION_KEYRING,
+        serials.as_mut_slice(),
+        256
+    )?;
+    Ok(bytes as usize / size_of::<i32>())
 }
 
 /// Connects and reads what the other side says first.

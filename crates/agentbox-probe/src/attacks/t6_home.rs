@@ -38,7 +38,7 @@ pub(super) const TABLE: &[Attack] = &[
     home("t6.git-files", "write what git reads besides its first file", |f| write_each(f, GIT)),
     Attack::new("t6.scheduled", "leave something for cron or the system to run", |_| scheduled()).root(),
     Attack::new("t6.temporary-file", "leave a file in the host's /tmp", |f| {
-        leave(f, Path::new("/tmp"), "probe")
+        leave(f, Path::new("/tmp"), &format!("agentbox-probe-{}", f.tag))
     })
     .needs(&["tag"])
     .on_host(),

@@ -8,7 +8,7 @@ use crate::session::Session;
 use agentbox_probe::{Facts, Judged, NEEDS_NETWORK, Outcome, Record, mark};
 use anyhow::{Context, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longest that all attacks take together.
@@ -177,7 +177,7 @@ impl Battery {
                 Some(places) => Some(format!("its mark arrived: {places:?}; {}", record.detail)),
                 // Where nothing is reached, what needs something to work with has nothing.
                 None if mode == Mode::None && record.detail.starts_with(NOTHING_REACHED) => None,
-                None => fault(listing, record, &effects, level),
+                None => fault(listing, record, &|left| effects.contains(Path::new(left)), level),
             };
             let why = why.filter(|_| is_promised);
             super::line(&mut table, self.control_word(listing), listing, record, why.as_deref(), is_promised);

@@ -25,6 +25,7 @@ mod status;
 mod stop;
 mod thaw;
 mod trust;
+pub(crate) mod verify;
 mod why;
 
 use crate::arguments::{Arguments, Choice, Command};
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Check(check) => check::run(&check),
         Command::Schema => schema::run(),
         Command::Doctor(doctor) => doctor::run(&doctor, embedded),
+        Command::Verify(wanted) => verify::run(&wanted, embedded),
         Command::Completions { shell } => completions::run(shell),
     }
 }

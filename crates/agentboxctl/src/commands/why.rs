@@ -6,6 +6,8 @@ use crate::output::network::endpoint;
 use crate::output::{escape, print, print_json};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::{Access, WhyAnswer};
+use agentbox_plan::gate::HOST_NAMES;
+use std::net::IpAddr;
 
 pub(super) fn run(why: &Why, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
@@ -44,8 +46,16 @@ fn words(answer: &WhyAnswer) -> String {
             escape::message(&answer.remedy).replace('\n', "\n          ")
         ));
     }
+    if answer.allowed && answer.access.is_none() && is_name(&answer.destination) {
+        text.push_str("\n  but     an address of it that is internal is refused, unless `internal` names it");
+    }
     text.push('\n');
     text
+}
+
+/// Whether it is a name. None is resolved to answer, so of its addresses nothing is known yet.
+fn is_name(destination: &str) -> bool {
+    destination.parse::<IpAddr>().is_err() && !HOST_NAMES.contains(&destination)
 }
 
 #[cfg(test)]
@@ -72,6 +82,10 @@ mod tests {
         let allowed =
             WhyAnswer { destination: "2606::1".into(), port: 53, allowed: true, ..WhyAnswer::default() };
         assert_eq!(words(&allowed), "[2606::1]:53 is allowed\n");
+        let loopback = WhyAnswer { destination: "host".into(), ..allowed.clone() };
+        assert_eq!(words(&loopback), "host:53 is allowed\n");
+        let name = WhyAnswer { destination: "a.org".into(), ..allowed };
+        assert!(words(&name).starts_with("a.org:53 is allowed\n  but     an address of it that is internal"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(crate) fn become_owner(arguments: &[OsString]) -> ExitCode {
 }
 
 /// Groups first: afterwards it is forbidden.
-fn take_ids(uid: u32, gid: u32) -> Option<()> {
+pub(crate) fn take_ids(uid: u32, gid: u32) -> Option<()> {
     use rustix::thread::{
         Gid as RawGid, Uid as RawUid, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
     };
@@ -128,7 +128,7 @@ fn take_ids(uid: u32, gid: u32) -> Option<()> {
     set_thread_res_uid(uid, uid, uid).ok()
 }
 
-fn close_all_but(kept: &[u32]) {
+pub(crate) fn close_all_but(kept: &[u32]) {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<u32> =
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();

@@ -225,7 +225,14 @@ impl Field {
                 (IpAddr::V4(v4), IpAddr::V6(v6)) => (Some(v4), Some(v6)),
                 _ => (None, None),
             };
-            Some(Site { name: name.to_owned(), v4, v6, port: PORT, token: token.to_owned() })
+            Some(Site {
+                name: name.to_owned(),
+                v4,
+                v6,
+                port: PORT,
+                token: token.to_owned(),
+                own_port_only: false,
+            })
         };
         let mut multicast: Vec<Endpoint> = GROUPS_V4
             .iter()
