@@ -124,10 +124,10 @@ fn a_ceiling_that_comes_down_and_internal_names_that_go_are_closed_at_once() -> 
     }
     let machine = Machine::new()?;
     let service = service(&machine)?;
-    let text = "[ceiling]\nallow = [\"*.example.org\"]\ninternal = [\"git.corp:443\"]\n\
+    let text = "[ceiling]\nallow = [\"*.example.org\"]\ninternal = [\"10.20.0.0/16:443\"]\n\
         [profile.w]\nnetwork = \"allowlist\"\nallow = [\"system.example.net\"]\ninternal = [\"wiki.corp:443\"]\n";
     machine.configure(text)?;
-    let hosts = ["a.example.org", "b.example.org", "git.corp:443"];
+    let hosts = ["a.example.org", "b.example.org", "10.20.0.0/16:443"];
     let allowed: Vec<&str> = hosts.iter().flat_map(|host| ["--allow", host]).collect();
     let session =
         machine.detached_with("L2", &[&["--profile", "w"], &allowed[..]].concat(), &["sleep", "600"])?;
@@ -141,7 +141,7 @@ fn a_ceiling_that_comes_down_and_internal_names_that_go_are_closed_at_once() -> 
         }
         Ok(reached)
     };
-    let all = ["a.example.org", "b.example.org", "git.corp", "system.example.net", "wiki.corp"];
+    let all = ["a.example.org", "b.example.org", "10.20.0.1", "system.example.net", "wiki.corp"];
     ensure!(reached(&all)? == all, "the control: {:?}", reached(&all)?);
     let file = machine.config().join("agentbox.toml");
     let whole = std::fs::read_to_string(&file)?;
@@ -154,8 +154,8 @@ fn a_ceiling_that_comes_down_and_internal_names_that_go_are_closed_at_once() -> 
     };
     // The system's own lists are not the person's: no ceiling holds for them.
     let left = reload("*.example.org", "a.example.org")?;
-    ensure!(left == ["a.example.org", "git.corp", "system.example.net", "wiki.corp"], "{left:?}");
-    let left = reload("\ninternal = [\"git.corp:443\"]", "\ninternal = []")?;
+    ensure!(left == ["a.example.org", "10.20.0.1", "system.example.net", "wiki.corp"], "{left:?}");
+    let left = reload("\ninternal = [\"10.20.0.0/16:443\"]", "\ninternal = []")?;
     ensure!(left == ["a.example.org", "system.example.net", "wiki.corp"], "{left:?}");
     let left = reload("\ninternal = [\"wiki.corp:443\"]", "")?;
     ensure!(left == ["a.example.org", "system.example.net"], "{left:?}");
