@@ -39,9 +39,25 @@
         pkgs:
         let
           packages = self.packages.${pkgs.stdenv.hostPlatform.system};
+          # What the package is built of, looked at instead.
+          lint =
+            name: tools: command:
+            packages.agentbox.overrideAttrs (package: {
+              pname = "agentbox-${name}";
+              nativeBuildInputs = package.nativeBuildInputs ++ tools;
+              buildPhase = command;
+              installPhase = "touch $out";
+              dontFixup = true;
+            });
         in
         {
           package = packages.agentbox;
+          clippy = lint "clippy" [ pkgs.clippy ] "cargo clippy --workspace --all-targets -- --deny warnings";
+          fmt = lint "fmt" [ pkgs.rustfmt ] "cargo fmt --all --check";
+          options = import ./nixos-modules/options.nix {
+            inherit pkgs;
+            library = nixpkgs + "/lib";
+          };
         }
         // import ./tests-vm {
           inherit pkgs;

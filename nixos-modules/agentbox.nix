@@ -77,6 +77,8 @@ in
           description = ''
             Whether the kernel's `bpf` security module is switched on, so that names which make a program of the
             host act later are refused in projects that a session changes in place. Takes effect with the next boot.
+            Where `security.lsm` has it anyway, as NixOS does by default, switching this off changes nothing: `guard`
+            of a posture says whether sessions use it.
           '';
         };
 
@@ -150,7 +152,8 @@ in
 
     users.groups.agentbox = { };
 
-    security.lsm = mkIf cfg.kernelGuard [ "bpf" ];
+    # Behind those of others: AppArmor does not load after it. A name that is listed twice is taken once.
+    security.lsm = mkIf cfg.kernelGuard (lib.mkAfter [ "bpf" ]);
   };
 
   meta.maintainers = [ ];

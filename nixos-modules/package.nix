@@ -22,6 +22,7 @@ rustPlatform.buildRustPackage {
       ../.cargo
       ../Cargo.lock
       ../Cargo.toml
+      ../clippy.toml
       ../crates
       ../dist
       ../docs

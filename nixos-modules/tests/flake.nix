@@ -7,16 +7,33 @@ let
   lib = import library;
   system = arguments: arguments;
   nixpkgs = {
+    # What `import nixpkgs` reads.
+    outPath = toString ./standin/packages.nix;
     lib = lib // {
       nixosSystem = system;
     };
-    legacyPackages.x86_64-linux.stdenv.hostPlatform.system = "x86_64-linux";
+    legacyPackages = lib.genAttrs [
+      "x86_64-linux"
+      "aarch64-linux"
+    ] (system: import ./standin/packages.nix { inherit system; });
   };
   inputs = {
     inherit nixpkgs;
     self = outputs;
     agentbox.nixosModules.default = { };
-    deploy-rs.lib.x86_64-linux.activate.nixos = host: host;
+    # As they are documented: a hive has `meta.nixpkgs`, and every node has modules.
+    colmena.lib.makeHive =
+      hive:
+      assert hive.meta.nixpkgs.stdenv.hostPlatform.system != "";
+      lib.mapAttrs (
+        name: node:
+        assert name == "meta" || (node.imports != [ ] && node.deployment.targetHost != "");
+        node
+      ) hive;
+    deploy-rs.lib.x86_64-linux = {
+      activate.nixos = host: host;
+      deployChecks = deploy: lib.mapAttrs (_: node: node.profiles.system.path) deploy.nodes;
+    };
   };
   # Nix passes what is asked for.
   function = (import file).outputs;

@@ -40,7 +40,8 @@ let
       key:
       let
         option = options.${key};
-        name = "${prefix}.${key}";
+        # What a set has besides the options with names of their own.
+        name = if key == "_freeformOptions" then "${prefix}.<name>" else "${prefix}.${key}";
         entry = if option.default or null == { } && (option.type.nestedTypes or { }) ? elemType then "${name}.<name>" else name;
       in
       if isOption option then

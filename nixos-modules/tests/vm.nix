@@ -4,21 +4,8 @@
 }:
 let
   lib = import library;
-  machine =
-    modules:
-    let
-      evaluated = lib.evalModules {
-        modules = [
-          ./standin/nixos.nix
-          ./standin/machine.nix
-        ]
-        ++ modules;
-        specialArgs = { inherit pkgs; };
-      };
-      inherit (evaluated) config;
-      failed = lib.filter (a: !a.assertion) config.assertions;
-    in
-    if failed != [ ] then throw (lib.concatMapStringsSep "\n" (a: a.message) failed) else config;
+  nixos = import ./standin/machines.nix { inherit lib pkgs; };
+  machine = modules: (nixos { imports = modules; }).config;
   # Its configuration, and those that it can be switched to.
   contents =
     modules:
@@ -59,7 +46,7 @@ let
   pkgs = import ./standin/pkgs.nix { inherit lib; } // {
     testers.runNixOSTest = module: test (removeAttrs module [ "_module" ]);
     testers.testBuildFailure = drv: drv;
-    nixos = module: { config = machine [ module ]; };
+    inherit nixos;
   };
   all = import ../../tests-vm {
     inherit pkgs;

@@ -1,6 +1,7 @@
 //! The command line.
 
-use crate::{attack, own_state, tools, victim};
+use crate::attack::{self, Attack};
+use crate::{own_state, sys, tools, victim};
 use agentbox_probe::{Descriptor, Facts, Outcome, Record};
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: agentbox-probe list [--json]
-       agentbox-probe run [ID...] [--facts FILE|-] [--json]
+       agentbox-probe run [ID...] [--facts FILE|-] [--json] [--workers N]
        agentbox-probe self
        agentbox-probe victim TAG DIRECTORY...   hold secrets and things of one's own until input ends
        agentbox-probe handle PATH               the file handle of a path, as facts want it
@@ -41,10 +42,17 @@ fn print(value: &impl serde::Serialize) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One whole line at once, so that whoever reads sees it before the next attack begins.
+/// One whole line in one call, so that whoever reads sees it before the next attack begins, and lines of several workers stay
+/// lines: a pipe takes so much at once (`PIPE_BUF`, pipe(7)).
 fn say(line: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| error.to_string())
+    let whole = format!("{line}\n");
+    let mut rest = whole.as_bytes();
+    while !rest.is_empty() {
+        let written = rustix::io::write(&out, rest).map_err(|error| error.to_string())?;
+        rest = &rest[written..];
+    }
+    out.flush().map_err(|error| error.to_string())
 }
 
 fn list(options: &[&str]) -> Result<ExitCode, String> {
@@ -64,11 +72,14 @@ fn list(options: &[&str]) -> Result<ExitCode, String> {
 }
 
 fn run(options: &[&str]) -> Result<ExitCode, String> {
-    let (mut ids, mut json, mut facts) = (Vec::new(), false, Facts::default());
+    let (mut ids, mut json, mut facts, mut workers) = (Vec::new(), false, Facts::default(), 1);
     let mut options = options.iter().copied();
     while let Some(option) = options.next() {
         match option {
             "--json" => json = true,
+            "--workers" => {
+                workers = options.next().and_then(|number| number.parse().ok()).ok_or(USAGE)?;
+            }
             "--facts" => facts = read_facts(options.next().ok_or(USAGE)?)?,
             id if !id.starts_with('-') => ids.push(id),
             _ => return Err(USAGE.to_owned()),
@@ -77,12 +88,38 @@ fn run(options: &[&str]) -> Result<ExitCode, String> {
     if let Some(unknown) = ids.iter().find(|id| !attack::all().any(|attack| attack.id == **id)) {
         return Err(format!("no attack is called {unknown}; `agentbox-probe list` names them"));
     }
-    let mut worked = false;
-    for attack in attack::all().filter(|attack| ids.is_empty() || ids.contains(&attack.id)) {
-        let record = attack.attempt(&facts);
-        worked |= record.outcome == Outcome::Succeeded;
-        show(&record, json)?;
+    let chosen = || attack::all().filter(|attack| ids.is_empty() || ids.contains(&attack.id));
+    let try_all = |attacks: &mut dyn Iterator<Item = &Attack>| -> Result<bool, String> {
+        let mut worked = false;
+        for attack in attacks {
+            let record = attack.attempt(&facts);
+            worked |= record.outcome == Outcome::Succeeded;
+            show(&record, json)?;
+        }
+        Ok(worked)
+    };
+    if workers <= 1 {
+        return try_all(&mut chosen()).map(|worked| ExitCode::from(u8::from(worked)));
     }
+    // Most of the time is spent waiting for answers that must not come.
+    let children = (0..workers).map(|worker| {
+        sys::begin_child(|| {
+            let mine = chosen().filter(|attack| !attack.is_alone()).skip(worker).step_by(workers);
+            match try_all(&mut { mine }) {
+                Ok(worked) => i32::from(worked),
+                Err(_) => 2,
+            }
+        })
+    });
+    let children: Vec<_> = children.collect();
+    let mut worked = false;
+    for child in children {
+        match sys::exit_code(sys::wait_for(child.map_err(|error| error.to_string())?)) {
+            Some(code @ (0 | 1)) => worked |= code == 1,
+            other => return Err(format!("a worker ended with {other:?}")),
+        }
+    }
+    worked |= try_all(&mut chosen().filter(|attack| attack.is_alone()))?;
     // 1 when something worked, as a test that found something.
     Ok(ExitCode::from(u8::from(worked)))
 }

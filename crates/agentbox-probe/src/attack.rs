@@ -44,6 +44,7 @@ pub(crate) struct Attack {
     unpromised: Option<&'static str>,
     judged: Judged,
     kernel: Option<&'static str>,
+    alone: bool,
 }
 
 impl Attack {
@@ -91,6 +92,7 @@ impl Attack {
             unpromised: None,
             judged: Judged::Outcome,
             kernel: None,
+            alone: false,
         }
     }
 
@@ -140,6 +142,17 @@ impl Attack {
     pub(crate) const fn kernel(mut self, part: &'static str) -> Self {
         self.kernel = Some(part);
         self
+    }
+
+    /// It wears out what others need, or changes it: nothing else is tried meanwhile.
+    pub(crate) const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Those that need nothing but a tag aim at the network itself.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone || self.needs == ["network.tag"]
     }
 
     pub(crate) fn listing(&self) -> Listing {

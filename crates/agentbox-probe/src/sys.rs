@@ -121,6 +121,21 @@ pub(crate) fn in_child(limit: Duration, work: impl FnOnce() -> Vec<u8>) -> Resul
     })
 }
 
+/// Has a child do this and end with what comes of it.
+pub(crate) fn begin_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
+    // SAFETY: the probe has one thread, so the child may use everything that the parent could.
+    match unsafe { libc::fork() } {
+        -1 => Err(Errno::last()),
+        0 => exit_now(work()),
+        pid => Ok(pid),
+    }
+}
+
+/// With which code a child ended by itself, of the status of [`wait_for`].
+pub(crate) fn exit_code(status: i32) -> Option<i32> {
+    libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status))
+}
+
 fn read_until_end(reader: OwnedFd, limit: Duration) -> Option<Vec<u8>> {
     let until = Instant::now() + limit;
     let mut file = File::from(reader);

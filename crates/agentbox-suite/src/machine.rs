@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Longest that a command may take. Generous: two cores and a debug build share it with other tests.
 const LIMIT: Duration = Duration::from_secs(180);
+/// Longest that a process may need to end that has nothing more to do.
+const ENDING: Duration = Duration::from_secs(15);
 /// Ids that one machine may lease: of 100 million, so that 24 000 machines differ.
 const IDS: u32 = 4096;
 const FIRST_ID: u32 = 2_001_000_000;
@@ -582,6 +584,9 @@ impl Machine {
             problems.extend(self.wait_until_supervisor_ended().err().map(|error| error.to_string()));
         }
         problems.extend(self.leftovers());
+        // What read for the person may just be ending.
+        let gone = || Ok(self.person.processes().is_empty().then_some(()));
+        let _told_below = eventually("no process of the person is left", ENDING, gone);
         for pid in self.person.processes() {
             problems.push(format!("process {pid} of the person"));
             kill(pid);

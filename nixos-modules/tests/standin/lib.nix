@@ -3,7 +3,7 @@
 # no nixpkgs is at hand. The same cases run against the real lib where there is.
 let
   b = builtins;
-  inherit (b) attrNames mapAttrs isAttrs isList isFunction isString isBool isInt isPath elem filter concatLists concatMap concatStringsSep foldl' length head listToAttrs all any match toJSON removeAttrs intersectAttrs functionArgs typeOf genericClosure;
+  inherit (b) attrNames mapAttrs isAttrs isList isFunction isString isBool isInt isPath elem filter concatLists concatMap concatStringsSep foldl' length head listToAttrs all any match toJSON removeAttrs functionArgs;
   fix = f: let x = f x; in x;
   id = x: x;
   nameValuePair = name: value: { inherit name value; };
@@ -113,7 +113,10 @@ let
       modules = modules ++ map (d: { _file = d.file; imports = [ d.value ]; }) defs;
       prefix = loc; specialArgs = specialArgs // { name = b.elemAt loc (length loc - 1); };
     }).config;
-    getSubOptions = loc: (evalModules { inherit modules; prefix = loc; specialArgs = specialArgs // { name = "<name>"; }; }).options;
+    getSubOptions = loc: let
+        evaluated = evalModules { inherit modules; prefix = loc; specialArgs = specialArgs // { name = "<name>"; }; };
+        below = type: if type ? getSubOptions then type.getSubOptions loc else if type ? nestedTypes then below type.nestedTypes.elemType else { };
+      in evaluated.options // optionalAttrs (evaluated.freeformType != null) { _freeformOptions = removeAttrs (below evaluated.freeformType) [ "_module" ]; };
   };
 
   # --- modules
@@ -123,7 +126,7 @@ let
       load = file: m:
         let
           f = if isPath m || isString m then import m else m;
-          v = if isFunction f then f (if functionArgs f == { } then args else mapAttrs (n: opt: args.${n} or (throw "module argument `${n}' is not given")) (filterAttrs (n: opt: !opt || args ? ${n}) (functionArgs f)) // (removeAttrs args (attrNames (functionArgs f)))) else f;
+          v = if isFunction f then f (if functionArgs f == { } then args else mapAttrs (n: _: args.${n} or (throw "module argument `${n}' is not given")) (filterAttrs (n: opt: !opt || args ? ${n}) (functionArgs f)) // (removeAttrs args (attrNames (functionArgs f)))) else f;
           file' = if isPath m || isString m then toString m else v._file or file;
           long = v ? config || v ? options;
           core = [ "_file" "key" "imports" "disabledModules" "freeformType" "config" "options" "meta" "_class" ];
@@ -162,10 +165,10 @@ let
         else known;
       all' = walk prefix options defsOf;
       config = all';
-    in { inherit options; config = removeAttrs config [ "_module" ]; };
+    in { inherit options; freeformType = freeform; config = removeAttrs config [ "_module" ]; };
 
   # name, type and default of every option, submodules included
-  docList = loc: opts: concatMap (n: let o = opts.${n}; l = loc ++ [ n ]; sub = ty: l': if ty ? getSubOptions then docList l' (removeAttrs (ty.getSubOptions l') [ "_module" ]) else [ ]; in
+  docList = loc: opts: concatMap (n: let o = opts.${n}; l = loc ++ [ n ]; in
     if n == "_module" then [ ] else if o._type or "" == "option" then [ { name = showOption l; type = o.type.description; description = o.description or null; } ] else docList l o) (attrNames opts);
 
   getExe' = x: y: "${x}/bin/${y}";
@@ -182,6 +185,11 @@ let
     removePrefix = p: s: if hasPrefix p s then b.substring (b.stringLength p) (b.stringLength s) s else s;
     removeSuffix = x: s: if hasSuffix x s then b.substring 0 (b.stringLength s - b.stringLength x) s else s;
     hasInfix = i: s: b.length (b.split (escape i) s) > 1;
+    splitString = sep: s: filter isString (b.split (escape sep) s);
+    take = n: xs: b.genList (b.elemAt xs) (lib.min n (length xs));
+    getDev = x: x;
+    licenses = genAttrs [ "asl20" "mit" ] (spdxId: { inherit spdxId; });
+    fileset = { unions = files: files; toSource = { root, fileset }: if all b.pathExists fileset then root else throw "a file of the source is missing"; };
     toList = x: if isList x then x else [ x ];
     min = x: y: if x < y then x else y;
     setAttrByPath = path: v: if path == [ ] then v else { ${head path} = lib.setAttrByPath (b.tail path) v; };

@@ -1,13 +1,19 @@
 # The packages and functions of nixpkgs that the module and the tests name; nothing is built.
-{ lib }:
+{
+  lib,
+  system ? "x86_64-linux",
+}:
 let
-  stub = name: {
-    type = "derivation";
-    inherit name;
-    outPath = "/nix/store/00000000000000000000000000000000-${name}";
-    pname = name;
-    meta.mainProgram = name;
-  };
+  stub =
+    name:
+    derivation {
+      inherit name system;
+      builder = "/bin/false";
+    }
+    // {
+      pname = name;
+      meta.mainProgram = name;
+    };
   value =
     (lib.types.nullOr (
       lib.types.oneOf [
@@ -43,7 +49,7 @@ lib.genAttrs [
   "vim"
 ] stub
 // {
-  inherit lib;
+  inherit lib stub;
   formats.json = _: {
     type = value;
     generate = name: content: stub name // { inherit content; };

@@ -11,11 +11,13 @@
 //! | `files` | file work in a project, inside against outside |
 //! | `network` | names, connections, throughput, a thousand sessions |
 //! | `report` | the document |
+//! | `plot` | its plots |
 
 mod files;
 mod launcher;
 pub(crate) mod network;
 mod peer;
+mod plot;
 mod report;
 mod round;
 mod start;
@@ -52,11 +54,17 @@ enum What {
     Network,
     /// Start of `true` by an ordinary user through the bus, against bubblewrap, in the container; no part of the document
     Bus,
+    /// Draws the plots of the document again
+    Plot,
     /// What the kernel's guard costs a session, in the virtual machine; no part of the document
     Guard,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.what == Some(What::Plot) {
+        plot::write()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     program::need_root("bench")?;
     if arguments.what == Some(What::Guard) {
         setup::ensure(&[Verb::Build, Verb::Rig])?;
@@ -86,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print!("{}", report.markdown());
     if arguments.what.is_none() {
         report.write()?;
+        plot::write()?;
     }
     Ok(ExitCode::SUCCESS)
 }

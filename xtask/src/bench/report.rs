@@ -106,7 +106,7 @@ fn start_section(starts: &[Measured]) -> String {
          without its leased uid, id-mapped mounts, Landlock, seccomp, control group and audit trail. {LAUNCHER}: the plan \
          of a real session put into force, no supervisor. {WARM}: `agentboxctl start`. {COLD}: the same where none runs yet, \
          the start of the supervisor included. {ALLOWLIST}: as the one before that, with an own network and its gate; \
-         all others have no network.\n\n{}",
+         all others have no network.\n\n![Start of true in each of them](benchmarks/start.svg)\n\n{}",
         table.markdown()
     );
     if !missing.is_empty() {
@@ -125,7 +125,8 @@ fn files_section(rows: &[Row]) -> String {
     format!(
         "\n## File work\n\nThe same script at posture L2 and outside, turn by turn, timed by the script itself; 1.00 is the \
          host's own speed, the median of the ratios of each round. What does little else than ask the kernel about \
-         files pays for the system call filter ([decision 8](decisions/0008-the-price-of-the-filter.md)).\n\n{}",
+         files pays for the system call filter ([decision 8](decisions/0008-the-price-of-the-filter.md)).\n\n\
+         ![Speed of file work inside](benchmarks/files.svg)\n\n{}",
         table.markdown()
     )
 }

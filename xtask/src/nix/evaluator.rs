@@ -38,13 +38,25 @@ impl Evaluator {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("nix-instantiate");
+        self.program("nix-instantiate")
+    }
+
+    /// nix3-flake(1).
+    pub(super) fn flakes(&self) -> Command {
+        let mut command = self.program("nix");
+        command.args(["--extra-experimental-features", "nix-command flakes", "flake"]);
+        command
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
         let at = |name: &str| self.store.join(name);
         // Its own places: nothing of the machine's Nix, if it has one, is changed.
         command
             .env("NIX_STORE_DIR", at("store"))
             .env("NIX_STATE_DIR", at("state"))
-            .env("NIX_LOG_DIR", at("log"));
+            .env("NIX_LOG_DIR", at("log"))
+            .env("XDG_CACHE_HOME", at("cache"));
         command.env("NIX_CONFIG", "substituters =\nsandbox = false").env_remove("NIX_PATH");
         command
     }
@@ -66,7 +78,17 @@ impl Evaluator {
 
     /// The value of a file of `nixos-modules/tests`.
     pub(super) fn value(&self, file: &str, arguments: &[(&str, &str)]) -> Result<Value> {
-        let text = capture(&mut self.evaluation(file, arguments))?;
+        self.value_with(file, arguments, &[])
+    }
+
+    /// The same with files as arguments.
+    pub(super) fn value_with(
+        &self,
+        file: &str,
+        arguments: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Value> {
+        let text = capture(self.evaluation(file, arguments).args(as_files(files)))?;
         serde_json::from_str(&text).context("what nix-instantiate printed")
     }
 
@@ -82,7 +104,18 @@ impl Evaluator {
 
     /// What a file says that must not evaluate.
     pub(super) fn refusal(&self, file: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        self.refusal_with(file, arguments, &[])
+    }
+
+    /// The same with files as arguments.
+    pub(super) fn refusal_with(
+        &self,
+        file: &str,
+        arguments: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<String> {
         let mut command = self.evaluation(file, arguments);
+        command.args(as_files(files));
         let output = command
             .stdin(Stdio::null())
             .output()
@@ -93,19 +126,27 @@ impl Evaluator {
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// An expression with the file's names in it.
+    /// The value of an expression.
+    pub(super) fn expression(&self, expression: &str) -> Result<Value> {
+        let text = capture(self.command().args(["--eval", "--strict", "--json", "-E", expression]))?;
+        serde_json::from_str(&text).context("what nix-instantiate printed")
+    }
+
+    /// The names of the cases of a file.
     pub(super) fn names(&self, file: &str) -> Result<Vec<String>> {
         let path = root().join("nixos-modules/tests").join(file);
-        let expression = format!("builtins.attrNames (import {} {{ }})", path.display());
-        let text = capture(self.command().args(["--eval", "--strict", "--json", "-E", &expression]))?;
-        serde_json::from_str(&text).context("what nix-instantiate printed")
+        let names = self.expression(&format!("builtins.attrNames (import {} {{ }})", path.display()))?;
+        serde_json::from_value(names).context("names of cases")
     }
 
     /// The message that a refused case is to have.
     pub(super) fn message(&self, case: &str) -> Result<String> {
         let path = root().join("nixos-modules/tests/refused.nix");
-        let expression = format!("(import {} {{ }}).{case}.message", path.display());
-        let text = capture(self.command().args(["--eval", "--json", "-E", &expression]))?;
-        serde_json::from_str(&text).context("what nix-instantiate printed")
+        let message = self.expression(&format!("(import {} {{ }}).{case}.message", path.display()))?;
+        serde_json::from_value(message).context("a message")
     }
+}
+
+fn as_files<'a>(files: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a str> {
+    files.iter().flat_map(|(name, file)| ["--arg", *name, *file])
 }

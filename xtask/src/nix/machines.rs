@@ -23,23 +23,29 @@ const LIST: &str = "default";
 
 /// What `vm.nix` says.
 #[derive(Debug, Deserialize)]
-struct All {
-    tests: BTreeMap<String, Test>,
+pub(super) struct All {
+    pub(super) tests: BTreeMap<String, Test>,
     /// Scripts of tests that build instead of booting.
-    builds: BTreeMap<String, String>,
+    pub(super) builds: BTreeMap<String, String>,
     refused: Refused,
+}
+
+impl All {
+    pub(super) fn of(evaluator: &Evaluator) -> Result<Self> {
+        serde_json::from_value(evaluator.value("vm.nix", &[])?).context("what vm.nix says")
+    }
 }
 
 /// A test on machines.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Test {
+pub(super) struct Test {
     name: String,
     global_timeout: u64,
-    test_script: String,
+    pub(super) test_script: String,
     parts: Vec<Part>,
     /// Configurations of each machine: its own, and those that it can be switched to.
-    nodes: BTreeMap<String, Vec<Value>>,
+    pub(super) nodes: BTreeMap<String, Vec<Value>>,
 }
 
 /// A part of the suite that a test runs.
@@ -61,7 +67,7 @@ struct Refused {
 }
 
 pub(super) fn check(evaluator: &Evaluator, programs: &Path, report: &mut Report) -> Result<()> {
-    let all: All = serde_json::from_value(evaluator.value("vm.nix", &[])?).context("what vm.nix says")?;
+    let all = All::of(evaluator)?;
     for (name, test) in &all.tests {
         report.say(&format!("tests-vm: {name}"), one(name, test, programs));
     }
@@ -77,17 +83,22 @@ pub(super) fn check(evaluator: &Evaluator, programs: &Path, report: &mut Report)
 }
 
 fn one(name: &str, test: &Test, programs: &Path) -> Result<()> {
-    ensure!(test.name == name, "its name is {}", test.name);
-    ensure!(test.global_timeout <= LIMIT_SECONDS, "it may take {} s", test.global_timeout);
-    ensure!(!test.nodes.is_empty(), "it has no machine");
+    let file = root().join("tests-vm").join(format!("{name}.nix"));
+    bounded(name, test, std::fs::read_to_string(file)?.lines().count())?;
     for (node, configurations) in &test.nodes {
         for (at, configuration) in configurations.iter().enumerate() {
             checked(configuration, programs, &format!("vm-{name}-{node}-{at}"))
                 .with_context(|| node.clone())?;
         }
     }
-    python(name, &test.test_script)?;
-    let lines = std::fs::read_to_string(root().join("tests-vm").join(format!("{name}.nix")))?.lines().count();
+    python(name, &test.test_script)
+}
+
+/// Whether a test is as short as one has to be.
+fn bounded(name: &str, test: &Test, lines: usize) -> Result<()> {
+    ensure!(test.name == name, "its name is {}", test.name);
+    ensure!(test.global_timeout <= LIMIT_SECONDS, "it may take {} s", test.global_timeout);
+    ensure!(!test.nodes.is_empty(), "it has no machine");
     ensure!(lines <= MOST_LINES, "{lines} lines");
     Ok(())
 }
@@ -125,7 +136,44 @@ fn same_files(names: &BTreeSet<String>) -> Result<()> {
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".nix").map(str::to_owned))
         .filter(|name| name != LIST)
         .collect();
+    listed(&files, names)
+}
+
+/// Whether the list names every file and nothing else.
+fn listed(files: &BTreeSet<String>, names: &BTreeSet<String>) -> Result<()> {
     let odd: Vec<_> = files.symmetric_difference(names).collect();
     ensure!(odd.is_empty(), "only one of files and list has {odd:?}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_of_nixos_that_is_long_or_takes_long_is_found() {
+        let test = Test {
+            name: "a".to_owned(),
+            global_timeout: LIMIT_SECONDS,
+            test_script: String::new(),
+            parts: Vec::new(),
+            nodes: BTreeMap::from([("machine".to_owned(), Vec::new())]),
+        };
+        let said = |name, test: &Test, lines| bounded(name, test, lines).err().map(|error| error.to_string());
+        assert_eq!(said("a", &test, MOST_LINES), None);
+        assert_eq!(said("a", &test, MOST_LINES + 1).as_deref(), Some("81 lines"));
+        assert_eq!(said("b", &test, 1).as_deref(), Some("its name is a"));
+        let slow = Test { global_timeout: LIMIT_SECONDS + 1, ..test };
+        assert_eq!(said("a", &slow, 1).as_deref(), Some("it may take 301 s"));
+        let empty = Test { global_timeout: 1, nodes: BTreeMap::new(), ..slow };
+        assert_eq!(said("a", &empty, 1).as_deref(), Some("it has no machine"));
+    }
+
+    #[test]
+    fn a_file_without_a_line_and_a_line_without_a_file_are_found() {
+        let of = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        assert!(listed(&of(&["a", "b"]), &of(&["a", "b"])).is_ok());
+        assert!(listed(&of(&["a", "b"]), &of(&["a"])).is_err());
+        assert!(listed(&of(&["a"]), &of(&["a", "b"])).is_err());
+    }
 }

@@ -8,26 +8,34 @@
 //! |---|---|
 //! | `cases` | accepted and refused configurations |
 //! | `evaluator` | nix-instantiate(1), without a network and without a store of others |
+//! | `flake` | the flake of this repository |
 //! | `machines` | tests-vm |
 //! | `reference` | docs/options.md |
 //! | `rendered` | what the container rig boots with |
 //! | `snippets` | examples of the documents |
 //! | `twins` | what of the suite runs here and on NixOS, and what only in one place |
+//! | `unused` | names in Nix files that nothing uses |
+//! | `values` | values that every option takes, and refuses |
+//! | `whole` | whole systems, with nixpkgs' own NixOS |
 
 mod cases;
 mod evaluator;
+mod flake;
 mod machines;
 mod reference;
 mod rendered;
 mod snippets;
 mod twins;
+mod unused;
+mod values;
+mod whole;
 
 use crate::setup::{self, Verb};
 use crate::test::Tally;
 use crate::workspace::root;
 use anyhow::{Context as _, Result};
 use evaluator::Evaluator;
-pub(crate) use rendered::rendered;
+pub(crate) use rendered::{every_option, examples};
 pub(crate) use snippets::KINDS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,20 +66,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 pub(crate) fn check(programs: &Path) -> Result<Tally> {
     let mut report = Report::default();
     let standin = Evaluator::standin()?;
-    let files = nix_files()?;
+    let files = files(&["*.nix"])?;
     report.say("every_nix_file_parses", files.iter().try_for_each(|file| standin.parse(file)));
+    report.say("nothing_in_a_nix_file_is_unused", unused::check(&files));
     cases::check(&standin, programs, &mut report)?;
+    values::check(&standin, programs, &mut report)?;
     snippets::check(&standin, programs, &mut report)?;
-    report.say("what_the_container_boots_with_is_rendered", rendered(programs).map(drop));
+    flake::check(&standin, &mut report)?;
+    report.say("what_the_container_boots_with_is_rendered", examples(programs).map(drop));
     machines::check(&standin, programs, &mut report)?;
     report.say("the_reference_of_options_is_what_is_evaluated", reference::compare(&standin));
     match std::env::var_os(NIXPKGS) {
         Some(tree) => {
-            let real = Evaluator::of(PathBuf::from(tree).join("lib"))?;
+            let tree = PathBuf::from(tree);
+            let real = Evaluator::of(tree.join("lib"))?;
             cases::check(&real, programs, &mut report)?;
+            values::check(&real, programs, &mut report)?;
             report.say("both_libraries_know_the_same_options", reference::same_names(&standin, &real));
+            if tree.join("nixos").is_dir() {
+                whole::check(&tree, &standin, &real, &mut report)?;
+            } else {
+                println!("not run: whole systems, because {} has no nixos", tree.display());
+            }
         }
-        None => println!("not run: the same on nixpkgs' own library, because {NIXPKGS} names none"),
+        None => println!(
+            "not run: the same on nixpkgs' own library, and in whole systems, because {NIXPKGS} names none"
+        ),
     }
     Ok(report.tally)
 }
@@ -97,13 +117,10 @@ impl Report {
     }
 }
 
-fn nix_files() -> Result<Vec<PathBuf>> {
-    let listed = crate::program::capture(std::process::Command::new("git").arg("-C").arg(root()).args([
-        "ls-files",
-        "-co",
-        "--exclude-standard",
-        "*.nix",
-    ]))
-    .context("the files of this repository")?;
+/// Files of this repository, of these kinds or all.
+fn files(kinds: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(root()).args(["ls-files", "-co", "--exclude-standard", "--"]).args(kinds);
+    let listed = crate::program::capture(&mut command).context("the files of this repository")?;
     Ok(listed.lines().map(|line| root().join(line)).collect())
 }

@@ -46,10 +46,13 @@ pub(super) fn compare(evaluator: &Evaluator) -> Result<()> {
     Ok(())
 }
 
+/// The names of all options.
+pub(super) fn names(evaluator: &Evaluator) -> Result<Vec<String>> {
+    Ok(entries(evaluator)?.into_iter().map(|entry| entry.name).collect())
+}
+
 pub(super) fn same_names(one: &Evaluator, other: &Evaluator) -> Result<()> {
-    let names =
-        |evaluator| Ok::<_, anyhow::Error>(entries(evaluator)?.into_iter().map(|entry| entry.name).collect());
-    let (one, other): (Vec<String>, Vec<String>) = (names(one)?, names(other)?);
+    let (one, other) = (names(one)?, names(other)?);
     if one != other {
         bail!("{} options against {}", one.len(), other.len());
     }

@@ -16,6 +16,8 @@ const REBOOT: &str = "rig_reboot";
 /// What the NixOS module renders of the documented examples, and the people in them: the container boots with it, and
 /// the first test looks at it. The others configure the service themselves.
 const RENDERED: &str = "/etc/agentbox/agentbox.json";
+/// What it renders of a configuration with every option, for the same test.
+const EVERY_OPTION: &str = "/opt/agentbox/every-option.json";
 const PEOPLE: &[&str] = &["ada", "grace"];
 /// Has tests that take as long as one lets them take minutes instead of seconds.
 const LONG: &str = "AGENTBOX_TEST_LONG";
@@ -29,6 +31,7 @@ pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
     // That every attack works where nothing holds it is proved on the machine itself: a container has no disks,
     // and its kernel's settings are read-only.
     ("battery_l2", Some("works_inside")),
+    ("verify", None),
     ("bounds", None),
     ("rig_service", None),
     ("rig_consent", None),
@@ -47,7 +50,8 @@ pub(crate) const PARTS: &[(&str, Option<&str>)] = &[
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let tests = build()?;
     let package = crate::deb::package(programs)?;
-    let rendered = crate::nix::rendered(programs)?;
+    let rendered =
+        [(RENDERED, crate::nix::examples(programs)?), (EVERY_OPTION, crate::nix::every_option(programs)?)];
     let prepare = |place: &super::place::Place| -> Result<()> {
         place.copy_programs(TESTS, tests.iter().map(PathBuf::as_path))?;
         for (from, to) in [(programs, PROGRAMS), (testing, TESTING_PROGRAMS)] {
@@ -89,17 +93,20 @@ pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: 
     Ok(())
 }
 
-/// Makes the people of the examples, and puts what was rendered where NixOS has it.
-fn configure(place: &super::place::Place, rendered: &serde_json::Value) -> Result<()> {
+/// Makes the people of the examples, and puts what was rendered where it is looked for.
+fn configure(place: &super::place::Place, rendered: &[(&str, serde_json::Value)]) -> Result<()> {
     for person in PEOPLE {
         let mut add = Command::new("chroot");
         crate::program::run(add.arg(place.path()).args(["useradd", "--create-home", person]))?;
     }
-    let file = place.inside(RENDERED);
-    let parent = file.parent().context("no directory")?;
-    std::fs::create_dir_all(parent)
-        .and_then(|()| std::fs::write(&file, rendered.to_string()))
-        .with_context(|| format!("cannot write {}", file.display()))
+    for (at, configuration) in rendered {
+        let file = place.inside(at);
+        let parent = file.parent().context("no directory")?;
+        std::fs::create_dir_all(parent)
+            .and_then(|()| std::fs::write(&file, configuration.to_string()))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// Builds the test programs of [`PARTS`], in their order.

@@ -17,19 +17,22 @@ pub(super) const TABLE: &[Attack] = &[
         &["network.allowed", "network.refused", "network.resolvers"],
         many_names,
     )
+    .alone()
     .never_shown("a resolver outside has no table that could be full"),
     Attack::network(
         "t2.many-connections",
         "have more connections at once than a session may",
         &["network.allowed", "network.inside.connections"],
         many_connections,
-    ),
+    )
+    .alone(),
     Attack::network(
         "t2.many-silent-connections",
         "open connections that say nothing until an allowed name no longer works",
         &["network.allowed", "network.inside.connections"],
         silent_connections,
     )
+    .alone()
     .never_shown("a listener outside has no limit of its own"),
 ];
 

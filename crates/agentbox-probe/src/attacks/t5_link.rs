@@ -48,6 +48,7 @@ pub(super) const TABLE: &[Attack] = &[
         },
     )
     .root()
+    .alone()
     .on_host(),
     Attack::network(
         "t5.router-advertisement",
@@ -72,6 +73,7 @@ pub(super) const TABLE: &[Attack] = &[
         },
     )
     .root()
+    .alone()
     .on_host(),
 ];
 

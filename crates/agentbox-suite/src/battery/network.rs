@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Longest that all attacks take together.
 const LIMIT: Duration = Duration::from_secs(900);
+/// How many attacks are tried at once: most of their time they wait for answers that must not come.
+const WORKERS: &str = "4";
 /// How an attack begins that had nothing to work with, since nothing at all is reached.
 const NOTHING_REACHED: &str = "the allowed site does not answer";
 /// Tells whatever comes by streams and datagrams its token, and keeps what came.
@@ -95,7 +97,7 @@ impl Battery {
             let mine = self.listings.iter().filter(|listing| Outside::of(listing) == Some(who));
             let ids: Vec<&str> = mine.map(|listing| listing.id.as_str()).collect();
             let mut command = machine.probe_outside(who);
-            command.args(["run", "--json", "--facts", "-"]).args(&ids);
+            command.args(["run", "--json", "--workers", WORKERS, "--facts", "-"]).args(&ids);
             let said = run(&mut command, &serde_json::to_vec(&facts)?, LIMIT)?;
             self.outside.extend(records(&said)?);
         }
@@ -139,7 +141,8 @@ impl Battery {
         let tag = network.tag.clone();
         let facts = Facts { network: Some(network), ..machine.facts(&tag)? };
         let ids: Vec<&str> = self.listings.iter().map(|listing| listing.id.as_str()).collect();
-        let command = [&["./agentbox-probe", "run", "--json", "--facts", "-"][..], &ids].concat();
+        let command =
+            [&["./agentbox-probe", "run", "--json", "--workers", WORKERS, "--facts", "-"][..], &ids].concat();
         let arguments = machine.start_arguments(level.name(), &options, &command);
         let said = run(&mut machine.command(&arguments), &serde_json::to_vec(&facts)?, LIMIT)?;
         let records = records(&said)?;

@@ -58,7 +58,8 @@ impl Network {
             }
         }
         let mut out = format!(
-            "\ncurl over HTTP. srt: the proxy of sandbox-runtime, with the same name allowed.\n\n{}",
+            "\ncurl over HTTP. srt: the proxy of sandbox-runtime, with the same name allowed.\n\n\
+             ![Download through the gate](benchmarks/download.svg)\n\n{}",
             table.markdown()
         );
         if !missing.is_empty() {
