@@ -14,6 +14,7 @@ mod nix;
 mod program;
 mod rig;
 mod setup;
+mod soak;
 mod structure;
 mod suite;
 mod table;

@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, deb, demo, fuzz, install, nix, rig, setup, structure, test};
+use crate::{bench, build, deb, demo, fuzz, install, nix, rig, setup, soak, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -25,6 +25,8 @@ pub(crate) enum Verb {
     Structure,
     /// Checks the NixOS side: files, cases of the module, the reference of its options
     Nix(nix::Arguments),
+    /// Does everything that can happen to sessions, at random, for hours
+    Soak(soak::Arguments),
     /// Throws bytes of strangers at everything that reads them
     Fuzz(fuzz::Arguments),
     /// Shows a session at work, then attacks it, on this machine
@@ -48,6 +50,7 @@ impl Verb {
             Self::Test(arguments) => test::run(&arguments),
             Self::Structure => structure::run(),
             Self::Nix(arguments) => nix::run(&arguments),
+            Self::Soak(arguments) => soak::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

@@ -47,6 +47,8 @@ pub mod doctor;
 pub mod failpoint;
 mod file;
 pub mod firewall;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gate;
 pub mod guard;
 pub mod idmap;

@@ -36,6 +36,8 @@ mod step;
 mod sys;
 mod tree;
 
+#[cfg(fuzzing)]
+pub use console::shown;
 pub use step::in_force;
 
 /// Runs the launcher: the outer half of a session, to its end. Returns its exit status.

@@ -246,7 +246,15 @@ impl<'a> Tree<'a> {
                 let source = detached.ok_or_else(|| StepError::new(step(), "was not prepared"))?;
                 let is_directory = is_directory(&stat(&source, step)?);
                 let place = self.place(target, is_directory)?;
-                attach(&source, &place).step_with(step)
+                let attached = attach(&source, &place);
+                // The kernel mounts nothing that was unlinked since it was opened, as by the rename of another file over it.
+                if attached == Err(rustix::io::Errno::NOENT) && stat(&source, step)?.st_nlink == 0 {
+                    return Err(StepError::new(
+                        step(),
+                        "it was replaced while the session began; start again",
+                    ));
+                }
+                attached.step_with(step)
             }
             Mount::Own { target, .. } => {
                 let source = detached.ok_or_else(|| StepError::new(step(), "was not prepared"))?;

@@ -159,6 +159,9 @@ impl ToConsole {
     /// [`WireError`] when it is none.
     pub fn from_frame(frame: Frame) -> Result<Self, WireError> {
         Ok(match frame.kind {
+            2..=4 | 7 | 8 if !frame.payload.is_empty() => {
+                return Err(WireError::Trailing(frame.payload.len()));
+            }
             0 => Self::Hello(Hello::from_bytes(&frame.payload)?),
             1 => Self::Input(frame.payload),
             2 => Self::InputEnd,
@@ -194,6 +197,7 @@ impl FromConsole {
     /// [`WireError`] when it is none.
     pub fn from_frame(frame: Frame) -> Result<Self, WireError> {
         Ok(match frame.kind {
+            3 | 5 if !frame.payload.is_empty() => return Err(WireError::Trailing(frame.payload.len())),
             0 => Self::Output(frame.payload),
             1 => Self::Error(frame.payload),
             2 => Self::Exited(Exit::from_bytes(&frame.payload)?),
@@ -212,6 +216,28 @@ impl FromConsole {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_message_has_one_frame() {
+        for message in [
+            ToConsole::InputEnd,
+            ToConsole::OutputClosed,
+            ToConsole::ErrorClosed,
+            ToConsole::Detach,
+            ToConsole::Waits,
+        ] {
+            let mut frame = message.to_frame();
+            assert_eq!(ToConsole::from_frame(frame.clone()), Ok(message));
+            frame.payload.push(0);
+            assert_eq!(ToConsole::from_frame(frame), Err(WireError::Trailing(1)));
+        }
+        for message in [FromConsole::Detached, FromConsole::Waits] {
+            let mut frame = message.to_frame();
+            assert_eq!(FromConsole::from_frame(frame.clone()), Ok(message));
+            frame.payload.push(0);
+            assert_eq!(FromConsole::from_frame(frame), Err(WireError::Trailing(1)));
+        }
+    }
 
     proptest! {
         #[test]

@@ -69,6 +69,13 @@ pub(crate) fn processes_of(first: u32, last: u32) -> Vec<u32> {
     .collect()
 }
 
+/// Whether a process has ended, also where its parent has not looked yet.
+#[must_use]
+pub fn is_gone(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.is_empty() || status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}
+
 fn name_of(pid: u32) -> String {
     let arguments = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&arguments).replace('\0', " ").trim().chars().take(80).collect()

@@ -10,6 +10,7 @@
 //! | `victim` | [`Victim`]: a process of the person's with things of its own |
 //! | `key_agent` | [`KeyAgent`]: the person's ssh-agent |
 //! | `machine` | [`Machine`]: all of it, and `agentboxctl` on it |
+//! | `holding` | [`Holding`]: what the supervisor holds |
 //! | `service` | [`Service`]: the supervisor as the service of a rig |
 //! | `bus` | its interface as any user's program calls it |
 //! | `npm` | [`Npm`]: real agents |
@@ -19,6 +20,9 @@
 //! | `overlay` | sessions on an overlay, and looking at what they left |
 //! | `held` | what every sandbox has |
 //! | `lab` | [`lab::Lab`]: a network of a test's own, with places that record what arrives; [`lab::Field`]: the one that attacks aim at |
+//! | `numbers` | [`Numbers`]: random, and the same each time |
+//! | `requests` | [`Requests`]: requests at random, and a model of the answers |
+//! | `soak` | [`Soak`]: everything that can happen to sessions, at random |
 //! | `disk` | a small file system, to fill |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
@@ -28,31 +32,39 @@ pub mod battery;
 pub mod bus;
 mod disk;
 pub mod held;
+mod holding;
 mod key_agent;
 pub mod lab;
 mod leftovers;
 mod machine;
 mod npm;
+mod numbers;
 pub mod overlay;
 mod person;
 mod planted;
 mod programs;
+mod requests;
 mod run;
 mod service;
 mod session;
+mod soak;
 mod terminal;
 mod victim;
 
 pub use disk::Disk;
+pub use holding::Holding;
 pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};
-pub use leftovers::Leftovers;
+pub use leftovers::{Leftovers, is_gone};
 pub use machine::{Machine, SECRET_NAMES};
 pub use npm::Npm;
+pub use numbers::Numbers;
 pub use person::{Person, accounts_unchanged};
 pub use planted::Planted;
 pub use programs::Programs;
+pub use requests::{Answered, Requests};
 pub use run::{Finished, Running, eventually, run};
 pub use service::Service;
 pub use session::Session;
+pub use soak::{Soak, Told};
 pub use terminal::Terminal;
 pub use victim::Victim;

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// In the accounts' entries, so that they are known as the tests' own: names alone could be anybody's.
+const COMMENT: &str = "throw-away account of agentbox-suite";
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// An account of its own with a home; removed when dropped.
@@ -32,12 +34,21 @@ impl Person {
     /// # Errors
     /// When the account cannot be made.
     pub fn new() -> Result<Self> {
-        let name = format!("abs{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         // Skeleton files would differ between machines.
         let skeleton = tempfile::tempdir()?;
         let _alone = account_lock()?;
+        remove_abandoned()?;
+        let name = free_name()?;
         let mut command = Command::new("useradd");
-        command.args(["--create-home", "--user-group", "--shell", "/bin/bash", "--skel"]);
+        command.args([
+            "--create-home",
+            "--user-group",
+            "--shell",
+            "/bin/bash",
+            "--comment",
+            COMMENT,
+            "--skel",
+        ]);
         run(command.arg(skeleton.path()).arg(&name), b"", LIMIT)?.success()?;
         let accounts = fs::read_to_string("/etc/passwd")?;
         let line = accounts.lines().find(|line| line.starts_with(&format!("{name}:")));
@@ -114,6 +125,36 @@ impl Person {
     }
 }
 
+/// A name that nobody has. One that a killed run left can be this process's own: ids of processes come again.
+fn free_name() -> Result<String> {
+    let taken = fs::read_to_string("/etc/passwd")? + &fs::read_to_string("/etc/group")?;
+    loop {
+        let name = format!("abs{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        if !taken.lines().any(|line| line.split(':').next() == Some(&name)) {
+            return Ok(name);
+        }
+    }
+}
+
+/// Removes accounts of runs that were killed: made by these tests, by a process that is no more. What cannot be removed
+/// yet, such as an account under which something still runs, is left for the next time.
+fn remove_abandoned() -> Result<()> {
+    for name in fs::read_to_string("/etc/passwd")?.lines().filter_map(abandoned) {
+        let _ = run(Command::new("userdel").args(["--remove", name]), b"", LIMIT)?;
+    }
+    Ok(())
+}
+
+/// The name in a line of passwd(5), when it is that of an account of a run that is no more.
+fn abandoned(line: &str) -> Option<&str> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let [name, _, _, _, COMMENT, home, _] = fields.as_slice() else { return None };
+    let (process, _) = name.strip_prefix("abs")?.split_once('x')?;
+    let process: u32 = process.parse().ok()?;
+    let is_ours = *home == format!("/home/{name}") && !Path::new(&format!("/proc/{process}")).exists();
+    is_ours.then_some(name)
+}
+
 /// Keeps other tests from making and removing accounts while it lives: useradd(8) renames `/etc/shadow`, and
 /// whatever is mounted over a file comes off when that file is renamed over. Drop it before the machine.
 ///
@@ -128,4 +169,47 @@ fn account_lock() -> Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open("/run/lock/agentbox-suite")?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No process has it: the kernel's largest is 4 194 304 (proc(5), pid_max).
+    const NOBODY: u32 = 4_194_305;
+
+    #[test]
+    fn only_accounts_of_these_tests_whose_process_is_no_more_are_abandoned() {
+        let line = |name: &str, comment: &str, home: &str| format!("{name}:x:1:1:{comment}:{home}:/bin/bash");
+        let dead = format!("abs{NOBODY}x0");
+        assert_eq!(abandoned(&line(&dead, COMMENT, &format!("/home/{dead}"))), Some(dead.as_str()));
+        let alive = format!("abs{}x0", std::process::id());
+        assert_eq!(abandoned(&line(&alive, COMMENT, &format!("/home/{alive}"))), None);
+        assert_eq!(abandoned(&line(&dead, "", &format!("/home/{dead}"))), None);
+        assert_eq!(abandoned(&line(&dead, COMMENT, "/home")), None);
+        assert_eq!(abandoned(&line("absent", COMMENT, "/home/absent")), None);
+    }
+
+    #[test]
+    fn a_name_that_a_killed_run_left_is_no_obstacle_and_what_it_left_is_removed() {
+        let next = format!("abs{}x{}", std::process::id(), NEXT.load(Ordering::Relaxed));
+        // Another run may be at this test, too.
+        let dead = format!("abs{}x1", NOBODY + std::process::id());
+        let add = |name: &str, comment: &str| {
+            let mut command = Command::new("useradd");
+            command.args(["--no-create-home", "--comment", comment, name]);
+            run(&mut command, b"", LIMIT).unwrap().success().unwrap();
+        };
+        let alone = account_lock().unwrap();
+        add(&next, "");
+        add(&dead, COMMENT);
+        drop(alone);
+        let person = Person::new().unwrap();
+        let accounts = fs::read_to_string("/etc/passwd").unwrap();
+        let alone = account_lock().unwrap();
+        run(Command::new("userdel").arg(&next), b"", LIMIT).unwrap().success().unwrap();
+        drop(alone);
+        assert_eq!(person.remove(), None);
+        assert!(person.name != next && !accounts.contains(&dead), "{}", person.name);
+    }
 }

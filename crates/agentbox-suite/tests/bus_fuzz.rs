@@ -4,7 +4,7 @@
 //! `AGENTBOX_TEST_LONG=1` makes it ten minutes; `AGENTBOX_FUZZ_SEED` repeats a run.
 
 use agentbox_suite::bus::{MANAGER, NAME, PATH, SESSION, converse, object};
-use agentbox_suite::{Machine, Person, eventually};
+use agentbox_suite::{Machine, Numbers, Person, eventually};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,35 +18,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// What memory may grow by: caches and the allocator's own.
 const MAX_GROWTH_KIB: u64 = 64 << 10;
-
-/// Numbers that are random and the same each time (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap_or(0)
-    }
-
-    fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-
-    fn number(&mut self) -> u64 {
-        match self.below(4) {
-            0 => *self.one(&[0, 1, 2, 255, 65_535, u64::from(u32::MAX), i64::MAX as u64, u64::MAX]),
-            1 => self.next() % 100,
-            _ => self.next(),
-        }
-    }
-}
 
 /// What arguments are made of.
 struct Maker<'a> {
@@ -95,6 +66,14 @@ const KEYS: &[&str] = &[
 ];
 
 impl<'a> Maker<'a> {
+    fn number(&mut self) -> u64 {
+        match self.numbers.below(4) {
+            0 => *self.numbers.one(&[0, 1, 2, 255, 65_535, u64::from(u32::MAX), i64::MAX as u64, u64::MAX]),
+            1 => self.numbers.next() % 100,
+            _ => self.numbers.next(),
+        }
+    }
+
     fn text(&mut self) -> String {
         match self.numbers.below(8) {
             0 => "x".repeat(self.numbers.below(70_000)),
@@ -117,8 +96,8 @@ impl<'a> Maker<'a> {
         match self.numbers.below(12) {
             0 => Variant::U8(self.numbers.next() as u8),
             1 => Variant::Bool(self.numbers.below(2) == 0),
-            2 => Variant::I64(self.numbers.number() as i64),
-            3 => Variant::U64(self.numbers.number()),
+            2 => Variant::I64(self.number() as i64),
+            3 => Variant::U64(self.number()),
             4 => Variant::F64(f64::from_bits(self.numbers.next())),
             5 => self.file(),
             6 => Variant::Variant(Box::new(self.variant(depth + 1))),
@@ -154,8 +133,8 @@ impl<'a> Maker<'a> {
     fn value(&mut self, signature: &Signature, depth: usize) -> Variant<'a> {
         match signature {
             Signature::Str => Variant::Str(Str::from(self.text())),
-            Signature::U64 => Variant::U64(self.numbers.number()),
-            Signature::U32 => Variant::U32(self.numbers.number() as u32),
+            Signature::U64 => Variant::U64(self.number()),
+            Signature::U32 => Variant::U32(self.number() as u32),
             Signature::Bool => Variant::Bool(self.numbers.below(2) == 0),
             Signature::Fd => self.file(),
             Signature::Array(child) => self.array(child.signature(), depth),
@@ -337,26 +316,6 @@ fn broken_messages(
     Ok(sent)
 }
 
-/// What the supervisor holds.
-struct Held {
-    pid: u64,
-    descriptors: usize,
-    memory_kib: u64,
-}
-
-fn held(machine: &Machine) -> Result<Held> {
-    let mut ctl = std::process::Command::new(machine.programs.path("agentboxctl"));
-    if machine.service().is_none() {
-        ctl = machine.command(&[]);
-    }
-    let status = agentbox_suite::run(ctl.args(["status", "--json"]), b"", LIMIT)?.json()?;
-    let pid = status["pid"].as_u64().context("no pid")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
-    let memory_kib = memory.trim().trim_end_matches(" kB").parse()?;
-    Ok(Held { pid, descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(), memory_kib })
-}
-
 #[test]
 fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Result<()> {
     let is_long = std::env::var_os("AGENTBOX_TEST_LONG").is_some();
@@ -375,7 +334,7 @@ fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Re
     let agent = session.status()?["agent_pid"].as_u64().context("no agent")?;
     let id = session.id.clone();
     let methods = converse(&machine, 0, async |connection| all_methods(connection, &id).await)?;
-    let before = held(&machine)?;
+    let before = machine.supervisor()?;
     let trail = fs::metadata(machine.logs().join("audit.jsonl"))?.len();
     let project = machine.project().display().to_string();
     // The id is one that was guessed; that it is there, or what it is, is told to nobody.
@@ -413,7 +372,7 @@ fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Re
     places.push(UnixStream::pair()?.0.into());
     let mut answered = Vec::new();
     for (at, person) in [&other, &stranger].into_iter().enumerate() {
-        let numbers = Numbers(seed + at as u64);
+        let numbers = Numbers::new(seed + at as u64);
         let forbidden: [&[u8]; 2] = [project.as_bytes(), machine.planted.canary.as_bytes()];
         answered.push(converse(&machine, person.uid, async |connection| {
             let mut maker = Maker { numbers, texts: texts.to_vec(), files: &places };
@@ -421,7 +380,7 @@ fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Re
         })?);
     }
     if machine.service().is_none() {
-        let mut maker = Maker { numbers: Numbers(seed + 7), texts: texts.to_vec(), files: &places };
+        let mut maker = Maker { numbers: Numbers::new(seed + 7), texts: texts.to_vec(), files: &places };
         answered.push(broken_messages(&machine, &mut maker, &methods, time / 5)?);
     }
     println!("answered: {answered:?}");
@@ -431,7 +390,7 @@ fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Re
     ensure!(session.status()?["agent_pid"].as_u64() == Some(agent));
     ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
     let after = eventually("descriptors are closed", LIMIT, || {
-        let now = held(&machine)?;
+        let now = machine.supervisor()?;
         Ok((now.descriptors <= before.descriptors + 2).then_some(now))
     })?;
     ensure!(after.pid == before.pid, "it is another process");

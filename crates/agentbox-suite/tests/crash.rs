@@ -1,10 +1,11 @@
 //! SIGKILL at any moment: nothing runs unconfined, and nothing is left once somebody has looked.
 
-use agentbox_suite::{Machine, Programs, Running, eventually, run};
+use agentbox_suite::{Machine, Programs, Running, eventually, is_gone, run};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -241,26 +242,17 @@ fn kill(pid: i32) -> Result<()> {
     Ok(kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL)?)
 }
 
-fn is_gone(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.is_empty() || status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
-}
-
-fn supervisor(machine: &Machine) -> Result<i32> {
-    number(&machine.ctl(&["status", "--json"])?.json()?["pid"])
-}
-
 #[test]
 fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     let agent = |machine: &Machine| -> Result<i32> {
         number(&machine.ctl(&["status", &session.id, "--json"])?.json()?["agent_pid"])
     };
-    ensure!(!is_gone(agent(&machine)?), "the agent died with the supervisor");
+    ensure!(!is_gone(agent(&machine)?.cast_unsigned()), "the agent died with the supervisor");
     ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
     session.stop()?;
@@ -277,8 +269,8 @@ fn what_a_person_froze_waits_for_a_person_also_after_a_crash() -> Result<()> {
     };
     machine.ctl(&["freeze", &session.id])?.success()?;
     ensure!(state()? == "frozen", "{}", state()?);
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     eventually("it is known to be frozen", LIMIT, || Ok((state()? == "frozen").then_some(())))?;
     machine.ctl(&["thaw", &session.id])?.success()?;
@@ -293,12 +285,12 @@ fn a_session_that_ended_without_a_supervisor_is_cleaned_up_by_the_next() -> Resu
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sleep", "600"])?;
     let status = session.status()?;
-    let supervisor = supervisor(&machine)?;
-    kill(supervisor)?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
     eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
     let init = number(&status["init_pid"])?;
     kill(init)?;
-    eventually("the session is gone", LIMIT, || Ok(is_gone(init).then_some(())))?;
+    eventually("the session is gone", LIMIT, || Ok(is_gone(init.cast_unsigned()).then_some(())))?;
     eventually("the dead session is not listed any more", LIMIT, || {
         Ok(machine.session_ids()?.is_empty().then_some(()))
     })?;
@@ -363,4 +355,41 @@ fn a_session_on_a_terminal_outlives_its_client() -> Result<()> {
     drop(terminal);
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
     session.stop()
+}
+
+#[test]
+fn a_file_of_the_host_that_is_replaced_while_a_session_begins_costs_that_start_and_nothing_else() -> Result<()>
+{
+    let machine = Machine::new()?;
+    machine.configure("[profile.work]\nread = [\"~/settled\"]\n")?;
+    let file = machine.person.home.join("settled");
+    machine.person.write(&file, b"settled\n", 0o644)?;
+    let script = ["sh", "-c", "cat ~/settled"];
+    let arguments = machine.start_arguments("L2", &["--profile", "work"], &script);
+    let replacing = AtomicBool::new(true);
+    let refused = std::thread::scope(|scope| {
+        let replacer = scope.spawn(|| -> Result<()> {
+            let next = file.with_extension("next");
+            while replacing.load(Ordering::Relaxed) {
+                machine.person.write(&next, b"settled\n", 0o644)?;
+                fs::rename(&next, &file)?;
+            }
+            Ok(())
+        });
+        let refused = eventually("a start meets a file that was just replaced", LIMIT, || {
+            let started = machine.ctl(&arguments)?;
+            if started.status == 0 {
+                ensure!(started.text() == "settled\n", "{started:?}");
+                return Ok(None);
+            }
+            Ok(Some(started))
+        });
+        replacing.store(false, Ordering::Relaxed);
+        replacer.join().map_err(|_panic| anyhow::anyhow!("the replacer panicked"))??;
+        refused
+    })?;
+    let text = refused.error_text();
+    ensure!(text.contains("settled: it was replaced while the session began; start again"), "{text}");
+    ensure!(machine.ctl(&arguments)?.success()?.text() == "settled\n");
+    machine.ends_without_leftovers()
 }

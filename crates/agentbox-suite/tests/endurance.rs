@@ -34,10 +34,8 @@ struct Held {
 }
 
 fn held(machine: &Machine) -> Result<(Held, u64)> {
-    let pid = supervisor(machine)?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
-    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    let supervisor = machine.supervisor()?;
+    let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", supervisor.pid))?;
     let rules = run(Command::new("nft").args(["list", "ruleset"]), b"", LIMIT)?.success()?.text();
     // Others on this machine have rules of their own, in tables of their own.
     let table = format!("agentbox_{}", machine.lease_range().start);
@@ -45,7 +43,7 @@ fn held(machine: &Machine) -> Result<(Held, u64)> {
         rules.split("table ").filter(|part| part.contains(&table)).map(|part| part.lines().count()).sum();
     let ours = machine.session_ids()?;
     let held = Held {
-        descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+        descriptors: supervisor.descriptors,
         mounts: mounts.lines().filter(|line| line.contains("agentbox") || line.contains("nsfs")).count(),
         groups: ours.len(),
         rules,
@@ -53,14 +51,7 @@ fn held(machine: &Machine) -> Result<(Held, u64)> {
         // One file that is replaced, whatever was leased.
         leases: fs::read_dir(machine.state())?.count(),
     };
-    Ok((held, memory.trim().trim_end_matches(" kB").parse()?))
-}
-
-fn supervisor(machine: &Machine) -> Result<u64> {
-    match machine.service() {
-        Some(service) => Ok(service.pid()?.into()),
-        None => machine.ctl(&["status", "--json"])?.json()?["pid"].as_u64().context("no pid"),
-    }
+    Ok((held, supervisor.memory_kib))
 }
 
 /// Starts sessions that end by themselves, two at a time.
@@ -90,10 +81,10 @@ fn hundreds_of_starts_hold_no_more_than_fifty() -> Result<()> {
     let session = machine.detached("L2", &["sleep", "600"])?;
     start_and_end(&machine, WARM)?;
     let (before, memory) = held(&machine)?;
-    let pid = supervisor(&machine)?;
+    let pid = machine.supervisor_pid()?;
     let starts = if std::env::var_os("AGENTBOX_TEST_LONG").is_some() { STARTS_OF_LONG } else { STARTS };
     start_and_end(&machine, starts - WARM)?;
-    ensure!(supervisor(&machine)? == pid, "it is another process");
+    ensure!(machine.supervisor_pid()? == pid, "it is another process");
     let (after, now) = held(&machine)?;
     println!("{after:?}, memory {memory} KiB, then {now} KiB");
     // Two more or less are connections of clients that are just going.

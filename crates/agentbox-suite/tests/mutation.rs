@@ -5,6 +5,7 @@ use agentbox_suite::battery::Level;
 use agentbox_suite::{Machine, Programs, accounts_unchanged};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Each step with those that hide its absence, which are switched off beside it: two walls, one behind the
 /// other, and the one in front would be all that the attacks meet. Last, what has to notice it, as the
@@ -111,16 +112,28 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(60).collect()
 }
 
+/// Those that a testing build has with failpoints or switches; the others have neither.
+const TESTING: &[&str] = &["agentboxd", "agentbox-launch", "agentbox-gate", "agentbox-look"];
+
 #[test]
 fn programs_without_the_testing_feature_know_nothing_of_it() -> Result<()> {
-    let programs = Programs::real()?;
-    for name in ["agentboxctl", "agentboxd", "agentbox-launch"] {
-        let path = programs.path(name);
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let found = bytes.windows(13).any(|window| window == b"AGENTBOX_TEST");
-        ensure!(!found, "{} knows of AGENTBOX_TEST", path.display());
+    let knows = |path: &Path| -> Result<bool> {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(bytes.windows(13).any(|window| window == b"AGENTBOX_TEST"))
+    };
+    let (programs, testing) = (Programs::real()?, Programs::testing()?);
+    let mut names: Vec<_> =
+        std::fs::read_dir(programs.directory())?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    names.retain(|path| path.is_file());
+    ensure!(names.len() > TESTING.len(), "{names:?}");
+    for path in names {
+        ensure!(!knows(&path)?, "{} knows of AGENTBOX_TEST", path.display());
     }
-    let testing = std::fs::read(Programs::testing()?.path("agentboxd"))?;
-    ensure!(testing.windows(13).any(|window| window == b"AGENTBOX_TEST"), "the testing build is none");
+    for name in TESTING {
+        ensure!(
+            !knows(&programs.path(name))? && knows(&testing.path(name))?,
+            "the testing build of {name} is none"
+        );
+    }
     Ok(())
 }

@@ -30,11 +30,6 @@ fn gates(guest: &Guest<'_>) -> Vec<i32> {
     .collect()
 }
 
-fn supervisor(guest: &Guest<'_>) -> Result<i32> {
-    let status = guest.ctl(&["status", "--json"])?.json()?;
-    status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).context("no process id")
-}
-
 fn works(guest: &Guest<'_>, session: &Session<'_>) -> Result<bool> {
     Ok(guest.sh_in(session, "curl -sS --max-time 10 https://work.example.com/version")?.text() == "2.0\n")
 }
@@ -117,7 +112,7 @@ fn what_runs_goes_on_without_a_supervisor_and_nothing_new_begins() -> Result<()>
         Ok((last("held").contains("echo") && last("tried") == "200").then_some(()))
     })?;
     let gate = gates(&guest);
-    kill(supervisor(&guest)?)?;
+    kill(guest.supervisor_pid()?.cast_signed())?;
     eventually("new ones are refused", LIMIT, || {
         Ok((last("tried") != "200" && !last("tried").is_empty()).then_some(()))
     })?;
@@ -141,7 +136,7 @@ fn a_gate_that_dies_while_there_is_no_supervisor_is_replaced_by_the_next() -> Re
     let session = guest.waiting(OPTIONS)?;
     ensure!(works(&guest, &session)?);
     let [gate] = gates(&guest)[..] else { anyhow::bail!("gates {:?}", gates(&guest)) };
-    kill(supervisor(&guest)?)?;
+    kill(guest.supervisor_pid()?.cast_signed())?;
     kill(gate)?;
     eventually("the session reaches its host again", LIMIT, || Ok(works(&guest, &session)?.then_some(())))?;
     ensure!(

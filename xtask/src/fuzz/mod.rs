@@ -2,8 +2,11 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `seeds` | what each target begins with: fuzz/corpus/, written by `fuzz --seeds` |
+//! | `seeds`, `others` | what each target begins with: fuzz/corpus/, written by `fuzz --seeds` |
+//! | `parsers` | which files read bytes of others, and what throws some at them |
 
+mod others;
+pub(crate) mod parsers;
 mod seeds;
 
 use crate::program;
@@ -12,6 +15,8 @@ use crate::workspace::{cargo, host_triple, root, target_directory};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -62,13 +67,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Builds and runs them, each as long; an error names those that found something. The number that ran.
 pub(crate) fn check(targets: &[String], seconds: u32) -> Result<u64> {
     let programs = build()?;
-    let mut found = Vec::new();
-    for target in targets {
-        if let Err(error) = one(&programs, target, seconds) {
-            println!("{target}: {error:#}");
-            found.push(target.as_str());
+    // One for each processor: each is a single thread.
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = one(&programs, target, seconds) {
+                        println!("{target}: {error:#}");
+                        found.lock().unwrap_or_else(PoisonError::into_inner).push(target.as_str());
+                    }
+                }
+            });
         }
-    }
+    });
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !found.is_empty() {
         bail!("found something: {}", found.join(", "));
     }

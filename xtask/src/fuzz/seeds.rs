@@ -1,5 +1,6 @@
 //! What each target begins with: a few inputs of every kind, so that it need not find the form by itself.
 
+use super::others;
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::gate::{Answer, GateLimits, GatePlan, Request, Sent, Transport};
 use agentbox_plan::net::{Destination, HostName, Mode, Reason, Rule, Rules, Verdict};
@@ -12,7 +13,7 @@ use anyhow::{Context as _, Result};
 use std::path::Path;
 
 /// A name for the file, and what is in it.
-type Seed = (&'static str, Vec<u8>);
+pub(super) type Seed = (&'static str, Vec<u8>);
 
 /// Writes them below this directory, a directory for each target. What else is there is left: inputs that
 /// once found something are kept beside them.
@@ -32,12 +33,19 @@ fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
     Ok(vec![
         ("agent_requests", agent_requests()),
         ("client_hello", client_hello()),
+        ("configuration", others::configuration()),
+        ("console_frames", others::console_frames()),
         ("dns_answer", dns_answer()),
         ("dns_question", dns_question()),
         ("gate_messages", gate_messages()?),
+        ("git_files", others::git_files()),
         ("http_requests", http_requests()),
+        ("kernel_answers", others::kernel_answers()),
         ("plan", plan()?),
         ("rules", rules()),
+        ("session_messages", others::session_messages()),
+        ("spelling", others::spelling()),
+        ("terminal_output", others::terminal_output()),
     ])
 }
 
@@ -54,7 +62,7 @@ fn rules() -> Vec<Seed> {
 }
 
 /// The length of pieces that the targets of streams take from their first byte.
-const PIECES: u8 = 7;
+pub(super) const PIECES: u8 = 7;
 
 fn http_requests() -> Vec<Seed> {
     let stream = |name, text: &str| (name, [&[PIECES], text.as_bytes()].concat());

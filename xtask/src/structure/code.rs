@@ -2,6 +2,7 @@
 
 use super::Repository;
 use super::source::{Source, has_word};
+use crate::fuzz::parsers::{Held, PARSERS};
 
 /// Crates whose `sys.rs` may use `unsafe`.
 const UNSAFE_CRATES: &[&str] = &["agentbox-kernel", "agentbox-launch", "agentbox-probe", "xtask"];
@@ -128,6 +129,52 @@ pub(super) fn every_step_is_left_out_once(repository: &Repository) -> Vec<String
         problems.push("no step was found".to_owned());
     }
     problems
+}
+
+/// Each file that reads what others wrote is in the list of `fuzz`, with what throws bytes at it; and each target is
+/// there for one.
+pub(super) fn every_parser_is_thrown_at(repository: &Repository) -> Vec<String> {
+    let sources = &repository.sources;
+    let parsers = PARSERS.iter().map(|(place, held)| (format!("crates/{place}"), held));
+    let parsers: Vec<_> = parsers.collect();
+    let readers = sources.rust().filter(|file| {
+        let is_ours = !file.path.contains("agentbox-suite/") && !file.path.contains("agentbox-probe/");
+        is_ours
+            && file.path.starts_with("crates/")
+            && file.path.contains("/src/")
+            && reads(file.code_without_tests())
+    });
+    let unlisted = readers.filter(|file| !parsers.iter().any(|(place, _)| file.path.starts_with(place)));
+    let mut problems: Vec<String> =
+        unlisted.map(|file| format!("{}: a parser that {LIST} does not name", file.path)).collect();
+    let target = |name: &str| format!("fuzz/targets/{name}.rs");
+    for (place, held) in &parsers {
+        if !sources.files.iter().any(|file| file.path.starts_with(place)) {
+            problems.push(format!("{LIST}: there is no {place}"));
+        }
+        let (what, exists) = match held {
+            Held::Target(name) => (*name, sources.get(&target(name)).is_some()),
+            Held::Test(name) => {
+                (*name, sources.rust().any(|file| file.text.contains(&format!("fn {name}("))))
+            }
+        };
+        if !exists {
+            problems.push(format!("{LIST}: {place} is held by {what}, which is not there"));
+        }
+    }
+    let idle = sources.rust().filter_map(|file| {
+        let name = file.path.strip_prefix("fuzz/targets/")?.strip_suffix(".rs")?;
+        let named = parsers.iter().any(|(_, held)| matches!(held, Held::Target(target) if *target == name));
+        (!named).then(|| format!("{}: {LIST} names nothing that it reads", file.path))
+    });
+    problems.extend(idle);
+    problems
+}
+
+const LIST: &str = "xtask/src/fuzz/parsers.rs";
+
+fn reads(text: &str) -> bool {
+    ["fn parse(", "fn parse_", "fn from_str("].iter().any(|word| text.contains(word))
 }
 
 /// Names of steps in a file: what `in_force` and `flag` are asked, and namespaces, which come as pairs with their flag.

@@ -45,6 +45,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("files_are_short", code::files_are_short),
     ("nothing_is_left_for_later", code::nothing_is_left_for_later),
     ("every_step_is_left_out_once", code::every_step_is_left_out_once),
+    ("every_parser_is_thrown_at", code::every_parser_is_thrown_at),
     ("licences_are_allowed", licence::licences_are_allowed),
     ("every_invariant_names_its_check", proof::every_invariant_names_its_check),
     ("every_known_weakness_names_its_test", proof::every_known_weakness_names_its_test),

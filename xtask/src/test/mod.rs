@@ -1,22 +1,21 @@
 //! `test`: every part in order, going on after one that failed, failing at the end.
 
+mod copies;
 mod part;
 mod tally;
 
+pub(crate) use copies::Copies;
 pub(crate) use tally::Tally;
 
 use crate::build::{Kind, build};
-use crate::demo::{Place, remove_abandoned};
+use crate::demo::remove_abandoned;
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
 use crate::{fuzz, host, nix, program, rig, structure, workspace};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -34,32 +33,6 @@ struct Run {
     host_before: BTreeSet<String>,
     programs: Option<Copies>,
     tally: Tally,
-}
-
-/// The programs where the throw-away persons of the tests can run them too: the clone may lie in a home
-/// that is closed to them.
-struct Copies {
-    debug: PathBuf,
-    testing: PathBuf,
-    _place: Place,
-}
-
-impl Copies {
-    fn make(debug: &Path, testing: &Path) -> Result<Self> {
-        let place = Place::make("test", debug)?;
-        let copy = |from: &Path, name: &str| -> Result<PathBuf> {
-            let to = place.shared().join(name);
-            std::fs::create_dir(&to).with_context(|| format!("cannot make {}", to.display()))?;
-            std::fs::set_permissions(&to, Permissions::from_mode(0o755))?;
-            for entry in std::fs::read_dir(from)? {
-                let entry = entry?;
-                std::fs::copy(entry.path(), to.join(entry.file_name()))
-                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
-            }
-            Ok(to)
-        };
-        Ok(Self { debug: copy(debug, "debug")?, testing: copy(testing, "testing")?, _place: place })
-    }
 }
 
 const PARTS: &[Part<Run>] = &[
@@ -172,7 +145,7 @@ fn docs(run: &mut Run) -> Result<()> {
 }
 
 /// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
-const FUZZ_SECONDS: u32 = 5;
+const FUZZ_SECONDS: u32 = 15;
 
 fn fuzzing(run: &mut Run) -> Result<()> {
     fuzz::lint()?;

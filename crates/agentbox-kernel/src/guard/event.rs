@@ -136,7 +136,7 @@ impl Events {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Refused> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Refused> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let text = |at: usize, most: usize| {
         let field = bytes.get(at..at + most)?;

@@ -30,6 +30,12 @@ use rustix::fd::AsFd;
 use std::path::Path;
 use tables::Tables;
 
+/// How many names a record of the kernel program's holds.
+#[cfg(fuzzing)]
+pub(crate) fn read_record(bytes: &[u8]) -> Option<usize> {
+    event::parse(bytes).map(|refused| refused.path.len())
+}
+
 /// Why the guard does not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

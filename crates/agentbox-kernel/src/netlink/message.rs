@@ -79,13 +79,13 @@ impl Message {
 
 /// One message that was received: its type and what follows the header.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received<'a> {
-    pub(super) kind: u16,
-    pub(super) body: &'a [u8],
+pub(crate) struct Received<'a> {
+    pub(crate) kind: u16,
+    pub(crate) body: &'a [u8],
 }
 
 /// The messages of a packet. What does not fit its own length ends the sequence.
-pub(super) fn received(packet: &[u8]) -> impl Iterator<Item = Received<'_>> {
+pub(crate) fn received(packet: &[u8]) -> impl Iterator<Item = Received<'_>> {
     let mut rest = packet;
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;

@@ -6,6 +6,8 @@
 mod message;
 mod socket;
 
+#[cfg(fuzzing)]
+pub(crate) use message::received;
 pub(crate) use message::{Message, attributes};
 pub(crate) use socket::Socket;
 

@@ -319,5 +319,7 @@ fn is_beginning(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reading;
 #[cfg(test)]
 mod tests;

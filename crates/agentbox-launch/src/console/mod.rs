@@ -30,6 +30,19 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+/// What a person's terminal is shown of these pieces, and what it might make of it.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn shown(pieces: &[&[u8]]) -> (Vec<u8>, Option<String>) {
+    let (mut filter, mut out) = (filter::Filter::new(filter::reading::PREFIX), Vec::new());
+    pieces.iter().for_each(|piece| filter.push(piece, &mut out));
+    let danger = match std::str::from_utf8(&out) {
+        Ok(text) => filter::reading::first_danger(text),
+        Err(error) => Some(error.to_string()),
+    };
+    (out, danger)
+}
+
 use agentbox_plan::{Exit, SessionId, Streams, TerminalSize};
 use rustix::fd::OwnedFd;
 

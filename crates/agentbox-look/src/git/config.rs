@@ -138,6 +138,8 @@ impl Reader<'_> {
             match self.next() {
                 Some(b']') if !name.is_empty() => break,
                 Some(byte @ (b' ' | b'\t')) if !name.is_empty() => return self.named(name, byte),
+                // Written anew it would have no name at all.
+                Some(b'.') if name.is_empty() => return Err(self.error("a section without a name")),
                 Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') => {
                     name.push(char::from(byte.to_ascii_lowercase()));
                 }
@@ -340,6 +342,8 @@ mod tests {
             assert_eq!(parse(text.as_bytes()).unwrap_err().line, line, "{text:?}");
         }
         assert!(parse(b"[a]\0").is_err());
+        // git takes it, and what is written of it is refused by this.
+        assert!(parse(b"[.a]\nb").is_err() && parse(b"[.a \"c\"]\nb").is_err());
         assert!(parse(&vec![b'\n'; MAX_BYTES + 1]).is_err());
     }
 

@@ -1,0 +1,23 @@
+//! Git's own files of a project, as a session left them.
+#![no_main]
+
+use agentbox_look::git::{config, index};
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeSet;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(entries) = config::parse(bytes) {
+        // What is put back says the same.
+        let written = config::write(&entries);
+        assert_eq!(config::parse(&written).as_ref(), Ok(&entries), "{}", written.escape_ascii());
+        let names = entries.iter().map(config::Entry::name);
+        names.for_each(|name| assert!(!name.contains(char::is_control), "{name:?}"));
+    }
+    let wanted: BTreeSet<Vec<u8>> = [b"Makefile".to_vec(), b".envrc".to_vec()].into();
+    for hash_bytes in [20, 32] {
+        if let Ok(tracked) = index::look(bytes, hash_bytes, &wanted) {
+            assert!(tracked.found.is_subset(&wanted));
+        }
+    }
+    assert!(config::escaped(bytes).bytes().all(|byte| !byte.is_ascii_control()));
+});
