@@ -260,6 +260,36 @@ fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
 }
 
 #[test]
+fn what_is_tightened_between_two_supervisors_holds_for_what_runs() -> Result<()> {
+    let machine = Machine::new()?;
+    let profile = |lists: &str| format!("[profile.w]\nnetwork = \"allowlist\"\n{lists}\n");
+    machine.configure(&profile("allow = [\"a.example.org\", \"b.example.org\"]"))?;
+    let session = machine.detached_with("L2", &["--profile", "w"], &["sleep", "600"])?;
+    let reached = || -> Result<Vec<&str>> {
+        let mut reached = Vec::new();
+        for name in ["a.example.org", "b.example.org", "c.example.org"] {
+            let why = machine.ctl(&["why", &session.id, name, "--json"])?.json()?;
+            reached.extend(why["allowed"].as_bool().context("no answer")?.then_some(name));
+        }
+        Ok(reached)
+    };
+    let another = |lists: &str| -> Result<()> {
+        let supervisor = machine.supervisor_pid()?;
+        kill(supervisor.cast_signed())?;
+        eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+        machine.configure(&profile(lists))
+    };
+    ensure!(reached()? == ["a.example.org", "b.example.org"], "{:?}", reached()?);
+    // Taken away, and what is new is for sessions that start.
+    another("allow = [\"a.example.org\", \"c.example.org\"]")?;
+    ensure!(reached()? == ["a.example.org"], "{:?}", reached()?);
+    another("allow = [\"a.example.org\", \"b.example.org\"]\ndeny = [\"a.example.org\"]")?;
+    ensure!(reached()?.is_empty(), "{:?}", reached()?);
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+#[test]
 fn what_a_person_froze_waits_for_a_person_also_after_a_crash() -> Result<()> {
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sh", "-c", "while :; do date > alive; sleep 0.1; done"])?;

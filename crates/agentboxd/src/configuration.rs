@@ -5,18 +5,22 @@
 //! written it. A configuration that cannot be used does not keep the supervisor from running: sessions
 //! can be seen and stopped, and every start is refused with the reason.
 
+use agentbox_kernel::directory::{self, DirectoryError};
 use agentbox_policy::{ConfigError, Layer, LayerKind, MAX_FILE_BYTES, System, merge_system};
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where it is when nothing else is said.
 pub(crate) const DIRECTORY: &str = "/etc/agentbox";
 const MAIN: [&str; 2] = ["agentbox.toml", "agentbox.json"];
 const DROP_INS: &str = "conf.d";
+/// In the runtime directory: what the supervisor of now goes by, for the next one.
+const KEPT: &str = "configuration.json";
+const MOST_KEPT_BYTES: usize = 16 << 20;
 
 /// The configuration that sessions are started with.
 #[derive(Debug)]
@@ -25,6 +29,27 @@ pub(crate) struct Configuration {
     pub(crate) files: Vec<String>,
     /// What they say.
     pub(crate) system: System,
+    /// The same as it is kept for the next supervisor.
+    kept: Vec<u8>,
+}
+
+impl Configuration {
+    fn of(layers: Vec<Layer>) -> Result<Self, ConfigurationError> {
+        let files = layers.iter().map(|layer| layer.file.clone()).collect();
+        let kept = serde_json::to_vec(&layers).unwrap_or_default();
+        Ok(Self { files, system: merge_system(layers)?, kept })
+    }
+
+    /// Keeps it for the next supervisor, which compares: what was tightened between the two holds for what runs.
+    pub(crate) fn keep(&self, runtime: impl AsFd) -> Result<(), DirectoryError> {
+        directory::write_atomic(runtime, KEPT, &self.kept, 0o600, false)
+    }
+
+    /// What the supervisor before this one went by; none where that is not known, or cannot be understood any more.
+    pub(crate) fn of_the_last(runtime: impl AsFd) -> Option<Self> {
+        let bytes = directory::read_file(runtime, KEPT, MOST_KEPT_BYTES).ok().flatten()?;
+        Self::of(serde_json::from_slice(&bytes).ok()?).ok()
+    }
 }
 
 /// A configuration cannot be used.
@@ -71,8 +96,7 @@ pub(crate) fn read(directory: &Path) -> Result<Configuration, ConfigurationError
             }
         }
     }
-    let files = layers.iter().map(|layer| layer.file.clone()).collect();
-    Ok(Configuration { files, system: merge_system(layers)? })
+    Configuration::of(layers)
 }
 
 fn open_directory(path: &Path) -> Result<Option<OwnedFd>, ConfigurationError> {

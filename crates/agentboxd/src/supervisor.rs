@@ -5,6 +5,7 @@ use crate::audit::{Audit, Reading, anchors};
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
+use crate::network::live::tighten;
 use crate::objects::{Buses, Subscribers};
 use crate::session::Session;
 use crate::system::scopes::Scopes;
@@ -16,7 +17,7 @@ use agentbox_kernel::lease::{Lease, Leases, Range};
 use agentbox_kernel::person;
 use agentbox_plan::SessionId;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(crate) struct Supervisor {
     pub(crate) directories: Directories,
     /// The system's configuration, or why there is none that can be used. Replaced by a reload.
     configuration: Mutex<Arc<Result<Configuration, String>>>,
+    /// What the supervisor before this one went by, and whose networks are still as that one left them.
+    last: (Option<Configuration>, Mutex<BTreeSet<SessionId>>),
     /// Units of the service manager; none in embedded mode.
     scopes: Option<Scopes>,
     /// Descriptors that the service manager keeps for the next supervisor; none in embedded mode.
@@ -70,8 +73,10 @@ impl Supervisor {
         if let Err(error) = &configuration {
             tracing::error!("{error}");
         }
+        let last = Configuration::of_the_last(&directories.runtime);
         Self {
             directories,
+            last: (last, Mutex::default()),
             configuration: Mutex::new(Arc::new(configuration)),
             hierarchy: Hierarchy::find_for(if scopes.is_some() { Layout::Scopes } else { Layout::Own })
                 .map_err(|error| error.to_string()),
@@ -133,12 +138,44 @@ impl Supervisor {
         if is_refused {
             return;
         }
-        if let (Ok(new), Ok(old)) = (&read, self.configuration().as_ref()) {
-            crate::network::live::tighten(self, &old.system, &new.system);
-        } else if let Ok(new) = &read {
-            crate::network::live::tighten(self, &new.system, &new.system);
+        if let Ok(new) = &read {
+            let old = self.configuration();
+            let old = old.as_ref().as_ref().unwrap_or(new);
+            self.sessions().iter().for_each(|session| tighten(self, session, &old.system, &new.system));
+            self.keep_configuration(new);
         }
         *lock(&self.configuration) = Arc::new(read);
+    }
+
+    /// Notes which sessions were taken over, whose networks will be.
+    pub(crate) fn begin_taking_over(&self) {
+        *lock(&self.last.1) = self.sessions().iter().map(|session| session.id().clone()).collect();
+        if let Ok(configuration) = self.configuration().as_ref() {
+            self.keep_configuration(configuration);
+        }
+    }
+
+    /// The network of a session was taken over, or could not be: what was tightened since the last supervisor read the
+    /// configuration holds for it now. One that cannot be used tightens nothing.
+    pub(crate) fn taken_over(&self, id: &SessionId) {
+        let configuration = self.configuration();
+        let Ok(new) = configuration.as_ref() else { return };
+        let session = lock(&self.sessions).get(id).cloned();
+        let Some(session) = session.filter(|_| lock(&self.last.1).contains(id)) else { return };
+        let old = self.last.0.as_ref().unwrap_or(new);
+        tighten(self, &session, &old.system, &new.system);
+        lock(&self.last.1).remove(id);
+        self.keep_configuration(new);
+    }
+
+    /// For the next supervisor to compare with: not before the last one's has been left behind by everybody.
+    fn keep_configuration(&self, configuration: &Configuration) {
+        if !lock(&self.last.1).is_empty() {
+            return;
+        }
+        if let Err(error) = configuration.keep(&self.directories.runtime) {
+            self.report(format!("the next supervisor will not know what this one went by: {error}"));
+        }
     }
 
     /// Units of the service manager; none in embedded mode.

@@ -109,56 +109,53 @@ pub(crate) fn without_gate(session: &Session) -> Error {
 
 /// The configuration was read again: what it closes now is closed to sessions that run, and cut. What it opens, and
 /// every other change, is for sessions that start.
-pub(crate) fn tighten(supervisor: &Supervisor, old: &System, new: &System) {
-    for session in supervisor.sessions() {
-        let Some(network) = session.network() else { continue };
-        let record = &session.record;
-        let home = person::by_uid(record.owner_uid).ok().flatten().map(|person| person.home);
-        let origin = |of: &str| {
-            let row = record.values.iter().find(|[key, ..]| key == of);
-            row.map_or("", |[_, _, origin]| origin.as_str())
-        };
-        let running = Running {
-            profile: &record.profile,
-            posture: &record.posture,
-            project: &record.project,
-            home: home.as_deref().unwrap_or_default(),
-            network_origin: origin("network"),
-            agent_origin: origin("agent"),
-        };
-        let rules = network.rules();
-        let found = tightened(old, new, running, &rules);
-        if found.is_nothing() {
-            continue;
-        }
-        let Tightened { mode: (mut mode, narrowed), mut denials, mut withdrawn } = found;
-        if let Err(error) = with_live(&rules, &denials) {
-            // A gate that cannot be told what is denied lets nothing through.
-            supervisor.report(format!("session {}: all of its network is closed: {error}", session.id()));
-            denials.clear();
-            mode = Mode::Allowlist;
-            withdrawn = rules.rules.iter().filter(|rule| rule.verdict == Verdict::Allow).cloned().collect();
-        }
-        let told = denials.iter().map(|rule| ("rule-added", "deny", rule.target.to_string()));
-        let told =
-            told.chain(withdrawn.iter().map(|rule| ("rule-removed", "allow", rule.target.to_string())));
-        let told: Vec<_> = told.collect();
-        network.narrow(mode, &withdrawn);
-        denials.into_iter().for_each(|rule| network.add(rule, None));
-        let host = supervisor.network_if_open();
-        let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &network.rules()));
-        if let Some(origin) = narrowed {
-            network.audit(supervisor, json!({ "event": "network-narrowed", "origin": origin, "cut": cut }));
-        }
-        for (event, verdict, target) in told {
-            network.audit(
-                supervisor,
-                json!({
-                    "event": event, "verdict": verdict, "target": target, "for_ms": null,
-                    "caller_uid": null, "cut": cut,
-                }),
-            );
-        }
+pub(crate) fn tighten(supervisor: &Supervisor, session: &Session, old: &System, new: &System) {
+    let Some(network) = session.network() else { return };
+    let record = &session.record;
+    let home = person::by_uid(record.owner_uid).ok().flatten().map(|person| person.home);
+    let origin = |of: &str| {
+        let row = record.values.iter().find(|[key, ..]| key == of);
+        row.map_or("", |[_, _, origin]| origin.as_str())
+    };
+    let running = Running {
+        profile: &record.profile,
+        posture: &record.posture,
+        project: &record.project,
+        home: home.as_deref().unwrap_or_default(),
+        network_origin: origin("network"),
+        agent_origin: origin("agent"),
+    };
+    let rules = network.rules();
+    let found = tightened(old, new, running, &rules);
+    if found.is_nothing() {
+        return;
+    }
+    let Tightened { mode: (mut mode, narrowed), mut denials, mut withdrawn } = found;
+    if let Err(error) = with_live(&rules, &denials) {
+        // A gate that cannot be told what is denied lets nothing through.
+        supervisor.report(format!("session {}: all of its network is closed: {error}", session.id()));
+        denials.clear();
+        mode = Mode::Allowlist;
+        withdrawn = rules.rules.iter().filter(|rule| rule.verdict == Verdict::Allow).cloned().collect();
+    }
+    let told = denials.iter().map(|rule| ("rule-added", "deny", rule.target.to_string()));
+    let told = told.chain(withdrawn.iter().map(|rule| ("rule-removed", "allow", rule.target.to_string())));
+    let told: Vec<_> = told.collect();
+    network.narrow(mode, &withdrawn);
+    denials.into_iter().for_each(|rule| network.add(rule, None));
+    let host = supervisor.network_if_open();
+    let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &network.rules()));
+    if let Some(origin) = narrowed {
+        network.audit(supervisor, json!({ "event": "network-narrowed", "origin": origin, "cut": cut }));
+    }
+    for (event, verdict, target) in told {
+        network.audit(
+            supervisor,
+            json!({
+                "event": event, "verdict": verdict, "target": target, "for_ms": null,
+                "caller_uid": null, "cut": cut,
+            }),
+        );
     }
 }
 

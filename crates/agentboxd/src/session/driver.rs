@@ -351,6 +351,7 @@ impl Driver {
                     // Its gate goes on without us, and refuses what is new.
                     self.supervisor.report(format!("session {}: network: {error}", self.record.id));
                 }
+                self.supervisor.taken_over(&self.record.id);
                 if let Err(error) = self.steps.adopt_keys() {
                     // As for the network: nothing is signed from now on.
                     self.supervisor.report(format!("session {}: ssh-agent: {error}", self.record.id));
