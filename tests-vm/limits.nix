@@ -10,6 +10,11 @@
       ];
     }
     {
+      program = "rig_limits";
+      service = true;
+      environment.AGENTBOX_TEST_LIMITS = "1";
+    }
+    {
       program = "bounds";
       service = true;
     }

@@ -63,6 +63,11 @@ pub const EVENTS: &[Event] = &[
         0xf95bb3a9_382d437e_b346df14_4f28ef4c,
         "A session was told to end, by somebody or by a bound.",
     ),
+    event(
+        "memory-exceeded",
+        0x3edb4b08_b92d4e2e_a98d58c6_beff1818,
+        "A session used more memory than it may, and the kernel ended all of it.",
+    ),
     event("ended", 0x093c71aa_06f54464_af3b3c1a_148fd590, "Nothing of a session is left."),
     event("left-over", 0x2cb303e9_2e774053_9dc1f664_86497441, "Something of a session could not be undone."),
     event(

@@ -1,13 +1,17 @@
 //! What of the system's configuration, when it is read again, holds at once for sessions that run: what of a session's
 //! network it closes. Whatever it opens, and everything else, is for sessions that start.
 
-use crate::config::{Config, HostRule, differences};
+use crate::config::{Config, HostRule, InternalName, differences};
 use crate::lattice::{Key, Setting};
 use crate::paths::{expand, overlap};
+use crate::policy::BUILT_IN;
 use crate::posture::Chain;
 use crate::resolve::COMMAND_LINE;
-use crate::{Network, ProjectTable, System};
+use crate::{Network, ProjectTable, System, ceiling};
 use agentbox_plan::net::{Mode, Rule, Rules, Verdict};
+
+/// How the origin of what an agent needs begins.
+const PRESET: &str = "preset ";
 
 /// A session that runs.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +26,8 @@ pub struct Running<'a> {
     pub home: &'a str,
     /// Where the value of its network comes from.
     pub network_origin: &'a str,
+    /// Where its agent comes from.
+    pub agent_origin: &'a str,
 }
 
 /// What a session loses.
@@ -61,20 +67,21 @@ pub fn tightened(old: &System, new: &System, session: Running<'_>, rules: &Rules
             }
         }
     }
-    let allowed = |lists: &[List<'_>]| -> Vec<Rule> {
-        let of = |list: &List<'_>| {
-            let origin = list.origin("allow");
-            list.allow.iter().flat_map(|host| host.rules(Verdict::Allow, &origin)).collect::<Vec<_>>()
-        };
-        lists.iter().flat_map(of).collect()
-    };
+    let allowed = |lists: &[List<'_>]| lists.iter().flat_map(List::allowed).collect::<Vec<_>>();
     let (gave, gives) = (allowed(&before), allowed(&after));
     let is_in = |list: &[Rule], rule: &Rule, with_origin: bool| {
-        list.iter().any(|other| other.target == rule.target && (!with_origin || other.origin == rule.origin))
+        let same = |other: &Rule| (&other.target, other.internal) == (&rule.target, rule.internal);
+        list.iter().any(|other| same(other) && (!with_origin || other.origin == rule.origin))
     };
+    let agent_by_system = agent_is_systems(new, session);
     let withdrawn = rules.rules.iter().filter(|rule| {
+        let by_system = is_in(&gives, rule, false) || agent_by_system && rule.origin.starts_with(PRESET);
         let is_gone = is_in(&gave, rule, true) && !is_in(&gives, rule, false);
-        rule.verdict == Verdict::Allow && (is_gone || closed.is_some())
+        // What was above the old one was consented to.
+        let is_above = !by_system
+            && ceiling::above(&new.source, rule).is_some()
+            && ceiling::above(&old.source, rule).is_none();
+        rule.verdict == Verdict::Allow && (is_gone || is_above || closed.is_some())
     });
     let withdrawn: Vec<Rule> = withdrawn.cloned().collect();
     // A second reading of the same has nothing left to do.
@@ -121,6 +128,17 @@ fn bounds(system: &System, session: Running<'_>) -> Vec<(Network, String)> {
     found
 }
 
+/// Whether nobody but the system, or nobody at all, chose the agent: then the ceiling does not hold for what it needs.
+fn agent_is_systems(system: &System, session: Running<'_>) -> bool {
+    let source = &system.source;
+    let projects = projects(&source.config, session);
+    let mut rules = projects
+        .filter(|(_, table)| table.agent.is_some())
+        .map(|(name, _)| source.rule(&format!("project.{name}.agent")))
+        .chain([BUILT_IN.to_owned(), source.rule(&format!("profile.{}.agent", session.profile))]);
+    rules.any(|rule| rule == session.agent_origin)
+}
+
 fn of_posture(system: &System, name: &str) -> Option<Network> {
     let chain = Chain { own: &system.source, below: None };
     let settings = chain.settings(name).into_iter().map(|(setting, _)| setting);
@@ -145,31 +163,57 @@ struct List<'a> {
     system: &'a System,
     table: String,
     allow: &'a [HostRule],
+    internal: &'a [InternalName],
     deny: &'a [HostRule],
 }
 
-impl List<'_> {
+impl<'a> List<'a> {
+    fn new(
+        system: &'a System,
+        table: String,
+        [allow, deny]: [&'a Option<Vec<HostRule>>; 2],
+        internal: &'a Option<Vec<InternalName>>,
+    ) -> Self {
+        Self {
+            system,
+            table,
+            allow: allow.as_deref().unwrap_or_default(),
+            internal: internal.as_deref().unwrap_or_default(),
+            deny: deny.as_deref().unwrap_or_default(),
+        }
+    }
+
     fn origin(&self, key: &str) -> String {
         self.system.source.rule(&format!("{}.{key}", self.table))
+    }
+
+    fn allowed(&self) -> Vec<Rule> {
+        let origin = self.origin("allow");
+        let mut rules: Vec<Rule> =
+            self.allow.iter().flat_map(|host| host.rules(Verdict::Allow, &origin)).collect();
+        let origin = self.origin("internal");
+        for name in self.internal {
+            let named = HostRule::Target(name.target().clone()).rules(Verdict::Allow, &origin);
+            rules.extend(named.into_iter().map(|rule| Rule { internal: true, ..rule }));
+        }
+        rules
     }
 }
 
 fn lists<'a>(system: &'a System, session: Running<'a>) -> Vec<List<'a>> {
     let config = &system.source.config;
-    let list = |table: String, allow: &'a Option<Vec<HostRule>>, deny: &'a Option<Vec<HostRule>>| List {
-        system,
-        table,
-        allow: allow.as_deref().unwrap_or_default(),
-        deny: deny.as_deref().unwrap_or_default(),
-    };
-    let profile = config.profile.get(session.profile);
-    let profile =
-        profile.map(|table| list(format!("profile.{}", session.profile), &table.allow, &table.deny));
-    let projects = projects(config, session);
-    profile
-        .into_iter()
-        .chain(projects.map(|(name, table)| list(format!("project.{name}"), &table.allow, &table.deny)))
-        .collect()
+    let profile = config.profile.get(session.profile).map(|table| {
+        List::new(
+            system,
+            format!("profile.{}", session.profile),
+            [&table.allow, &table.deny],
+            &table.internal,
+        )
+    });
+    let projects = projects(config, session).map(|(name, table)| {
+        List::new(system, format!("project.{name}"), [&table.allow, &table.deny], &table.internal)
+    });
+    profile.into_iter().chain(projects).collect()
 }
 
 #[cfg(test)]
@@ -183,6 +227,7 @@ mod tests {
         project: "/home/me/src/site",
         home: "/home/me",
         network_origin: "built-in: L2",
+        agent_origin: BUILT_IN,
     };
     const OLD: &str = "[profile.w]\nallow = [\"a.org\", \"b.org\"]";
 
@@ -253,6 +298,45 @@ mod tests {
         assert!(!found.withdrawn.is_empty());
         let denied = targets(&found.denials).join(" ");
         assert!(denied.contains("c.org") && denied.contains("d.org"), "{denied}");
+    }
+
+    #[test]
+    fn a_ceiling_that_comes_down_takes_what_a_person_allowed_and_not_what_the_system_did() {
+        let old = "[ceiling]\nallow = [\"*.x.org\", \"anthropic.com\", \"*.anthropic.com\"]\ninternal = [\"git.corp\"]\n\
+            [profile.w]\nallow = [\"a.org\"]\ninternal = [\"wiki.corp:443\", \"git.corp:443\"]";
+        let mut world = World::new().system(old);
+        world.request.profile = Some("w".to_owned());
+        world.request.agent = Some("claude".to_owned());
+        world.request.allow = vec!["p.x.org".parse().unwrap(), "q.x.org".parse().unwrap()];
+        let mut rules = world.resolve().unwrap().network_rules().clone();
+        // An administrator consented to what is above the ceiling.
+        rules.rules.extend("r.net".parse::<HostRule>().unwrap().rules(Verdict::Allow, crate::LIVE_ALLOW));
+        let presets = rules.rules.iter().filter(|rule| rule.origin.starts_with(PRESET)).count();
+        assert!(presets > 0);
+        let taken = |new: &str, agent_origin| {
+            let session = Running { agent_origin, ..SESSION };
+            let found = tightened(&system(old), &system(new), session, &rules);
+            let shown = |rule: &Rule| rule.target.to_string();
+            found.withdrawn.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert!(taken(old, BUILT_IN).is_empty());
+        let narrow = old.replace("\"*.x.org\"", "\"p.x.org\"");
+        let without = |taken: Vec<String>| {
+            taken
+                .into_iter()
+                .filter(|target| target.starts_with("q.") || target.starts_with("p."))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(without(taken(&narrow, BUILT_IN)), ["q.x.org"]);
+        assert!(!taken(&narrow, BUILT_IN).iter().any(|target| target == "a.org" || target == "r.net"));
+        // What an agent needs goes when a person chose the agent.
+        let nothing = old.replace("\"*.x.org\", \"anthropic.com\", \"*.anthropic.com\"", "");
+        assert_eq!(taken(&nothing, BUILT_IN), ["p.x.org", "q.x.org"]);
+        assert!(taken(&nothing, COMMAND_LINE).len() > 2);
+        // Internal names of a table are taken back as the others are.
+        let internal =
+            old.replace("internal = [\"wiki.corp:443\", \"git.corp:443\"]", "internal = [\"git.corp:443\"]");
+        assert_eq!(taken(&internal, BUILT_IN), ["wiki.corp:443"]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Many starts, one after the other and at once, and disks that take nothing.
 
-use agentbox_suite::{Machine, Person, eventually, run};
+use agentbox_suite::{Machine, Person, Session, eventually, run};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -145,14 +145,29 @@ fn a_hundred_starts_at_once_are_a_hundred_sessions() -> Result<()> {
     machine.ends_without_leftovers()
 }
 
-/// A file system of a directory's own.
+/// A file system of a directory's own, with what was in the directory. The supervisor sees it from its next start on.
 struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(path: PathBuf, options: &str) -> Result<Self> {
+    fn mount(machine: &Machine, path: PathBuf, options: &str, read_only: bool) -> Result<Self> {
+        if let Some(service) = machine.service() {
+            service.stop()?;
+        }
+        let kept = tempfile::tempdir()?;
+        let copy = |from: &Path, to: &Path| {
+            run(Command::new("cp").arg("-a").arg(from.join(".")).arg(to), b"", LIMIT)?.success().map(drop)
+        };
+        copy(&path, kept.path())?;
         let mut mount = Command::new("mount");
-        run(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&path), b"", LIMIT)?.success()?;
-        Ok(Self(path))
+        mount.args(["-t", "tmpfs", "-o", &format!("mode=0700,{options}"), "tmpfs"]).arg(&path);
+        run(&mut mount, b"", LIMIT)?.success()?;
+        let disk = Self(path);
+        copy(kept.path(), &disk.0)?;
+        if read_only {
+            let mut remount = Command::new("mount");
+            run(remount.args(["-o", "remount,ro"]).arg(&disk.0), b"", LIMIT)?.success()?;
+        }
+        Ok(disk)
     }
 }
 
@@ -162,15 +177,25 @@ impl Drop for Disk {
     }
 }
 
+/// A session that outlives what is done to disks: its supervisor's end as well, where that is a service.
+fn running(machine: &Machine) -> Result<(Session<'_>, u64)> {
+    let session = machine.detached("L2", &["sh", "-c", "while :; do sleep 1; done"])?;
+    let agent = session.status()?["agent_pid"].as_u64().context("no agent")?;
+    Ok((session, agent))
+}
+
+fn is_whole(session: &Session<'_>, agent: u64) -> Result<()> {
+    ensure!(session.status()?["agent_pid"].as_u64() == Some(agent), "another agent");
+    ensure!(session.posture_diff()?.is_empty(), "{:?}", session.posture_diff()?);
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_recorded_is_not_started() -> Result<()> {
-    if is_in_a_rig() {
-        return Ok(());
-    }
     // A full disk: a session that runs goes on, and there is room again.
     let machine = Machine::new()?;
-    let disk = Disk::mount(machine.logs(), "size=256K,mode=0700")?;
-    let session = machine.detached("L2", &["sh", "-c", "while :; do sleep 1; done"])?;
+    let disk = Disk::mount(&machine, machine.logs(), "size=256K", false)?;
+    let (session, agent) = running(&machine)?;
     let filler = disk.0.join("filler");
     // Larger than all that is free; what fits is written.
     let _no_space = fs::write(&filler, vec![0; 1 << 20]);
@@ -188,15 +213,23 @@ fn what_cannot_be_recorded_is_not_started() -> Result<()> {
         session.exec(&["true"]).is_err() || session.exec(&["true"])?.status != 0,
         "exec was not recorded"
     );
+    is_whole(&session, agent)?;
     fs::remove_file(&filler)?;
     machine.inside("L2", &["true"])?.success()?;
     machine.ctl(&["log", "--verify"])?.success()?;
+    is_whole(&session, agent)?;
     session.stop()?;
     machine.wait_until_supervisor_ended()?;
-    drop(disk);
-    // Directories that are read-only.
+    Ok(())
+}
+
+#[test]
+fn on_disks_that_are_read_only_nothing_is_started_and_what_runs_is_whole() -> Result<()> {
+    let machine = Machine::new()?;
     for place in [machine.logs(), machine.state()] {
-        let disk = Disk::mount(place.clone(), "ro,mode=0700")?;
+        // An embedded supervisor that runs has its files open; the next one is that of the next session.
+        let before = machine.service().map(|_| running(&machine)).transpose()?;
+        let disk = Disk::mount(&machine, place.clone(), "size=4M", true)?;
         let refused = machine.inside("L2", &["touch", "it-ran"])?;
         ensure!(refused.status == 125, "{}: {refused:?}", place.display());
         ensure!(
@@ -205,11 +238,23 @@ fn what_cannot_be_recorded_is_not_started() -> Result<()> {
             place.display()
         );
         ensure!(!machine.project().join("it-ran").exists(), "it was started");
-        // One that could not begin leaves its socket to the next.
-        let bus = machine.runtime().join("bus");
-        eventually("no supervisor runs", LIMIT, || Ok(UnixStream::connect(&bus).is_err().then_some(())))?;
+        if let Some((_, agent)) = &before {
+            ensure!(Path::new(&format!("/proc/{agent}")).exists(), "it ended");
+        } else {
+            // One that could not begin leaves its socket to the next.
+            let bus = machine.runtime().join("bus");
+            eventually("no supervisor runs", LIMIT, || Ok(UnixStream::connect(&bus).is_err().then_some(())))?;
+        }
         drop(disk);
+        if let Some(service) = machine.service() {
+            service.restart()?;
+        }
+        machine.inside("L2", &["true"])?.success()?;
+        if let Some((session, agent)) = before {
+            is_whole(&session, agent)?;
+            session.stop()?;
+        }
+        machine.wait_until_supervisor_ended()?;
     }
-    machine.inside("L2", &["true"])?.success()?;
     machine.ends_without_leftovers()
 }

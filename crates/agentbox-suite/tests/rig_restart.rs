@@ -118,6 +118,55 @@ fn a_reload_narrows_the_network_of_sessions_that_run_and_says_what_waits() -> Re
 }
 
 #[test]
+fn a_ceiling_that_comes_down_and_internal_names_that_go_are_closed_at_once() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    let text = "[ceiling]\nallow = [\"*.example.org\"]\ninternal = [\"10.20.0.0/16:443\"]\n\
+        [profile.w]\nnetwork = \"allowlist\"\nallow = [\"system.example.net\"]\ninternal = [\"wiki.corp:443\"]\n";
+    machine.configure(text)?;
+    let hosts = ["a.example.org", "b.example.org", "10.20.0.0/16:443"];
+    let allowed: Vec<&str> = hosts.iter().flat_map(|host| ["--allow", host]).collect();
+    let session =
+        machine.detached_with("L2", &[&["--profile", "w"], &allowed[..]].concat(), &["sleep", "600"])?;
+    let reached = |names: &[&str]| -> Result<Vec<String>> {
+        let mut reached = Vec::new();
+        for name in names {
+            let why = machine.ctl(&["why", &session.id, name, "--json"])?.json()?;
+            if why["allowed"].as_bool().context("no answer")? {
+                reached.push((*name).to_owned());
+            }
+        }
+        Ok(reached)
+    };
+    let all = ["a.example.org", "b.example.org", "10.20.0.1", "system.example.net", "wiki.corp"];
+    ensure!(reached(&all)? == all, "the control: {:?}", reached(&all)?);
+    let file = machine.config().join("agentbox.toml");
+    let whole = std::fs::read_to_string(&file)?;
+    let reload = |from: &str, to: &str| -> Result<Vec<String>> {
+        let text = std::fs::read_to_string(&file)?;
+        ensure!(text.contains(from), "{text}");
+        std::fs::write(&file, text.replace(from, to))?;
+        service.systemctl(&["reload", "agentboxd.service"])?.success()?;
+        reached(&all)
+    };
+    // The system's own lists are not the person's: no ceiling holds for them.
+    let left = reload("*.example.org", "a.example.org")?;
+    ensure!(left == ["a.example.org", "10.20.0.1", "system.example.net", "wiki.corp"], "{left:?}");
+    let left = reload("\ninternal = [\"10.20.0.0/16:443\"]", "\ninternal = []")?;
+    ensure!(left == ["a.example.org", "system.example.net", "wiki.corp"], "{left:?}");
+    let left = reload("\ninternal = [\"wiki.corp:443\"]", "")?;
+    ensure!(left == ["a.example.org", "system.example.net"], "{left:?}");
+    // It opens nothing again.
+    std::fs::write(&file, whole)?;
+    service.systemctl(&["reload", "agentboxd.service"])?.success()?;
+    ensure!(reached(&all)? == ["a.example.org", "system.example.net"], "{:?}", reached(&all)?);
+    session.stop()
+}
+
+#[test]
 fn a_client_that_is_attached_notices_nothing_of_another_supervisor() -> Result<()> {
     if outside_of_rigs() {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The same promise in two places: what NixOS' tests run of the suite, and what runs here.
 
 use super::machines::Part;
-use crate::rig::{SUITE_PARTS, VM_TESTS};
+use crate::rig::{SUITE_PARTS, runs_in_vm};
 use crate::suite::test_names;
 use crate::workspace::root;
 use anyhow::{Context as _, Result, ensure};
@@ -134,10 +134,10 @@ fn taken(suite: &BTreeSet<Name>, part: &Part, there: &mut BTreeSet<Name>) -> Vec
         if run.is_empty() {
             faults.push(format!("the suite has no {} {word}", part.program));
         }
-        // With a service it runs in the container; without, on this machine, where every test runs.
+        // With a service it runs in the container or the virtual machine; without, on this one, where every test runs.
         let in_rig = |name: &Name| {
             let holds = |only: &Option<&str>| only.is_none_or(|only| name.1.contains(only));
-            SUITE_PARTS.iter().any(|(program, only)| *program == name.0 && holds(only))
+            SUITE_PARTS.iter().any(|(program, only)| *program == name.0 && holds(only)) || runs_in_vm(&name.0)
         };
         for name in run.iter().filter(|name| part.service && !in_rig(name)) {
             faults.push(format!("{}::{} with a service runs in no rig here", name.0, name.1));
@@ -145,8 +145,7 @@ fn taken(suite: &BTreeSet<Name>, part: &Part, there: &mut BTreeSet<Name>) -> Vec
         there.extend(run.into_iter().cloned());
     }
     // Where the kernel is to have the guard, it is the virtual machine's.
-    let on_its_kernel = VM_TESTS.contains(&("agentbox-suite", part.program.as_str()));
-    if part.environment.contains_key(GUARD) && !on_its_kernel {
+    if part.environment.contains_key(GUARD) && !runs_in_vm(&part.program) {
         faults.push(format!("{} runs on no kernel with the guard here", part.program));
     }
     faults

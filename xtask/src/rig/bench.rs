@@ -1,9 +1,20 @@
-//! How long a start by an ordinary user takes through the bus, its scope included, against bubblewrap in the same run.
+//! How long a start by an ordinary user takes through the bus, its scope included, against bubblewrap in the same run;
+//! how many there are in a second; how soon `list` answers under load.
 
 use super::nspawn::Nspawn;
 use crate::table::Table;
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
+
+/// What the script says: milliseconds, and starts a second.
+#[derive(serde::Deserialize)]
+struct Times {
+    /// bubblewrap, and through the bus.
+    starts: [f64; 2],
+    rate: f64,
+    /// The median and the longest.
+    list: [f64; 2],
+}
 
 /// What is run there.
 const SCRIPT: &str = include_str!("bench.py");
@@ -19,12 +30,18 @@ pub(crate) fn run(programs: &Path, rounds: usize) -> Result<()> {
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
-    let medians: [f64; 2] = serde_json::from_slice(&output.stdout).context("the times")?;
+    let Times { starts: medians, rate, list } =
+        serde_json::from_slice(&output.stdout).context("the times")?;
     let mut table = Table::new(&["start of `true` by an ordinary user", "median", "ratio"]);
     for (name, median) in [("bubblewrap", medians[0]), ("agentbox: through the bus, in a scope", medians[1])]
     {
         table.row([name, &format!("{median:.1} ms"), &format!("{:.2}", median / medians[0])]);
     }
     print!("{}", table.text());
+    println!("at once: {rate:.1} starts a second for each processor");
+    println!(
+        "list while a session forks, one fills its memory, and a stranger floods the bus: median {:.0} ms, longest {:.0} ms",
+        list[0], list[1]
+    );
     Ok(())
 }

@@ -8,11 +8,13 @@
 //! | `root` | a root file system made of packages, made again when the list of them changes |
 //! | `place` | a copy of it for one run, with the programs and tests; removed afterwards |
 //! | `nspawn` | a container with systemd as PID 1 |
+//! | `group` | the control group that it runs in |
 //! | `bench` | starts through the bus, timed there |
 //! | `suite` | tests of the suite, built here and run there |
 //! | `vm` | a virtual machine with a kernel of its own |
 
 mod bench;
+mod group;
 mod nspawn;
 mod place;
 mod root;
@@ -30,7 +32,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::{PARTS as SUITE_PARTS, run as run_suite};
-pub(crate) use vm::{TESTS as VM_TESTS, bench as bench_guard, run as run_vm};
+pub(crate) use vm::{bench as bench_guard, run as run_vm, runs as runs_in_vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

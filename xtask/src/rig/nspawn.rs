@@ -4,6 +4,7 @@
 //! control groups: the controllers of memory, processes and CPU, which such a host holds in version 1;
 //! limits are asserted in a virtual machine.
 
+use super::group::Group;
 use super::place::Place;
 use super::root::Root;
 use anyhow::{Context as _, Result, bail};
@@ -60,7 +61,8 @@ pub(super) const ROOT: Root = Root {
 pub(super) struct Nspawn {
     process: Child,
     leader: u32,
-    /// Removed when nothing runs in it any more.
+    /// Both are removed when nothing runs in them any more.
+    group: Group,
     place: Place,
 }
 
@@ -69,8 +71,9 @@ impl Nspawn {
     pub(super) fn boot(programs: &Path, prepare: impl FnOnce(&Place) -> Result<()>) -> Result<Self> {
         let place = Place::make(&ROOT, programs)?;
         prepare(&place)?;
-        let process = start(&place)?;
-        let mut rig = Self { process, leader: 0, place };
+        let group = Group::make(&name())?;
+        let process = start(&place, &group)?;
+        let mut rig = Self { process, leader: 0, group, place };
         rig.boot_to_its_end()?;
         Ok(rig)
     }
@@ -88,7 +91,7 @@ impl Nspawn {
         let _ = self.command("systemctl").arg("reboot").status()?;
         // systemd-nspawn(1) ends with a status of its own, which asks for another start.
         self.wait_until_halted();
-        self.process = start(&self.place)?;
+        self.process = start(&self.place, &self.group)?;
         self.leader = 0;
         self.boot_to_its_end()
     }
@@ -135,10 +138,15 @@ fn log(place: &Place) -> PathBuf {
     place.path().with_extension("log")
 }
 
-fn start(place: &Place) -> Result<Child> {
-    let mut command = Command::new("systemd-nspawn");
+/// Of this run's container.
+fn name() -> String {
+    format!("agentbox-rig-{}", std::process::id())
+}
+
+fn start(place: &Place, group: &Group) -> Result<Child> {
+    let mut command = group.command("systemd-nspawn");
     command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1").arg("--directory").arg(place.path());
-    command.arg(format!("--machine=agentbox-rig-{}", std::process::id()));
+    command.arg(format!("--machine={}", name()));
     command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"]);
     command.args(["--console=passive", "--capability=all", "--system-call-filter=@known"]);
     let output = File::create(log(place))?;

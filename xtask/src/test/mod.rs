@@ -1,6 +1,7 @@
 //! `test`: every part in order, going on after one that failed, failing at the end.
 
 mod copies;
+mod lanes;
 mod part;
 mod tally;
 
@@ -145,7 +146,7 @@ fn docs(run: &mut Run) -> Result<()> {
 }
 
 /// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
-const FUZZ_SECONDS: u32 = 15;
+const FUZZ_SECONDS: u32 = 6;
 
 fn fuzzing(run: &mut Run) -> Result<()> {
     fuzz::lint()?;
@@ -175,11 +176,15 @@ fn suite(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, testing, .. }) = &run.programs else {
         bail!("not run: the programs were not built")
     };
-    let mut command = workspace::cargo();
-    command.args(["test", "--no-fail-fast", "--package", "agentbox-suite"]);
-    command.env("AGENTBOX_BIN_DIR", debug).env("AGENTBOX_TESTING_BIN_DIR", testing);
-    command.args(["--", "--test-threads=2"]).args(&run.filter);
-    run.tally.count(&mut command, u64::from(run.filter.is_none()))
+    let mut own = workspace::cargo();
+    own.args(["test", "--no-fail-fast", "--package", "agentbox-suite", "--lib", "--"]).args(&run.filter);
+    let own = run.tally.count(&mut own, 0);
+    let prepare = |command: &mut std::process::Command| {
+        command.env("AGENTBOX_BIN_DIR", debug).env("AGENTBOX_TESTING_BIN_DIR", testing);
+        command.arg("--test-threads=2").args(&run.filter);
+    };
+    let lanes = lanes::run(crate::suite::programs("agentbox-suite", &[])?, &prepare, &mut run.tally);
+    own.and(lanes)
 }
 
 fn nspawn(run: &mut Run) -> Result<()> {

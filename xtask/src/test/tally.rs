@@ -44,6 +44,15 @@ impl Tally {
         self.count_into(&mut bounded(command), least, &mut std::io::stdout())
     }
 
+    /// The same without a least number; what is printed goes there.
+    pub(super) fn count_quietly(&mut self, command: &mut Command, out: &mut Vec<u8>) -> Result<()> {
+        // What a test says besides comes in the same order as its lines.
+        let mut whole = Command::new("sh");
+        whole.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program()).args(command.get_args());
+        copy_surroundings(command, &mut whole);
+        self.count_into(&mut bounded(&whole), 0, out)
+    }
+
     fn count_into(&mut self, command: &mut Command, least: u64, out: &mut impl Write) -> Result<()> {
         let mut child = command
             .stdin(Stdio::null())
@@ -87,16 +96,21 @@ fn bounded(command: &Command) -> Command {
     let mut bounded = Command::new("timeout");
     bounded.args(["--verbose", "--kill-after=10", LIMIT_SECONDS]);
     bounded.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+    copy_surroundings(command, &mut bounded);
+    bounded
+}
+
+/// Environment and directory.
+fn copy_surroundings(of: &Command, to: &mut Command) {
+    for (name, value) in of.get_envs() {
         match value {
-            Some(value) => bounded.env(name, value),
-            None => bounded.env_remove(name),
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
         };
     }
-    if let Some(directory) = command.get_current_dir() {
-        bounded.current_dir(directory);
+    if let Some(directory) = of.get_current_dir() {
+        to.current_dir(directory);
     }
-    bounded
 }
 
 impl fmt::Display for Tally {

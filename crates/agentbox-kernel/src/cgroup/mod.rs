@@ -476,6 +476,15 @@ impl SessionGroup {
         read(&self.payload, c"memory.current").ok()?.trim().parse().ok()
     }
 
+    /// Whether the kernel has ended the payload because it used more memory than it may.
+    #[must_use]
+    pub fn has_exceeded_memory(&self) -> bool {
+        let events = read(&self.payload, c"memory.events").unwrap_or_default();
+        let kills =
+            events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok());
+        kills.is_some_and(|kills| kills > 0)
+    }
+
     /// Processes and threads of the payload.
     #[must_use]
     pub fn tasks(&self) -> Option<u64> {
@@ -534,10 +543,16 @@ impl SessionGroup {
             }
             Ok(false)
         };
+        let memory = set("memory", c"memory.max", limits.memory_max)?;
+        if memory {
+            // All of it or nothing: what is left of an agent that lost some of its processes is of no use. A service
+            // manager ends the rest, by `OOMPolicy`.
+            write(&self.payload, c"memory.oom.group", b"1")?;
+        }
         Ok(Enforced {
             cpu: weigh("cpu", &[c"cpu.weight"], limits.cpu_weight)?,
             io: weigh("io", &[c"io.weight", c"io.bfq.weight"], limits.io_weight)?,
-            memory: set("memory", c"memory.max", limits.memory_max)?,
+            memory,
             tasks: set("pids", c"pids.max", limits.tasks_max)?,
         })
     }

@@ -90,12 +90,15 @@ fn many_names(t: &Trial<'_>) -> Tried {
     verdict(t, format!("{answered} answers"))
 }
 
+/// After so many the limit was met; each may take as long as an answer is waited for.
+const MOST_REFUSALS: usize = 4;
+
 /// Opens so many, says this on each, and returns those that the far end answered.
 fn open(t: &Trial<'_>, number: usize, say: &[u8]) -> Result<Vec<TcpStream>, crate::attack::Answer> {
     let allowed = t.allowed()?;
     let to = *allowed.at(443).first().ok_or_else(|| lacking("address"))?;
     let (until, mut streams, mut refusals) = (Instant::now() + Duration::from_secs(40), Vec::new(), 0);
-    while streams.len() < number && refusals < 20 && Instant::now() < until {
+    while streams.len() < number && refusals < MOST_REFUSALS && Instant::now() < until {
         let Ok(mut stream) = exchange::connect(to) else {
             refusals += 1;
             continue;

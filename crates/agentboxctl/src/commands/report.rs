@@ -101,8 +101,9 @@ impl Notices {
                     break;
                 }
                 after += notices.len() as u64;
-                // A session that is held does nothing until somebody knows.
-                for notice in notices.into_iter().filter(|notice| all || notice.starts_with("frozen: ")) {
+                // A session that is held does nothing until somebody knows, and one that ended says nothing more.
+                let grave = |notice: &String| notice.starts_with("frozen: ") || notice.starts_with("ended: ");
+                for notice in notices.into_iter().filter(|notice| all || grave(notice)) {
                     let text = format!("agentbox {id}: {}", escape::message(&notice));
                     // The terminal is in raw mode, and the agent's screen may be on it.
                     note(&if raw { format!("\r\n{}\r", text.replace('\n', "\r\n")) } else { text });

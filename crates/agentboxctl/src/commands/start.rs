@@ -84,12 +84,15 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     // The session and its console need no supervisor; it is asked again only when the session has ended.
     let direct = answer.workspace == "direct" && answer.isolation != "none";
     let all = start.verbose || !start.quiet && streams_to_a_person();
-    let notices = direct.then(|| Notices::begin(supervisor, &answer.id, all));
+    let notices = (answer.isolation != "none").then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = client::run(OwnedFd::from(console))?;
     let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
-    if matches!(ending, Ending::Exited(_)) && direct {
-        let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
-        after_session(notices.and_then(Notices::end), &answer.id, telling, embedded)?;
+    if matches!(ending, Ending::Exited(_)) {
+        let supervisor = notices.and_then(Notices::end);
+        if direct {
+            let telling = Telling { quiet: start.quiet, verbose: start.verbose, yes: start.yes };
+            after_session(supervisor, &answer.id, telling, embedded)?;
+        }
     }
     if answer.workspace == "overlay" && !start.quiet && streams_to_a_person() {
         let id = escape::name(&answer.id);

@@ -114,14 +114,17 @@ pub(crate) fn tighten(supervisor: &Supervisor, old: &System, new: &System) {
         let Some(network) = session.network() else { continue };
         let record = &session.record;
         let home = person::by_uid(record.owner_uid).ok().flatten().map(|person| person.home);
-        let origin =
-            record.values.iter().find(|[key, ..]| key == "network").map(|[_, _, origin]| origin.as_str());
+        let origin = |of: &str| {
+            let row = record.values.iter().find(|[key, ..]| key == of);
+            row.map_or("", |[_, _, origin]| origin.as_str())
+        };
         let running = Running {
             profile: &record.profile,
             posture: &record.posture,
             project: &record.project,
             home: home.as_deref().unwrap_or_default(),
-            network_origin: origin.unwrap_or_default(),
+            network_origin: origin("network"),
+            agent_origin: origin("agent"),
         };
         let rules = network.rules();
         let found = tightened(old, new, running, &rules);

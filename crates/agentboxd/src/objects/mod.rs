@@ -114,6 +114,14 @@ fn values([state, frozen]: &[String; 2]) -> HashMap<&'static str, Variant<'_>> {
     HashMap::from([("State", Variant::from(state.as_str())), ("Frozen", Variant::from(frozen.as_str()))])
 }
 
+/// Holds the place of an object until what is asked of it is answered to each caller by itself: an object comes with
+/// zbus' own properties and introspection, which would answer everybody about what is there.
+#[derive(Debug)]
+struct Beginning;
+
+#[zbus::interface(name = "org.agentbox1.Beginning")]
+impl Beginning {}
+
 async fn add(connection: &Connection, manager: &Manager, session: &Arc<Session>) -> zbus::Result<()> {
     if !manager.shows(session) {
         return Ok(());
@@ -121,20 +129,24 @@ async fn add(connection: &Connection, manager: &Manager, session: &Arc<Session>)
     let path = session_path(session.id().as_str());
     let server = connection.object_server();
     let object = SessionObject::new(manager.clone(), Arc::clone(session));
-    // It may be there already, by who came in between.
-    if server.at(path.as_str(), object.clone()).await?.is_some() {
-        return Ok(());
-    }
     if manager.is_shared() {
+        // It may be there already, by who came in between.
+        if server.at(path.as_str(), Beginning).await?.is_some() {
+            return Ok(());
+        }
         for name in [names::INTROSPECTABLE, names::PROPERTIES] {
             server.remove_named(path.as_str(), name.try_into()?).await?;
         }
         server.at(path.as_str(), Introspectable::of_session(object.clone())).await?;
-        server.at(path.as_str(), Properties::new(object)).await?;
+        server.at(path.as_str(), Properties::new(object.clone())).await?;
         let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
         if server.remove_named(parent, names::INTROSPECTABLE.try_into()?).await.is_ok() {
             server.at(parent, Introspectable::of_manager(parent, manager)).await?;
         }
+        server.at(path.as_str(), object).await?;
+        server.remove_named(path.as_str(), Beginning::name()).await?;
+    } else {
+        server.at(path.as_str(), object).await?;
     }
     if session.live().state == State::Gone {
         remove(connection, &path).await;

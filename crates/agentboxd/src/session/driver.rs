@@ -14,6 +14,7 @@ use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
 use crate::workspace::{Seen, put_back};
 use agentbox_ipc::Error;
+use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_plan::Exit;
 use agentbox_plan::report::Report;
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ struct Driver {
     waiting: Option<Waiting>,
     /// It is frozen at most once: its person has said what they think of it.
     was_frozen: bool,
+    told_of_memory: bool,
     /// What is said to who waits when it never runs.
     failure: Option<Error>,
 }
@@ -111,6 +113,7 @@ fn spawn(
         unwatched: live_state == machine::adopted(),
         waiting,
         was_frozen: false,
+        told_of_memory: false,
         failure: None,
     };
     tokio::spawn(crate::objects::follow(Arc::clone(supervisor), Arc::clone(&session)));
@@ -358,8 +361,22 @@ impl Driver {
     }
 
     fn agent_ended(&mut self, exit: Exit) -> Event {
+        self.tell_of_memory();
         self.live.exit.get_or_insert(exit);
         Event::AgentEnded
+    }
+
+    /// Says it when the kernel ended the agent for want of memory: all else that is seen of it is SIGKILL.
+    fn tell_of_memory(&mut self) {
+        if self.told_of_memory || !self.steps.group.as_ref().is_some_and(SessionGroup::has_exceeded_memory) {
+            return;
+        }
+        self.told_of_memory = true;
+        let max = self.record.values.iter().find(|[key, ..]| key == "memory_max").map(|[_, value, _]| value);
+        let max = max.cloned().unwrap_or_default();
+        self.audit(json!({ "event": "memory-exceeded", "memory_max": max }));
+        self.notice(format!("ended: it used more memory than `memory_max` allows, which is {max}"));
+        self.publish.send_replace(self.live.clone());
     }
 
     fn launcher_gone(&mut self) -> Event {
@@ -367,6 +384,7 @@ impl Driver {
         while let Some(report) = self.steps.reports.as_ref().and_then(super::supervise::Reports::waiting) {
             self.reported(report);
         }
+        self.tell_of_memory();
         self.steps.reap();
         if self.state == State::Released {
             self.failure.get_or_insert(Error::Failed(

@@ -31,13 +31,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Step {
-    /// Ids of its own.
+    /// Ids of its own are looked for; found, or not, when the network is made.
     Lease,
     /// Its directory, with the ledger and the console socket.
     Directory,
     /// What is in the project is looked at; reverted: what changed is, when nothing of the session runs any more.
     Project,
-    /// Its control groups.
+    /// Its control groups; what the project holds is known when they are made.
     Group,
     /// Its network namespace and its gates, of the network and of keys; nothing for one without.
     Network,

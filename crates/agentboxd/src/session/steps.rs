@@ -23,6 +23,7 @@ use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
 use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
+use agentbox_kernel::lease::Lease;
 use agentbox_kernel::own;
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::{Plan, Wire};
@@ -36,6 +37,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 /// How long a revert waits for killed processes. The kernel needs milliseconds; a process in
@@ -94,6 +96,7 @@ pub(crate) struct Steps {
     /// `None` for a session that was re-adopted: its steps are only reverted.
     order: Option<Order>,
     lease_first: u32,
+    leasing: Option<JoinHandle<Result<Lease, String>>>,
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
@@ -171,6 +174,7 @@ impl Steps {
             record,
             order,
             lease_first: 0,
+            leasing: None,
             directory: None,
             ledger: None,
             listener: None,
@@ -236,14 +240,21 @@ impl Steps {
             ledger.begun(step)?;
         }
         match step {
-            Step::Lease => self.lease(),
+            Step::Lease => {
+                self.lease();
+                Ok(())
+            }
             Step::Directory => self.make_directory(),
-            Step::Project => self.survey(live).await,
-            Step::Group => match self.make_group(live).await {
+            // It is looked at while the next step waits for the service manager.
+            Step::Project => Ok(()),
+            Step::Group => match self.survey_and_group(live).await {
                 Ok(()) => self.guard(live).await,
                 failed => failed,
             },
-            Step::Network => self.make_network().and_then(|()| self.make_keys()),
+            Step::Network => match self.leased().await {
+                Ok(()) => self.make_network().and_then(|()| self.make_keys()),
+                failed => failed,
+            },
             Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
@@ -315,8 +326,18 @@ impl Steps {
         self.order.as_ref().ok_or_else(|| missing("an order"))
     }
 
-    fn lease(&mut self) -> Result<(), StepError> {
-        self.lease_first = self.supervisor.take_lease().map_err(StepError::Host)?.first;
+    /// Begins to look for ids that nobody knows: the name service may ask other programs about each of them, while this
+    /// one waits for others.
+    fn lease(&mut self) {
+        let supervisor = Arc::clone(&self.supervisor);
+        self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease()));
+    }
+
+    /// Waits for the ids. Nothing has been made for them before.
+    async fn leased(&mut self) -> Result<(), StepError> {
+        let leasing = self.leasing.take().ok_or_else(|| missing("a lease"))?;
+        let lease = leasing.await.map_err(io::Error::from)?;
+        self.lease_first = lease.map_err(StepError::Host)?.first;
         Ok(())
     }
 
@@ -328,8 +349,15 @@ impl Steps {
         Ok(())
     }
 
-    async fn survey(&mut self, live: &mut Live) -> Result<(), StepError> {
-        self.surveyed = workspace::survey(&self.supervisor, self.order()?).await?;
+    /// Has the project looked at and the control group made, at once: both are mostly waited for.
+    async fn survey_and_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let (supervisor, order) = (Arc::clone(&self.supervisor), self.order.take());
+        let given = order.as_ref().ok_or_else(|| missing("an order"))?;
+        let survey = workspace::survey(&supervisor, given);
+        let (surveyed, made) = tokio::join!(survey, self.make_group(given, live));
+        self.order = order;
+        made?;
+        self.surveyed = surveyed?;
         self.surveyed.keep(&self.supervisor, &self.record)?;
         live.notes.append(&mut self.surveyed.notes);
         Ok(())

@@ -13,8 +13,13 @@ const ROOT: Root = Root {
     name: "vm",
     packages: &[
         // The system itself.
+        "dbus",
         "kmod",
+        "libpam-systemd",
         "linux-image-cloud-amd64",
+        "polkitd",
+        "systemd",
+        "systemd-sysv",
         // What agentbox needs.
         "nftables",
         // What tests and sessions run.
@@ -38,37 +43,18 @@ const ROOT: Root = Root {
     ),
 };
 
-/// Process 1 of the machine.
-const INIT: &str = "#!/bin/sh
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev 2>/dev/null
-mkdir -p /dev/pts /dev/shm /run /opt/agentbox
-mount -t devpts devpts /dev/pts
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-mount -t tmpfs -o mode=755 tmpfs /run
-mount -t tmpfs -o mode=1777 tmpfs /tmp
-mount -t securityfs securityfs /sys/kernel/security
-mount -t bpf -o mode=700 bpf /sys/fs/bpf
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ip link set lo up
-mkdir -p /run/lock
-ln -sf /proc/self/fd /dev/fd
-mount -o ro /dev/vdb /opt/agentbox
-export AGENTBOX_TEST_GUARD=1 RUST_BACKTRACE=0
-export AGENTBOX_BIN_DIR=/opt/agentbox/programs AGENTBOX_TESTING_BIN_DIR=/opt/agentbox/testing
-cd /root
-echo
-echo \"agentbox-rig: up, security modules $(cat /sys/kernel/security/lsm)\"
-sh /opt/agentbox/run </dev/null
-status=$?
-echo
-echo \"agentbox-rig: ended $status\"
-sync
-echo o >/proc/sysrq-trigger
-sleep 60
-";
+/// What the root disk has beside packages: path, mode, content.
+const FILES: &[(&str, u32, &str)] = &[
+    // Process 1 of the machine without a service manager.
+    ("usr/sbin/agentbox-rig", 0o755, include_str!("bare.sh")),
+    // What the service manager of the other one runs.
+    ("usr/sbin/agentbox-rig-service", 0o755, include_str!("service.sh")),
+    ("etc/systemd/system/agentbox-rig.service", 0o644, include_str!("agentbox-rig.service")),
+    // A first boot would enable every unit that there is.
+    ("etc/machine-id", 0o444, "6b1a5c8e2f8d4c6e9a7b3d5f1e0c2a48\n"),
+    // The journal is kept over a reboot.
+    ("var/log/journal/.keep", 0o644, ""),
+];
 
 /// Least room of a file system for what programs write.
 const ROOM_MIB: u64 = 700;
@@ -87,7 +73,7 @@ pub(super) fn root() -> Result<RootDisk> {
     let directory = ROOT.directory();
     let at = |name: &str| directory.join(name);
     let made = RootDisk { disk: at("root.img"), kernel: at("vmlinuz"), initrd: at("initrd.img") };
-    let stamp = format!("{:?}\n{INIT}", fs::metadata(&archive)?.modified()?);
+    let stamp = format!("{:?}\n{FILES:?}", fs::metadata(&archive)?.modified()?);
     if made.disk.exists() && fs::read_to_string(at("root.made")).is_ok_and(|of| of == stamp) {
         return Ok(made);
     }
@@ -101,7 +87,9 @@ pub(super) fn root() -> Result<RootDisk> {
         let from = entries.find(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
         fs::copy(from.with_context(|| format!("no {prefix} in the root"))?.path(), to)?;
     }
-    executable(&unpacked.path().join("usr/sbin/agentbox-rig"), INIT)?;
+    for (path, mode, content) in FILES {
+        write(&unpacked.path().join(path), *mode, content)?;
+    }
     let new = at("root.new");
     ext4(unpacked.path(), &new)?;
     fs::rename(new, &made.disk)?;
@@ -114,6 +102,8 @@ pub(super) fn root() -> Result<RootDisk> {
 pub(super) struct Contents<'a> {
     pub(super) programs: &'a Path,
     pub(super) testing: &'a Path,
+    /// The package to be installed, where it is.
+    pub(super) package: Option<&'a Path>,
     pub(super) tests: &'a [PathBuf],
     pub(super) script: &'a str,
 }
@@ -129,6 +119,9 @@ pub(super) fn payload(contents: &Contents<'_>) -> Result<tempfile::NamedTempFile
         copy(&files, &staged.path().join(to))?;
     }
     copy(contents.tests, &staged.path().join("tests"))?;
+    if let Some(package) = contents.package {
+        fs::copy(package, staged.path().join("agentbox.deb")).context("cannot copy the package")?;
+    }
     fs::write(staged.path().join("run"), contents.script)?;
     let disk = tempfile::Builder::new().prefix("payload-").tempfile_in(&directory)?;
     ext4(staged.path(), disk.path())?;
@@ -147,9 +140,12 @@ fn copy(files: &[PathBuf], to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn executable(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
 }
 
 /// A file system with what is in a directory, and room.

@@ -3,14 +3,14 @@
 use super::image::RootDisk;
 use crate::test::Tally;
 use anyhow::{Context as _, Result, bail};
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Longest time of everything that runs in it: nine minutes is what it may take where it is emulated.
-const LIMIT: Duration = Duration::from_secs(540);
+/// Longest time of everything that runs in it: three times what it takes where it is emulated.
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// A way to run it.
 struct Way {
@@ -41,36 +41,58 @@ const WAYS: &[Way] = &[
 ];
 
 /// Yama, AppArmor and the others of Debian's default, and bpf.
-const KERNEL: &str = "root=/dev/vda rw console=ttyS0 init=/usr/sbin/agentbox-rig \
+const KERNEL: &str = "root=/dev/vda rw console=ttyS0 \
     lsm=landlock,lockdown,yama,integrity,apparmor,bpf panic=-1 quiet loglevel=1";
+/// What one machine is told beside that.
+pub(super) struct Boot {
+    kernel: &'static str,
+    qemu: &'static [&'static str],
+}
+
+/// Without a service manager.
+pub(super) const BARE: Boot = Boot { kernel: "init=/usr/sbin/agentbox-rig", qemu: &["-no-reboot"] };
+/// With systemd, which leaves the console to the tests (kernel-command-line(7), systemd(1)).
+pub(super) const SERVICE: Boot = Boot {
+    kernel: "systemd.show_status=no systemd.log_level=warning \
+        systemd.mask=serial-getty@ttyS0.service systemd.wants=agentbox-rig.service",
+    qemu: &[],
+};
 
 /// A machine that can be run.
-pub(super) struct Machine<'a> {
-    pub(super) root: &'a RootDisk,
-    pub(super) payload: &'a Path,
+pub(super) struct Machine {
+    pub(super) root: RootDisk,
+    pub(super) payload: tempfile::NamedTempFile,
+    pub(super) boot: &'static Boot,
+}
+
+/// What ran in it.
+pub(super) struct Ran {
+    pub(super) tally: Tally,
+    /// Test programs that failed.
+    pub(super) failed: u8,
 }
 
 /// How a run ended.
 enum End {
-    /// With the status of the tests.
-    Ran(u8),
+    /// With these tests.
+    Ran(Ran),
     /// Before process 1 said anything.
     NotBooted(String),
 }
 
-impl Machine<'_> {
-    /// Runs the tests in it, counts them, and returns how many programs failed.
-    pub(super) fn run(&self, tally: &mut Tally) -> Result<u8> {
+impl Machine {
+    /// Runs the tests in it, shows what they say, and counts them.
+    pub(super) fn run(&self, out: &mut (impl Write + Send)) -> Result<Ran> {
         let mut last = String::new();
         for way in WAYS {
             if way.name == "KVM" && !Path::new("/dev/kvm").exists() {
-                println!("no /dev/kvm: the machine is emulated");
+                writeln!(out, "no /dev/kvm: the machine is emulated")?;
                 continue;
             }
-            match self.try_way(way, tally)? {
-                End::Ran(status) => return Ok(status),
+            match self.try_way(way, out)? {
+                End::Ran(ran) => return Ok(ran),
                 End::NotBooted(why) => {
-                    println!("{} does not boot the machine: {why}", way.name);
+                    writeln!(out, "{} does not boot the machine: {why}", way.name)?;
                     last = why;
                 }
             }
@@ -78,14 +100,14 @@ impl Machine<'_> {
         bail!("the machine did not boot: {last}")
     }
 
-    fn try_way(&self, way: &Way, tally: &mut Tally) -> Result<End> {
+    fn try_way(&self, way: &Way, out: &mut impl Write) -> Result<End> {
         let mut command = Command::new("qemu-system-x86_64");
-        command.args(["-M", "q35", "-m", "2048", "-nodefaults", "-display", "none", "-no-reboot"]);
+        command.args(["-M", "q35", "-m", "2048", "-nodefaults", "-display", "none"]);
         command.args(["-serial", "stdio"]).args(way.arguments);
         command.arg("-kernel").arg(&self.root.kernel).arg("-initrd").arg(&self.root.initrd);
-        command.args(["-append", KERNEL]);
+        command.args(["-append", &format!("{KERNEL} {}", self.boot.kernel)]).args(self.boot.qemu);
         command.arg("-drive").arg(drive(&self.root.disk, "snapshot=on"));
-        command.arg("-drive").arg(drive(self.payload, "readonly=on"));
+        command.arg("-drive").arg(drive(self.payload.path(), "readonly=on"));
         let mut qemu = Running(
             command
                 .stdin(Stdio::null())
@@ -97,7 +119,7 @@ impl Machine<'_> {
         let said = qemu.lines()?;
         let begun = Instant::now();
         let (mut end, mut up, mut status) = (begun + way.boot_limit, false, None);
-        let mut before = Vec::new();
+        let (mut before, mut tally) = (Vec::new(), Tally::default());
         loop {
             let line = match said.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => line,
@@ -114,7 +136,7 @@ impl Machine<'_> {
                     return Ok(End::NotBooted(line));
                 }
                 if let Some(modules) = line.strip_prefix("agentbox-rig: up, ") {
-                    println!("{}: up after {} s, {modules}", way.name, begun.elapsed().as_secs());
+                    writeln!(out, "{}: up after {} s, {modules}", way.name, begun.elapsed().as_secs())?;
                     (up, end) = (true, Instant::now() + LIMIT);
                 }
                 before.push(line);
@@ -124,11 +146,11 @@ impl Machine<'_> {
                 status = Some(text.trim().parse().context("the status of the tests")?);
                 continue;
             }
-            println!("{line}");
+            writeln!(out, "{line}")?;
             tally.note(&line);
         }
         match status {
-            Some(status) => Ok(End::Ran(status)),
+            Some(failed) => Ok(End::Ran(Ran { tally, failed })),
             None if up => bail!("the machine ended before the tests did"),
             None => Ok(End::NotBooted(before.pop().unwrap_or_else(|| "it said nothing".to_owned()))),
         }

@@ -1,78 +1,134 @@
 //! The virtual machine rig: a Debian kernel of its own, on a disk that is thrown away.
 //!
 //! Real in it: the kernel with its command line (`lsm=…,bpf`), control groups version 2 with all controllers,
-//! a block device. There is no service manager: process 1 is a script that mounts what the kernel gives, runs
-//! the tests and powers off. What they say comes over the serial console.
+//! a block device. It runs twice, at the same time: once without a service manager, where process 1 is a script that
+//! mounts what the kernel gives, runs the tests and powers off; and once with systemd, the package installed, the supervisor
+//! a service, and a reboot. What they say comes over the serial console.
 //!
 //! | file | responsible for |
 //! |---|---|
 //! | `image` | the disks: the root, cached, and one with programs and tests |
 //! | `machine` | QEMU: with KVM where that works, emulated where not |
+//! | `bare.sh` | process 1 of the machine without a service manager |
+//! | `service.sh`, `agentbox-rig.service` | what systemd runs in the other one |
 
 mod image;
 mod machine;
 
 use crate::test::Tally;
-use anyhow::{Context as _, Result, bail};
-use machine::Machine;
+use anyhow::{Context as _, Result, bail, ensure};
+use machine::{Boot, Machine};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Test programs that run there: package, name.
-pub(crate) const TESTS: &[(&str, &str)] =
-    &[("agentbox-kernel", "guard"), ("agentbox-suite", "guard"), ("agentbox-suite", "battery_triggers")];
+/// A test program: package, name, what the names of its tests have to hold.
+type Test = (&'static str, &'static str, Option<&'static str>);
 
-/// Boots the machine and runs there what belongs there.
+/// What runs without a service manager.
+const BARE: &[Test] = &[("agentbox-kernel", "guard", None), ("agentbox-suite", "guard", None)];
+/// What runs as an ordinary user, through the bus, with the supervisor a service.
+const SERVICE: &[Test] = &[
+    ("agentbox-suite", "rig_limits", None),
+    ("agentbox-suite", "bounds", Some("a_session_ends")),
+    ("agentbox-suite", "battery_triggers", None),
+    ("agentbox-suite", REBOOT, None),
+];
+/// The test of which one half runs before the reboot, as the last, and one after it.
+const REBOOT: &str = "rig_reboot";
+
+/// Whether all tests of a program of the suite run on this machine's own kernel.
+pub(crate) fn runs(program: &str) -> bool {
+    BARE.iter().chain(SERVICE).any(|test| *test == ("agentbox-suite", program, None))
+}
+
+/// One run of the machine.
+struct Run<'a> {
+    tests: &'a [Test],
+    boot: &'static Boot,
+    package: Option<&'a Path>,
+}
+
+/// Boots the machines and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let tests = build(TESTS)?;
-    let script = script(&tests, filter)?;
-    boot(programs, testing, &tests, &script, tally)
+    let package = crate::deb::package(programs)?;
+    let bare = Run { tests: BARE, boot: &machine::BARE, package: None };
+    let service = Run { tests: SERVICE, boot: &machine::SERVICE, package: Some(&package) };
+    let bare = bare.prepare(programs, testing, |tests| script(BARE, tests, filter))?;
+    let service = service.prepare(programs, testing, |tests| script(SERVICE, tests, filter))?;
+    // Each fills one processor; what the second says is shown when the first has ended.
+    let mut said = Vec::new();
+    let (bare, service) = std::thread::scope(|scope| {
+        let service = scope.spawn(|| service.run(&mut said));
+        let bare = bare.run(&mut std::io::stdout());
+        let panicked = |_| bail!("the thread of a machine panicked");
+        (bare, service.join().unwrap_or_else(panicked))
+    });
+    std::io::stdout().write_all(&said)?;
+    let mut faults = Vec::new();
+    for (name, ran) in [("without a service manager", bare), ("with systemd", service)] {
+        match ran {
+            Ok(ran) => {
+                tally.add(ran.tally);
+                if ran.failed > 0 {
+                    faults.push(format!("{} test programs of the virtual machine {name} failed", ran.failed));
+                }
+            }
+            Err(error) => faults.push(format!("the virtual machine {name}: {error:#}")),
+        }
+    }
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
 }
 
 /// Measures there what the guard costs.
 pub(crate) fn bench(programs: &Path, rounds: usize) -> Result<()> {
-    let tests = build(&TESTS[..1])?;
     let script = format!(
         "AGENTBOX_TEST_ROUNDS={rounds} sh -c '/opt/agentbox/tests/guard-* --exact cost --nocapture --color=never'\n"
     );
-    boot(programs, programs, &tests, &script, &mut Tally::default())
-}
-
-fn boot(programs: &Path, testing: &Path, tests: &[PathBuf], script: &str, tally: &mut Tally) -> Result<()> {
-    let root = image::root()?;
-    let contents = image::Contents { programs, testing, tests, script };
-    let payload = image::payload(&contents)?;
-    let status = Machine { root: &root, payload: payload.path() }.run(tally)?;
-    if status != 0 {
-        bail!("{status} test programs of the virtual machine failed");
-    }
+    let run = Run { tests: &BARE[..1], boot: &machine::BARE, package: None };
+    let ran = run.prepare(programs, programs, |_| Ok(script))?.run(&mut std::io::stdout())?;
+    ensure!(ran.failed == 0, "{} test programs of the virtual machine failed", ran.failed);
     Ok(())
 }
 
-/// What process 1 runs: every test program, counting those that fail.
-fn script(tests: &[PathBuf], filter: Option<&str>) -> Result<String> {
-    let filter = filter.unwrap_or_default();
-    if filter.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')) {
+impl Run<'_> {
+    /// `script` is made of the test programs.
+    fn prepare(
+        &self,
+        programs: &Path,
+        testing: &Path,
+        script: impl FnOnce(&[PathBuf]) -> Result<String>,
+    ) -> Result<Machine> {
+        let mut tests = Vec::new();
+        for (package, test, _) in self.tests {
+            tests.extend(crate::suite::programs(package, &[test])?.into_iter().map(|(_, program)| program));
+        }
+        let (root, script) = (image::root()?, script(&tests)?);
+        let contents =
+            image::Contents { programs, testing, package: self.package, tests: &tests, script: &script };
+        Ok(Machine { root, payload: image::payload(&contents)?, boot: self.boot })
+    }
+}
+
+/// What runs in it: every test program, counting those that fail; after a reboot only what belongs there.
+fn script(tests: &[Test], programs: &[PathBuf], filter: Option<&str>) -> Result<String> {
+    if filter.is_some_and(|filter| !filter.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+    {
         bail!("a filter of tests is letters, digits, `_` and `:`");
     }
     let mut script = String::from("failed=0\n");
-    for test in tests {
-        let name = test.file_name().context("a test without a name")?.to_string_lossy();
+    for ((_, test, only), program) in tests.iter().zip(programs) {
+        let name = program.file_name().context("a test without a name")?.to_string_lossy();
+        // Names that hold both cannot be asked for.
+        let words = filter.or(*only).unwrap_or_default();
+        let when = if *test == REBOOT { "" } else { "[ \"$AGENTBOX_BOOT\" = second ] || " };
         script.push_str(&format!(
-            "echo \"running {name}\"\n\
-             /opt/agentbox/tests/{name} --test-threads=1 --color=never {filter} || failed=$((failed+1))\n"
+            "{when}{{ echo \"running {name}\"; \
+             /opt/agentbox/tests/{name} --test-threads=1 --color=never {words} || failed=$((failed+1)); }}\n"
         ));
     }
     script.push_str("exit $failed\n");
     Ok(script)
-}
-
-/// Builds test programs.
-fn build(tests: &[(&str, &str)]) -> Result<Vec<PathBuf>> {
-    let mut programs = Vec::new();
-    for (package, test) in tests {
-        programs.extend(crate::suite::programs(package, &[test])?.into_iter().map(|(_, program)| program));
-    }
-    Ok(programs)
 }
 
 #[cfg(test)]
@@ -81,9 +137,23 @@ mod tests {
 
     #[test]
     fn a_filter_is_no_shell() {
-        let tests = [PathBuf::from("/a/guard-1")];
-        assert!(script(&tests, Some("x; rm -rf /")).is_err());
-        let script = script(&tests, Some("guard::holds")).unwrap();
+        let programs = [PathBuf::from("/a/guard-1")];
+        assert!(script(&BARE[..1], &programs, Some("x; rm -rf /")).is_err());
+        let script = script(&BARE[..1], &programs, Some("guard::holds")).unwrap();
         assert!(script.contains("/opt/agentbox/tests/guard-1 --test-threads=1 --color=never guard::holds"));
+    }
+
+    #[test]
+    fn after_a_reboot_only_what_belongs_there_runs() {
+        let programs: Vec<_> = SERVICE.iter().map(|(_, name, _)| PathBuf::from(name)).collect();
+        let script = script(SERVICE, &programs, None).unwrap();
+        let lines = |begin: &str| script.lines().filter(|line| line.starts_with(begin)).count();
+        assert_eq!(lines("[ \"$AGENTBOX_BOOT\" = second ] || { echo"), SERVICE.len() - 1);
+        assert!(lines("{ echo \"running rig_reboot") == 1);
+    }
+
+    #[test]
+    fn a_program_of_which_a_part_runs_proves_nothing_of_the_rest() {
+        assert!(runs("guard") && runs("battery_triggers") && !runs("bounds") && !runs("work"));
     }
 }

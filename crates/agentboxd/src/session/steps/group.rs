@@ -3,23 +3,22 @@
 
 use super::{GONE_LIMIT, StepError, Steps, Watched, missing};
 use crate::descriptor::watch;
-use crate::session::Live;
-use crate::system::scopes::Scopes;
+use crate::session::{Live, Order};
+use crate::system::scopes::{ScopeLimits, Scopes};
 use agentbox_kernel::cgroup::{GroupLimits, Hierarchy, SessionGroup};
 use agentbox_kernel::launcher;
 use std::sync::Arc;
 use tokio::io::Interest;
 
 impl Steps {
-    pub(super) async fn make_group(&mut self, live: &mut Live) -> Result<(), StepError> {
+    pub(super) async fn make_group(&mut self, order: &Order, live: &mut Live) -> Result<(), StepError> {
         let supervisor = Arc::clone(&self.supervisor);
         let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
         let group = match supervisor.scopes() {
             None => hierarchy.create(&self.record.id)?,
-            Some(scopes) => self.make_scope(hierarchy, scopes).await?,
+            Some(scopes) => self.make_scope(hierarchy, scopes, order.scope_limits()).await?,
         };
         let group = self.group.insert(group);
-        let Some(order) = &self.order else { return Err(missing("an order")) };
         let policy = &order.policy;
         let (memory, tasks) = (policy.memory_max(), policy.tasks_max());
         let (cpu, io) = (policy.cpu_weight(), policy.io_weight());
@@ -62,9 +61,9 @@ impl Steps {
         &mut self,
         hierarchy: &Hierarchy,
         scopes: &Scopes,
+        limits: ScopeLimits,
     ) -> Result<SessionGroup, StepError> {
         let id = &self.record.id;
-        let limits = self.order()?.scope_limits();
         let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
         let holder = self.holder.insert(holder);
         scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
