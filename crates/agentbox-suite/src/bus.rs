@@ -2,11 +2,18 @@
 //! elsewhere.
 
 use crate::machine::Machine;
-use anyhow::{Context, Result};
+use crate::person::Person;
+use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
 use rustix::process::{Gid, Uid};
+use serde::Serialize;
 use std::os::unix::net::UnixStream;
-use zbus::Connection;
+use std::time::Duration;
 use zbus::connection::Builder;
+use zbus::{Connection, DynamicType, Message, MessageStream};
+
+/// Longest that a signal may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Name on the bus.
 pub const NAME: &str = "org.agentbox1";
@@ -56,4 +63,58 @@ pub fn converse<T: Send>(
 #[must_use]
 pub fn object(id: &str) -> String {
     format!("{PATH}/session/{id}")
+}
+
+/// Calls a method.
+///
+/// # Errors
+/// What is answered.
+pub async fn call<B: Serialize + DynamicType>(
+    connection: &Connection,
+    path: &str,
+    interface: &str,
+    member: &str,
+    body: &B,
+) -> zbus::Result<Message> {
+    connection.call_method(Some(NAME), path, Some(interface), member, body).await
+}
+
+/// Somebody else who may use the supervisor.
+///
+/// # Errors
+/// When there can be no account, or the configuration cannot be written.
+pub fn neighbour(machine: &Machine) -> Result<Person> {
+    let other = Person::new()?;
+    let file = machine.config().join("agentbox.toml");
+    let text = std::fs::read_to_string(&file)?;
+    let mine = format!("{:?}]", machine.person.name);
+    std::fs::write(&file, text.replace(&mine, &format!("{:?}, {:?}]", machine.person.name, other.name)))?;
+    machine.service().map_or(Ok(()), |service| service.restart())?;
+    Ok(other)
+}
+
+/// Names of the signals of the supervisor that are there already.
+///
+/// # Errors
+/// When the bus goes, or the one that is waited for does not come.
+pub async fn heard(stream: &mut MessageStream, until: Option<&str>) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    loop {
+        let wait = if until.is_some() { LIMIT } else { Duration::ZERO };
+        let Ok(next) = tokio::time::timeout(wait, stream.next()).await else {
+            ensure!(until.is_none(), "not heard: {until:?}, but {names:?}");
+            return Ok(names);
+        };
+        let message = next.context("the bus has gone")??;
+        let header = message.header();
+        let path = header.path().map(|path| path.to_string()).unwrap_or_default();
+        if header.message_type() == zbus::message::Type::Signal && path.starts_with(PATH) {
+            let name = header.member().map(|name| name.to_string()).unwrap_or_default();
+            let is_last = until == Some(name.as_str());
+            names.push(name);
+            if is_last {
+                return Ok(names);
+            }
+        }
+    }
 }

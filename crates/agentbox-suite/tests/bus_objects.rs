@@ -1,45 +1,22 @@
 //! Objects of sessions: their owner and root see and use them, to everybody else they are not there, and nobody else
 //! hears what becomes of them.
 
-use agentbox_suite::bus::{MANAGER, NAME, PATH, SESSION, converse, object};
-use agentbox_suite::{Machine, Person};
-use anyhow::{Context, Result, bail, ensure};
-use futures_util::StreamExt;
-use serde::Serialize;
+use agentbox_suite::Machine;
+use agentbox_suite::bus::{MANAGER, PATH, SESSION, call, converse, heard, neighbour, object};
+use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::sync::mpsc;
 use std::time::Duration;
-use zbus::{Connection, DynamicType, Message, MessageStream, OwnedVariant};
+use zbus::{Connection, MessageStream, OwnedVariant};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 
-async fn call<B: Serialize + DynamicType>(
-    connection: &Connection,
-    path: &str,
-    interface: &str,
-    member: &str,
-    body: &B,
-) -> zbus::Result<Message> {
-    connection.call_method(Some(NAME), path, Some(interface), member, body).await
-}
-
 async fn property(connection: &Connection, path: &str, name: &str) -> Result<String> {
     let answer = call(connection, path, PROPERTIES, "Get", &(SESSION, name)).await?;
     let value: OwnedVariant = answer.body().deserialize()?;
     Ok(String::try_from(value)?)
-}
-
-/// Somebody else who may use the supervisor.
-fn neighbour(machine: &Machine) -> Result<Person> {
-    let other = Person::new()?;
-    let file = machine.config().join("agentbox.toml");
-    let text = std::fs::read_to_string(&file)?;
-    let mine = format!("{:?}]", machine.person.name);
-    std::fs::write(&file, text.replace(&mine, &format!("{:?}, {:?}]", machine.person.name, other.name)))?;
-    machine.service().map_or(Ok(()), |service| service.restart())?;
-    Ok(other)
 }
 
 #[test]
@@ -115,29 +92,6 @@ fn to_everybody_else_it_is_not_there() -> Result<()> {
     ensure!(machine.session_ids()? == [session.id.clone()], "it was stopped");
     session.stop()?;
     machine.ends_without_leftovers()
-}
-
-/// Names of the signals of the supervisor that are there already.
-async fn heard(stream: &mut MessageStream, until: Option<&str>) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    loop {
-        let wait = if until.is_some() { LIMIT } else { Duration::ZERO };
-        let Ok(next) = tokio::time::timeout(wait, stream.next()).await else {
-            ensure!(until.is_none(), "not heard: {until:?}, but {names:?}");
-            return Ok(names);
-        };
-        let message = next.context("the bus has gone")??;
-        let header = message.header();
-        let path = header.path().map(|path| path.to_string()).unwrap_or_default();
-        if header.message_type() == zbus::message::Type::Signal && path.starts_with(PATH) {
-            let name = header.member().map(|name| name.to_string()).unwrap_or_default();
-            let is_last = until == Some(name.as_str());
-            names.push(name);
-            if is_last {
-                return Ok(names);
-            }
-        }
-    }
 }
 
 #[test]

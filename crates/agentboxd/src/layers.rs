@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record};
 use crate::supervisor::Supervisor;
-use agentbox_ipc::{ChangeSet, Error, ReviewAnswer, Taken};
+use agentbox_ipc::{ChangeSet, Error, Method, ReviewAnswer, Taken};
 use agentbox_kernel::directory;
 use agentbox_kernel::layer::{Layer, View};
 use agentbox_kernel::person::{self, Person};
@@ -114,7 +114,7 @@ pub(crate) fn resumed(
     (project, person): (&Project, &Person),
     policy: &Policy,
 ) -> Result<SessionId, Error> {
-    let (id, _, record) = find(supervisor, caller, resume)?;
+    let (id, _, record) = find(supervisor, caller, Method::Start, resume)?;
     if policy.workspace() != Workspace::Overlay {
         return Err(Error::Refused(format!(
             "refused: session `{id}` worked on an overlay, and this start has workspace `{}`\n\
@@ -206,6 +206,7 @@ fn read(supervisor: &Supervisor, id: &SessionId) -> Result<Option<(Layer, LayerR
 fn find(
     supervisor: &Supervisor,
     caller: &Caller,
+    method: Method,
     id: &str,
 ) -> Result<(SessionId, Layer, LayerRecord), Error> {
     let unknown = || {
@@ -216,7 +217,9 @@ fn find(
     };
     let parsed: SessionId = id.parse().map_err(|_| unknown())?;
     match read(supervisor, &parsed) {
-        Ok(Some((layer, record))) if caller.owns(record.session.owner_uid) => Ok((parsed, layer, record)),
+        Ok(Some((layer, record))) if caller.owns(method, record.session.owner_uid) => {
+            Ok((parsed, layer, record))
+        }
         Err(error) if caller.is_root() => Err(Error::Failed(format!("layer of session {parsed}: {error}"))),
         _ => Err(unknown()),
     }
@@ -228,7 +231,7 @@ pub(crate) fn review(
     caller: &Caller,
     id: &str,
 ) -> Result<(ReviewAnswer, View), Error> {
-    let (id, layer, record) = find(supervisor, caller, id)?;
+    let (id, layer, record) = find(supervisor, caller, Method::Review, id)?;
     let failed = |error: &dyn std::error::Error| Error::Failed(error.to_string());
     let owner = record.session.owner_uid;
     let owner = person::by_uid(owner)
@@ -260,7 +263,7 @@ pub(crate) fn reviewed(
     id: &str,
     mut taken: Taken,
 ) -> Result<(), Error> {
-    let (id, _, record) = find(supervisor, caller, id)?;
+    let (id, _, record) = find(supervisor, caller, Method::Reviewed, id)?;
     taken.triggers.truncate(MAX_NAMES);
     taken.references.truncate(MAX_NAMES);
     let event = json!({
@@ -273,7 +276,7 @@ pub(crate) fn reviewed(
 
 /// Removes a layer.
 pub(crate) fn discard(supervisor: &Supervisor, caller: &Caller, id: &str) -> Result<(), Error> {
-    let (id, _, record) = find(supervisor, caller, id)?;
+    let (id, _, record) = find(supervisor, caller, Method::Discard, id)?;
     if supervisor.session(&id).is_some() {
         return Err(Error::Refused(format!(
             "refused: session `{id}` has not ended\nrule: what a session works on is not taken from it\n\

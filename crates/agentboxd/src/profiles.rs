@@ -3,14 +3,14 @@
 use crate::caller::Caller;
 use crate::session::Session;
 use crate::supervisor::Supervisor;
-use agentbox_ipc::Error;
+use agentbox_ipc::{Error, Method};
 use agentbox_policy::Name;
 use serde_json::json;
 use std::path::Path;
 
 /// Names of the profiles for which something is kept.
 pub(crate) fn kept(supervisor: &Supervisor, caller: &Caller, owner_uid: u32) -> Result<Vec<String>, Error> {
-    owns(caller, owner_uid)?;
+    owns(caller, Method::KeptProfiles, owner_uid)?;
     supervisor.directories.kept_profiles(owner_uid).map_err(|error| Error::Failed(error.to_string()))
 }
 
@@ -21,7 +21,7 @@ pub(crate) async fn reset(
     owner_uid: u32,
     profile: &str,
 ) -> Result<(), Error> {
-    owns(caller, owner_uid)?;
+    owns(caller, Method::ResetProfile, owner_uid)?;
     Name::new(profile).map_err(|what| Error::Invalid(format!("not the name of a profile\n{what}")))?;
     settle(supervisor, |session| is_of(session, owner_uid, profile)).await;
     let sessions = supervisor.sessions();
@@ -101,8 +101,8 @@ pub(crate) fn one_at_a_time(
     )))
 }
 
-fn owns(caller: &Caller, owner_uid: u32) -> Result<(), Error> {
-    if caller.owns(owner_uid) {
+fn owns(caller: &Caller, method: Method, owner_uid: u32) -> Result<(), Error> {
+    if caller.owns(method, owner_uid) {
         return Ok(());
     }
     Err(Error::NotAuthorized(

@@ -14,6 +14,7 @@ use crate::{accepted, neighbours, pinned, profiles, workspace};
 use agentbox_ipc::{
     Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
 };
+use agentbox_kernel::failpoint::in_force;
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
@@ -196,8 +197,8 @@ fn resolve(
     let policy = agentbox_policy::resolve(&Inputs {
         system: &configuration.system,
         person_layer: request.person.as_ref(),
-        project_file: request.project_file.as_ref(),
-        accepted_file: accepted.as_ref(),
+        project_file: request.project_file.as_ref().filter(|_| in_force("project-file")),
+        accepted_file: accepted.as_ref().filter(|_| in_force("accepted-file")),
         request: &request.options,
         person: &agentbox_policy::Person {
             uid: person.uid,

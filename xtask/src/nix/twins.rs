@@ -33,6 +33,7 @@ const HERE_ONLY: &[(&str, &str, &str)] = &[
     ("lab", "", "proves the lab itself, which is the same everywhere"),
     ("lifecycle", "what_does_not_exist", "words of the command line"),
     ("mutation", "", "takes longer than a test of NixOS may"),
+    ("mutation_daemon", "", "takes longer than a test of NixOS may"),
     ("net_flush", "", "the kernel's table, the same on every distribution"),
     ("net_ssh_agent", "git_clones", "runs Debian's sshd and git"),
     ("net_ssh_agent", "cargo_is_told", "runs Debian's cargo"),
