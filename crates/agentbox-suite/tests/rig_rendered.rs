@@ -33,7 +33,7 @@ fn as_person(person: &str, line: &str) -> Result<Finished> {
 
 #[test]
 fn what_the_nixos_module_renders_is_what_a_session_is_held_by() -> Result<()> {
-    if std::env::var("AGENTBOX_RIG").as_deref() != Ok("nspawn") {
+    if std::env::var_os("AGENTBOX_RIG").is_none() {
         return Ok(());
     }
     let status = as_person("ada", "agentboxctl status --json")?.json()?;
@@ -132,7 +132,7 @@ fn origin(option: &str) -> String {
 
 #[test]
 fn what_the_nixos_module_renders_of_every_option_is_explained_with_its_name() -> Result<()> {
-    if std::env::var("AGENTBOX_RIG").as_deref() != Ok("nspawn") {
+    if std::env::var_os("AGENTBOX_RIG").is_none() {
         return Ok(());
     }
     let examples = std::fs::read(FILE)?;

@@ -104,6 +104,8 @@ pub(super) struct Contents<'a> {
     pub(super) testing: &'a Path,
     /// The package to be installed, where it is.
     pub(super) package: Option<&'a Path>,
+    /// Files with these names beside it.
+    pub(super) files: &'a [(&'a str, String)],
     pub(super) tests: &'a [PathBuf],
     pub(super) script: &'a str,
 }
@@ -121,6 +123,9 @@ pub(super) fn payload(contents: &Contents<'_>) -> Result<tempfile::NamedTempFile
     copy(contents.tests, &staged.path().join("tests"))?;
     if let Some(package) = contents.package {
         fs::copy(package, staged.path().join("agentbox.deb")).context("cannot copy the package")?;
+    }
+    for (name, text) in contents.files {
+        write(&staged.path().join(name), 0o644, text)?;
     }
     fs::write(staged.path().join("run"), contents.script)?;
     let disk = tempfile::Builder::new().prefix("payload-").tempfile_in(&directory)?;

@@ -28,6 +28,8 @@ type Test = (&'static str, &'static str, Option<&'static str>);
 const BARE: &[Test] = &[("agentbox-kernel", "guard", None), ("agentbox-suite", "guard", None)];
 /// What runs as an ordinary user, through the bus, with the supervisor a service.
 const SERVICE: &[Test] = &[
+    // Before those that configure the service themselves.
+    ("agentbox-suite", "rig_rendered", None),
     ("agentbox-suite", "rig_limits", None),
     ("agentbox-suite", "bounds", Some("a_session_ends")),
     ("agentbox-suite", "battery_triggers", None),
@@ -46,13 +48,20 @@ struct Run<'a> {
     tests: &'a [Test],
     boot: &'static Boot,
     package: Option<&'a Path>,
+    /// Files that are brought along, by their names.
+    files: &'a [(&'a str, String)],
 }
 
 /// Boots the machines and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let package = crate::deb::package(programs)?;
-    let bare = Run { tests: BARE, boot: &machine::BARE, package: None };
-    let service = Run { tests: SERVICE, boot: &machine::SERVICE, package: Some(&package) };
+    // What the NixOS module renders, as in the container.
+    let rendered = [
+        ("agentbox.json", crate::nix::examples(programs)?.to_string()),
+        ("every-option.json", crate::nix::every_option(programs)?.to_string()),
+    ];
+    let bare = Run { tests: BARE, boot: &machine::BARE, package: None, files: &[] };
+    let service = Run { tests: SERVICE, boot: &machine::SERVICE, package: Some(&package), files: &rendered };
     let bare = bare.prepare(programs, testing, |tests| script(BARE, tests, filter))?;
     let service = service.prepare(programs, testing, |tests| script(SERVICE, tests, filter))?;
     // Each fills one processor; what the second says is shown when the first has ended.
@@ -85,7 +94,7 @@ pub(crate) fn bench(programs: &Path, rounds: usize) -> Result<()> {
     let script = format!(
         "AGENTBOX_TEST_ROUNDS={rounds} sh -c '/opt/agentbox/tests/guard-* --exact cost --nocapture --color=never'\n"
     );
-    let run = Run { tests: &BARE[..1], boot: &machine::BARE, package: None };
+    let run = Run { tests: &BARE[..1], boot: &machine::BARE, package: None, files: &[] };
     let ran = run.prepare(programs, programs, |_| Ok(script))?.run(&mut std::io::stdout())?;
     ensure!(ran.failed == 0, "{} test programs of the virtual machine failed", ran.failed);
     Ok(())
@@ -104,8 +113,8 @@ impl Run<'_> {
             tests.extend(crate::suite::programs(package, &[test])?.into_iter().map(|(_, program)| program));
         }
         let (root, script) = (image::root()?, script(&tests)?);
-        let contents =
-            image::Contents { programs, testing, package: self.package, tests: &tests, script: &script };
+        let (package, files) = (self.package, self.files);
+        let contents = image::Contents { programs, testing, package, files, tests: &tests, script: &script };
         Ok(Machine { root, payload: image::payload(&contents)?, boot: self.boot })
     }
 }

@@ -14,6 +14,9 @@ if [ ! -e "$failed_before" ]; then
     echo 1 >"$failed_before"
     sync
     export AGENTBOX_BOOT=first
+    # The people of the examples, and what NixOS would have made of these.
+    useradd --create-home ada && useradd --create-home grace
+    mkdir -p /etc/agentbox && cp /opt/agentbox/agentbox.json /etc/agentbox/
     dpkg --install /opt/agentbox/agentbox.deb >/dev/null || exec systemctl poweroff
     sh /opt/agentbox/run </dev/null
     echo $? >"$failed_before"
