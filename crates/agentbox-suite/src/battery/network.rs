@@ -95,15 +95,40 @@ impl Battery {
         let network = field.facts(Side::Host);
         let tag = network.tag.clone();
         let facts = Facts { network: Some(network), ..machine.facts(&tag)? };
+        self.try_these(machine, &facts, WORKERS, &|_| true)?;
+        let red = self.unshown(&field.marks(), &tag);
+        if red.is_empty() {
+            return Ok(red);
+        }
+        // What was lost among others is shown by itself: a packet is sent once, and nobody sends it again.
+        self.try_these(machine, &facts, "1", &|id| red.iter().any(|red| red.id == id))?;
+        Ok(self.unshown(&field.marks(), &tag))
+    }
+
+    fn try_these(
+        &mut self,
+        machine: &Machine,
+        facts: &Facts,
+        workers: &str,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<()> {
         for who in [Outside::Person, Outside::Root] {
             let mine = self.listings.iter().filter(|listing| Outside::of(listing) == Some(who));
-            let ids: Vec<&str> = mine.map(|listing| listing.id.as_str()).collect();
+            let ids: Vec<&str> = mine.map(|listing| listing.id.as_str()).filter(|id| wanted(id)).collect();
+            // A probe that is told of none tries all.
+            if ids.is_empty() {
+                continue;
+            }
             let mut command = machine.probe_outside(who);
-            command.args(["run", "--json", "--workers", WORKERS, "--facts", "-"]).args(&ids);
-            let said = run(&mut command, &serde_json::to_vec(&facts)?, LIMIT)?;
+            command.args(["run", "--json", "--workers", workers, "--facts", "-"]).args(&ids);
+            let said = run(&mut command, &serde_json::to_vec(facts)?, LIMIT)?;
             self.outside.extend(records(&said)?);
         }
-        let marks = field.marks();
+        Ok(())
+    }
+
+    /// Attacks that did not work from the host.
+    fn unshown(&self, marks: &Marks, tag: &str) -> Vec<Red> {
         let mut red = Vec::new();
         for listing in &self.listings {
             let Some(record) = self.outside.get(&listing.id) else { continue };
@@ -111,7 +136,7 @@ impl Battery {
                 Judged::Outcome => record.outcome == Outcome::Succeeded,
                 // What leaves the host is seen there as well; it has to have arrived elsewhere.
                 Judged::OnHost => {
-                    let places = marks.get(&mark(&tag, &listing.id));
+                    let places = marks.get(&mark(tag, &listing.id));
                     places.is_some_and(|places| places.iter().any(|place| *place != "host"))
                 }
             };
@@ -120,7 +145,7 @@ impl Battery {
                 red.push(Red { id: listing.id.clone(), why });
             }
         }
-        Ok(red)
+        red
     }
 
     /// Tries all attacks in a session of this posture and mode, beside another session when one is attacked, and judges them by

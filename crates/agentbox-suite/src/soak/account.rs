@@ -54,7 +54,9 @@ impl Account {
             if text("event") == "net-denied" && text("destination") == REFUSED && line["port"] == 80 {
                 *refused.entry(session.clone()).or_default() += line["count"].as_u64().unwrap_or_default();
             }
-            let Some(event) = COUNTED.iter().find(|event| **event == text("event")) else { continue };
+            // A session that died while no supervisor ran is told of by the next, which undid what it left.
+            let name = if text("event") == "repaired" { "ended" } else { text("event") };
+            let Some(event) = COUNTED.iter().find(|event| **event == name) else { continue };
             let detail = match *event {
                 "rule-added" => format!("{} {}", text("verdict"), text("target")),
                 _ => String::new(),
