@@ -114,6 +114,9 @@ impl Drop for Far {
     }
 }
 
+/// Room for packets that were not looked at yet.
+const PACKETS_BYTES: usize = 16 << 20;
+
 fn open(ports: &Ports) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for port in &ports.streams {
@@ -152,7 +155,10 @@ fn open(ports: &Ports) -> Result<Vec<Source>> {
     }
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let all = RawProtocol::new(ALL_FRAMES).map(Protocol::from_raw);
-    sources.push(Source::Packets(socket_with(AddressFamily::PACKET, SocketType::RAW, flags, all)?));
+    let packets = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, all)?;
+    // What does not fit is lost without a word, and several attacks send at once.
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&packets, PACKETS_BYTES)?;
+    sources.push(Source::Packets(packets));
     Ok(sources)
 }
 
