@@ -65,7 +65,7 @@ fn most_attacks_are_seen_to_work_outside_and_the_rest_says_why_not() -> Result<(
     let machine = Machine::new()?;
     let report = report(&machine, &[])?;
     let (tried, shown) = report.tried();
-    ensure!(tried > 270 && shown > 180, "{tried} tried, {shown} of them shown");
+    ensure!(tried > 240 && shown > 150, "{tried} tried, {shown} of them shown");
     for trial in &report.trials {
         let by_network = trial.id.starts_with("t2.") || trial.id.starts_with("t5.");
         // Whoever may not reach out of this machine has not done so.
