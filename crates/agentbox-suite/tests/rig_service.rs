@@ -31,7 +31,7 @@ fn a_person_starts_a_session_in_a_scope_of_its_own() -> Result<()> {
         ("Slice", "agentbox.slice"),
         ("Delegate", "yes"),
         ("CollectMode", "inactive-or-failed"),
-        ("OOMPolicy", "kill"),
+        ("OOMPolicy", "continue"),
     ] {
         ensure!(service.property_of(&unit, property)? == wanted, "{property}");
     }

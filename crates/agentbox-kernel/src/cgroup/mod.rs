@@ -545,8 +545,8 @@ impl SessionGroup {
         };
         let memory = set("memory", c"memory.max", limits.memory_max)?;
         if memory {
-            // All of it or nothing: what is left of an agent that lost some of its processes is of no use. A service
-            // manager ends the rest, by `OOMPolicy`.
+            // All of it or nothing: what is left of an agent that lost some of its processes is of no use. The launcher
+            // beside it tells how it ended, and ends.
             write(&self.payload, c"memory.oom.group", b"1")?;
         }
         Ok(Enforced {

@@ -136,7 +136,9 @@ impl Scopes {
             ("After", Variant::from(vec!["agentboxd.service"])),
             ("Delegate", Variant::from(true)),
             ("CollectMode", Variant::from("inactive-or-failed")),
-            ("OOMPolicy", Variant::from("kill")),
+            // The kernel ends all of the agent's (`memory.oom.group`), and what is left says so and ends by itself: a manager
+            // that killed the rest at once would take the word from it.
+            ("OOMPolicy", Variant::from("continue")),
             ("TimeoutStopUSec", Variant::from(micros(STOP_TIMEOUT))),
             // The number of a child that was not waited for belongs to nobody else.
             if self.version >= PIDFDS {
