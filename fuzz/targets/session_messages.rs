@@ -2,19 +2,13 @@
 //! an agent is or looks at what one wrote.
 #![no_main]
 
+use agentbox_fuzz::there_and_back;
 use agentbox_plan::inner::{FromInner, ToInner};
 use agentbox_plan::keys::{KeysAnswer, KeysPlan, KeysRequest};
 use agentbox_plan::look::{LookPlan, Report as LookReport, Sighting, Survey};
 use agentbox_plan::report::Report;
-use agentbox_plan::{Wire, trigger::Triggers};
+use agentbox_plan::trigger::Triggers;
 use libfuzzer_sys::fuzz_target;
-
-fn there_and_back<T: Wire>(bytes: &[u8]) {
-    if let Ok(message) = T::from_bytes(bytes) {
-        // One encoding for each message: nothing can be said in two ways that are judged differently.
-        assert_eq!(message.to_bytes(), bytes);
-    }
-}
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };

@@ -23,12 +23,14 @@
 //! | `numbers` | [`Numbers`]: random, and the same each time |
 //! | `requests` | [`Requests`]: requests at random, and a model of the answers |
 //! | `soak` | [`Soak`]: everything that can happen to sessions, at random |
+//! | `bomb` | a session that forks for as long as it can |
 //! | `disk` | a small file system, to fill |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod battery;
+mod bomb;
 pub mod bus;
 mod disk;
 pub mod held;
@@ -51,6 +53,7 @@ mod soak;
 mod terminal;
 mod victim;
 
+pub use bomb::fork_bomb;
 pub use disk::Disk;
 pub use holding::Holding;
 pub use key_agent::{AgentPlace, Key, KeyAgent, commit_is_signed};

@@ -4,6 +4,7 @@ use crate::person::Person;
 use crate::programs::Programs;
 use crate::run::run;
 use agentbox_probe::{Canary, Facts, Host};
+use agentbox_verify::SECRETS;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,17 +12,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-
-/// Secrets of a home, by class.
-const SECRETS: &[(&str, &[&str])] = &[
-    ("ssh", &[".ssh/id_ed25519", ".ssh/config.d/secret"]),
-    ("cloud", &[".aws/credentials", ".config/gcloud/application_default_credentials.json", ".kube/config"]),
-    ("gpg", &[".gnupg/private-keys-v1.d/key.key"]),
-    ("browser", &[".mozilla/firefox/a.default/logins.json", ".config/google-chrome/Default/Login Data"]),
-    ("history", &[".bash_history", ".zsh_history"]),
-    ("keyring", &[".local/share/keyrings/login.keyring"]),
-    ("tokens", &[".netrc", ".config/gh/hosts.yml", ".docker/config.json"]),
-];
 
 /// Everything that was planted.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! From start to stop: what a session does in between is listed, reachable, recorded, and over afterwards.
 
-use agentbox_suite::{Machine, eventually, run};
+use agentbox_suite::{Machine, eventually, fork_bomb, run};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::time::Duration;
@@ -75,24 +75,7 @@ fn a_session_that_ends_by_itself_leaves_nothing() -> Result<()> {
 #[test]
 fn a_fork_bomb_meets_its_limit_and_the_supervisor_answers() -> Result<()> {
     let machine = Machine::new()?;
-    // Bounded by itself as well, should the limit not hold.
-    let bomb = "\
-import os, time
-made = 0
-try:
-    while made < 6000:
-        if os.fork() == 0:
-            time.sleep(600)
-            os._exit(0)
-        made += 1
-except OSError:
-    pass
-open('made', 'w').write(str(made))
-time.sleep(600)";
-    let session = machine.detached("L2", &["python3", "-c", bomb])?;
-    let made = eventually("the limit has been met", LIMIT, || {
-        Ok(fs::read_to_string(machine.project().join("made")).ok().and_then(|text| text.parse::<u32>().ok()))
-    })?;
+    let (session, made) = fork_bomb(&machine, "L2", 6000, LIMIT)?;
     ensure!((1000..=4096).contains(&made), "{made} processes");
     let begun = std::time::Instant::now();
     machine.ctl(&["list"])?.success()?;

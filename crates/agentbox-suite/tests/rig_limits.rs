@@ -1,29 +1,13 @@
 //! Limits of memory and tasks, of a session that is a scope: they need control groups with these controllers, which
 //! the virtual machine has.
 
-use agentbox_suite::{Machine, Session, eventually};
+use agentbox_suite::{Machine, Session, fork_bomb};
 use anyhow::{Context, Result, ensure};
-use std::fs;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(150);
 const SMALL: &str = "[posture.small]\nextends = \"L2\"\nmemory_max = \"64M\"\ntasks_max = 64\nio_weight = 50\n\
     cpu_weight = 50\nruntime_max = \"2m\"\n";
-/// Forks for as long as it can, and says how often it could.
-const BOMB: &str = "\
-import os, time
-made = 0
-try:
-    while made < 1000:
-        if os.fork() == 0:
-            time.sleep(600)
-            os._exit(0)
-        made += 1
-except OSError:
-    pass
-open('made', 'w').write('%d\\n' % made)
-time.sleep(600)";
-
 /// Whether this place says that its control groups limit everything.
 fn has_limits() -> bool {
     std::env::var_os("AGENTBOX_TEST_LIMITS").is_some()
@@ -88,11 +72,7 @@ fn a_fork_bomb_is_held_by_its_own_limit_and_the_scope_has_what_was_configured() 
     let machine = Machine::new()?;
     machine.configure(SMALL)?;
     let beside = Beside::new(&machine)?;
-    let bomb = machine.detached("small", &["python3", "-c", BOMB])?;
-    let made = eventually("the limit has been met", LIMIT, || {
-        let text = fs::read_to_string(machine.project().join("made")).unwrap_or_default();
-        Ok(text.strip_suffix('\n').and_then(|text| text.parse::<u32>().ok()))
-    })?;
+    let (bomb, made) = fork_bomb(&machine, "small", 1000, LIMIT)?;
     ensure!((32..64).contains(&made), "{made} processes");
     beside.is_whole(&machine)?;
     ensure!(machine.ctl(&["list"])?.success()?.text().contains(&bomb.id));

@@ -34,6 +34,7 @@ pub use holder::{HOLDERS, Holder, of as holder_of};
 pub use judge::{Level, fault, lacks_kernel};
 pub use page::page;
 pub use report::{Chosen, Control, Report, Residual, Trial, Verdict};
+pub use scene::SECRETS;
 pub use table::{matrix, text};
 pub use trials::{Wanted, run};
 

@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What everything that is made begins with; `agentbox-probe keep` removes nothing else.
 pub(crate) const NAME: &str = ".agentbox-verify-";
 
-/// Secrets of a home, by class.
-const SECRETS: &[(&str, &[&str])] = &[
+/// Secrets of a home, by class: where attacks look for them.
+pub const SECRETS: &[(&str, &[&str])] = &[
     ("ssh", &[".ssh/id_ed25519", ".ssh/config.d/secret"]),
     ("cloud", &[".aws/credentials", ".config/gcloud/application_default_credentials.json", ".kube/config"]),
     ("gpg", &[".gnupg/private-keys-v1.d/key.key"]),

@@ -3,10 +3,13 @@
 use crate::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::PidfdFlags;
 use rustix::pty::OpenptFlags;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Seconds that a program may take to end that has shown its end.
+const ENDING_S: i64 = 5;
 /// Most bytes that are read.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -45,17 +48,15 @@ pub(crate) fn shown(command: &mut Command, end: &str, patience: Duration) -> Res
         }
     }
     // It has nothing more to do; one that goes on after its end is ended.
-    let ended = (0..50).any(|_| {
-        let done = matches!(child.try_wait(), Ok(Some(_)));
-        if !done {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        done
+    let process = rustix::process::pidfd_open(rustix::process::Pid::from_child(&child), PidfdFlags::empty());
+    let ended = process.is_ok_and(|process| {
+        let until = Timespec { tv_sec: ENDING_S, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&until)) == Ok(1)
     });
     if !ended {
         let _already_dead = child.kill();
-        let _nothing_to_know = child.wait();
     }
+    let _nothing_to_know = child.wait();
     Ok(seen)
 }
 

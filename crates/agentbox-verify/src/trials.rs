@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(100);
 /// How often somebody looks whether a session stands still.
 const LOOK: Duration = Duration::from_millis(400);
 
+/// In each project: what is planted, for the probe.
+const FACTS: &str = ".facts.json";
+
 /// Attacks on the network whose far ends may be on this machine. All others need a network of a test's own: their traffic
 /// would leave the machine, or reach what is not ours.
 const ON_THIS_MACHINE: &[&str] = &[
@@ -216,10 +219,12 @@ impl Trying<'_> {
         self.all = outside.len() + session.len() + triggers.len() + OF_A_SESSION.len();
         (self.progress)(0, self.all);
 
+        for (project, side) in [(&self.scene.outside, 'o'), (&self.scene.project, 'i')] {
+            self.write_facts(project, side)?;
+        }
         let controls = self.outside(&outside)?;
         // Those that reached it from outside are no news.
         self.scene.signals();
-        self.write_facts(&self.scene.project, 'i')?;
         let before = self.scene.fingerprint();
         let (state, inside) = self.inside(&session)?;
         let after = self.scene.fingerprint();
@@ -250,9 +255,8 @@ impl Trying<'_> {
 
     /// What each does where nothing holds it.
     fn outside(&mut self, ids: &[String]) -> Result<Records, Error> {
-        let facts = self.write_facts(&self.scene.outside, 'o')?;
         let mut command = self.scene.careless(&self.scene.outside.join("agentbox-probe"));
-        command.args(["run", "--json", "--facts", &facts]).args(ids).current_dir(&self.scene.outside);
+        command.args(["run", "--json", "--facts", FACTS]).args(ids).current_dir(&self.scene.outside);
         let mut running = Running::start(&mut command)?;
         let records = self.records(&mut running, &mut || false)?;
         finished(running)?;
@@ -261,11 +265,10 @@ impl Trying<'_> {
 
     /// The same inside, by the way that a person's agent is started; before that, what a process finds about itself.
     fn inside(&mut self, ids: &[String]) -> Result<(State, Records), Error> {
-        let facts = self.write_facts(&self.scene.project, 'i')?;
         let script =
             "(echo made > written-inside) 2>/dev/null; ./agentbox-probe self && exec ./agentbox-probe \"$@\"";
         let mut command = self.start(&["--quiet"]);
-        command.args(["--", "/bin/sh", "-c", script, "sh", "run", "--json", "--facts", &facts]).args(ids);
+        command.args(["--", "/bin/sh", "-c", script, "sh", "run", "--json", "--facts", FACTS]).args(ids);
         let mut running = Running::start(&mut command)?;
         let Next::Line(first) = running.next(PATIENCE) else {
             let (status, errors) = running.finish(PATIENCE)?;
@@ -302,12 +305,11 @@ impl Trying<'_> {
         command
     }
 
-    fn write_facts(&self, project: &Path, side: char) -> Result<String, Error> {
+    fn write_facts(&self, project: &Path, side: char) -> Result<(), Error> {
         let facts = self.scene.facts_for(project, side);
         let text = serde_json::to_vec(&facts).map_err(|error| Error::new(error.to_string()))?;
-        let path = project.join(".facts.json");
-        std::fs::write(&path, text).map_err(|error| Error::io(path.display(), error))?;
-        Ok(".facts.json".to_owned())
+        let path = project.join(FACTS);
+        std::fs::write(&path, text).map_err(|error| Error::io(path.display(), error))
     }
 
     /// Reads what the probe says until it ends or `enough` does, which is asked whenever it is silent.
@@ -450,10 +452,9 @@ impl Trying<'_> {
         triggers: &[String],
     ) -> Result<(Records, Option<String>, Look), Error> {
         let look = Look::at(&self.status(id)?);
-        let facts = self.write_facts(&self.scene.project, 'i')?;
         let mut command = Command::new(&self.wanted.ctl);
         command
-            .args(["exec", id, "--", "./agentbox-probe", "run", "--json", "--facts", &facts])
+            .args(["exec", id, "--", "./agentbox-probe", "run", "--json", "--facts", FACTS])
             .args(triggers);
         let mut running = Running::start(&mut command)?;
         let (ctl, session) = (self.wanted.ctl.clone(), id.to_owned());

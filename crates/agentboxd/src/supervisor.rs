@@ -33,8 +33,10 @@ pub(crate) struct Supervisor {
     pub(crate) directories: Directories,
     /// The system's configuration, or why there is none that can be used. Replaced by a reload.
     configuration: Mutex<Arc<Result<Configuration, String>>>,
-    /// What the supervisor before this one went by, and whose networks are still as that one left them.
-    last: (Option<Configuration>, Mutex<BTreeSet<SessionId>>),
+    /// What the supervisor before this one went by.
+    last_configuration: Option<Configuration>,
+    /// Sessions whose networks are still as that one left them.
+    taking_over: Mutex<BTreeSet<SessionId>>,
     /// Units of the service manager; none in embedded mode.
     scopes: Option<Scopes>,
     /// Descriptors that the service manager keeps for the next supervisor; none in embedded mode.
@@ -73,10 +75,10 @@ impl Supervisor {
         if let Err(error) = &configuration {
             tracing::error!("{error}");
         }
-        let last = Configuration::of_the_last(&directories.runtime);
         Self {
+            last_configuration: Configuration::of_the_last(&directories.runtime),
+            taking_over: Mutex::default(),
             directories,
-            last: (last, Mutex::default()),
             configuration: Mutex::new(Arc::new(configuration)),
             hierarchy: Hierarchy::find_for(if scopes.is_some() { Layout::Scopes } else { Layout::Own })
                 .map_err(|error| error.to_string()),
@@ -149,7 +151,7 @@ impl Supervisor {
 
     /// Notes which sessions were taken over, whose networks will be.
     pub(crate) fn begin_taking_over(&self) {
-        *lock(&self.last.1) = self.sessions().iter().map(|session| session.id().clone()).collect();
+        *lock(&self.taking_over) = self.sessions().iter().map(|session| session.id().clone()).collect();
         if let Ok(configuration) = self.configuration().as_ref() {
             self.keep_configuration(configuration);
         }
@@ -161,16 +163,16 @@ impl Supervisor {
         let configuration = self.configuration();
         let Ok(new) = configuration.as_ref() else { return };
         let session = lock(&self.sessions).get(id).cloned();
-        let Some(session) = session.filter(|_| lock(&self.last.1).contains(id)) else { return };
-        let old = self.last.0.as_ref().unwrap_or(new);
+        let Some(session) = session.filter(|_| lock(&self.taking_over).contains(id)) else { return };
+        let old = self.last_configuration.as_ref().unwrap_or(new);
         tighten(self, &session, &old.system, &new.system);
-        lock(&self.last.1).remove(id);
+        lock(&self.taking_over).remove(id);
         self.keep_configuration(new);
     }
 
     /// For the next supervisor to compare with: not before the last one's has been left behind by everybody.
     fn keep_configuration(&self, configuration: &Configuration) {
-        if !lock(&self.last.1).is_empty() {
+        if !lock(&self.taking_over).is_empty() {
             return;
         }
         if let Err(error) = configuration.keep(&self.directories.runtime) {

@@ -72,6 +72,11 @@ impl Mode {
         options
     }
 
+    /// Whether an attack is tried in it.
+    fn tries(self, id: &str) -> bool {
+        self != Self::Public || !ONCE.contains(&id)
+    }
+
     fn promises(self, id: &str) -> bool {
         self != Self::Public || PUBLIC.iter().all(|(open, _)| *open != id)
     }
@@ -194,11 +199,8 @@ impl Battery {
         let mut table = format!("{:<34} {:<16} {column}\n", "attack", "outside");
         let mut red = Vec::new();
         let effects: BTreeSet<PathBuf> = marks.keys().map(PathBuf::from).collect();
-        for listing in &self.listings {
+        for listing in self.listings.iter().filter(|listing| mode.tries(&listing.id)) {
             let Some(record) = inside.get(&listing.id) else {
-                if mode == Mode::Public && ONCE.contains(&listing.id.as_str()) {
-                    continue;
-                }
                 red.push(Red { id: listing.id.clone(), why: "no answer from inside".to_owned() });
                 continue;
             };

@@ -6,7 +6,7 @@ use crate::arguments::Verify;
 use crate::embedded;
 use crate::errors::{FAILURE, Failure};
 use crate::layers;
-use crate::output::{escape, print, print_json};
+use crate::output::{escape, print, print_json, units};
 use crate::project::Project;
 use crate::review::owner::{close_all_but, take_ids};
 use crate::supervisor::Supervisor;
@@ -66,7 +66,8 @@ pub(super) fn run(verify: &Verify, embedded: bool) -> Result<u8, Failure> {
     drop(supervisor);
     let report = report?;
     if let Some(path) = &verify.html {
-        let written = std::fs::write(path, agentbox_verify::page(&report));
+        let written =
+            std::fs::write(path, agentbox_verify::page(&report, &units::minute(report.begun_unix_s)));
         written.map_err(|error| Failure::system(format!("cannot write {}", path.display()), error))?;
     }
     if verify.json {

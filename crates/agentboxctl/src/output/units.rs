@@ -65,6 +65,12 @@ pub(crate) fn utc(unix_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// Seconds since the epoch as day and minute of UTC, for people.
+pub(crate) fn minute(unix_s: u64) -> String {
+    let (year, month, day) = date(unix_s / 86_400);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", unix_s % 86_400 / 3600, unix_s / 60 % 60)
+}
+
 /// Days since the epoch as a date. Years are counted from March, so that the leap day ends one.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -80,6 +86,13 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        assert_eq!(minute(0), "1970-01-01 00:00 UTC");
+        assert_eq!(minute(951_827_696), "2000-02-29 12:34 UTC");
+        assert_eq!(minute(1_795_737_600), "2026-11-27 00:00 UTC");
+    }
 
     #[test]
     fn durations_have_a_number_and_a_unit() {
