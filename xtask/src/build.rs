@@ -61,63 +61,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One run of cargo: packages that share a target directory, features and flags.
+/// Packages are always built together: with other ones cargo would choose other features of what they share, and build all of
+/// that again.
+const PLAIN: &[&str] = &["agentboxd", "agentboxctl"];
+const STATIC: &[&str] = &["agentbox-gate", "agentbox-launch", "agentbox-look", "agentbox-probe"];
+
+/// One run of cargo: packages that share features and flags.
 struct Run {
     packages: &'static [&'static str],
     features: Option<&'static str>,
-    directory: PathBuf,
     is_static: bool,
+    /// Those whose programs are wanted.
+    collected: &'static [&'static str],
 }
 
 /// Builds them and returns the absolute path of the directory that holds them all.
 pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
     let target = target_directory();
-    // A directory of its own for each set of features and flags: sharing one would build everything
-    // again at each change from one to the other.
+    let plain = |features, collected| Run { packages: PLAIN, features, is_static: false, collected };
+    let fixed = |features, collected| Run { packages: STATIC, features, is_static: true, collected };
     let runs = match kind {
-        Kind::Debug | Kind::Release => vec![
-            Run {
-                packages: &["agentboxd", "agentboxctl"],
-                features: None,
-                directory: target.clone(),
-                is_static: false,
-            },
-            Run {
-                packages: &["agentbox-gate", "agentbox-launch", "agentbox-look", "agentbox-probe"],
-                features: None,
-                directory: target.join("static"),
-                is_static: true,
-            },
-        ],
+        Kind::Debug | Kind::Release => vec![plain(None, PLAIN), fixed(None, STATIC)],
         Kind::Testing => vec![
-            Run {
-                packages: &["agentboxd"],
-                features: Some("agentboxd/testing"),
-                directory: target.join("testing"),
-                is_static: false,
-            },
-            Run {
-                packages: &["agentbox-gate", "agentbox-launch", "agentbox-look"],
-                features: Some("agentbox-gate/testing,agentbox-launch/testing,agentbox-look/testing"),
-                directory: target.join("testing-static"),
-                is_static: true,
-            },
-            Run { packages: &["agentboxctl"], features: None, directory: target.clone(), is_static: false },
-            Run {
-                packages: &["agentbox-probe"],
-                features: None,
-                directory: target.join("static"),
-                is_static: true,
-            },
+            plain(Some("agentboxd/testing"), &["agentboxd"]),
+            fixed(
+                Some("agentbox-gate/testing,agentbox-launch/testing,agentbox-look/testing"),
+                &["agentbox-gate", "agentbox-launch", "agentbox-look"],
+            ),
         ],
     };
     let collected = target.join("agentbox").join(kind.name());
     std::fs::create_dir_all(&collected).with_context(|| format!("cannot make {}", collected.display()))?;
     let triple = host_triple()?;
     for run in &runs {
-        let mut built = run.directory.clone();
+        let mut built = target.clone();
         let mut command = cargo();
-        command.arg("build").arg("--target-dir").arg(&run.directory);
+        command.arg("build");
         if kind == Kind::Release {
             command.arg("--release");
         }
@@ -134,7 +113,7 @@ pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
         }
         program::run(&mut command)?;
         built.push(kind.profile_directory());
-        for package in run.packages {
+        for package in run.collected {
             if run.is_static {
                 elf::require_static(&built.join(package))?;
             }
@@ -142,6 +121,13 @@ pub(crate) fn build(kind: Kind) -> Result<PathBuf> {
                 require_no_failpoints(&built.join(package))?;
             }
             collect(&built.join(package), &collected.join(package))?;
+        }
+    }
+    if kind == Kind::Testing {
+        // They cannot be switched off.
+        let debug = build(Kind::Debug)?;
+        for package in ["agentboxctl", "agentbox-probe"] {
+            collect(&debug.join(package), &collected.join(package))?;
         }
     }
     Ok(collected)

@@ -1,6 +1,7 @@
 //! Running other programs: each function says what it does with their output.
 
 use anyhow::{Context as _, Result, bail};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,13 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         bail!("{} ended with {}: {}", shown(command), output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A command that takes what others leave of the processors: SCHED_IDLE of sched(7).
+pub(crate) fn idle(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(program);
+    command
 }
 
 /// The command line, for messages; of a script only the word.

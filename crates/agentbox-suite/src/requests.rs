@@ -33,6 +33,8 @@ struct Known {
     end_wanted: bool,
     /// Somebody was told that it is not there any more.
     gone: bool,
+    /// Its start was answered to nobody, or is being answered: it was found in a list.
+    unheard: bool,
     /// The farthest that it was seen: order of states.
     stage: usize,
     /// How often somebody asked for it to go on, how often that was answered, and how often it was asked and answered
@@ -51,6 +53,8 @@ type Table = HashMap<&'static str, Variant<'static>>;
 #[derive(Debug)]
 pub struct Requests<'a> {
     machine: &'a Machine,
+    /// Sessions that were there before, which are left alone.
+    others: Vec<String>,
     known: Mutex<BTreeMap<String, Known>>,
     until: Instant,
 }
@@ -75,7 +79,8 @@ impl<'a> Requests<'a> {
     /// # Errors
     /// When an answer is none that may be given.
     pub fn run(machine: &'a Machine, users: &[u32], seed: u64, time: Duration) -> Result<Answered> {
-        let requests = Self { machine, known: Mutex::default(), until: Instant::now() + time };
+        let others = machine.session_ids()?;
+        let requests = Self { machine, others, known: Mutex::default(), until: Instant::now() + time };
         let all = std::thread::scope(|scope| {
             let askers: Vec<_> = users
                 .iter()
@@ -276,8 +281,10 @@ impl Asker<'_> {
                     message.body().deserialize()?;
                 let id: String = answer.get("id").context("no id")?.try_clone()?.try_into()?;
                 // A session whose client goes, ends: the console is closed right here.
-                let new = Known { waits: waits && detach, ..Known::default() };
-                ensure!(self.requests.known().insert(id.clone(), new).is_none(), "{id} came back");
+                let mut known = self.requests.known();
+                let listed = known.entry(id.clone()).or_insert(Known { unheard: true, ..Known::default() });
+                ensure!(std::mem::take(&mut listed.unheard), "{id} came back");
+                listed.waits = waits && detach;
                 Ok(true)
             }
             Answer::Bad { name, text } => {
@@ -301,6 +308,9 @@ impl Asker<'_> {
             let lives = known.waits && now.get(id).is_some_and(|known| !known.end_wanted);
             ensure!(!lives || ids.contains(id), "{id} is not listed: {known:?}");
             ensure!(!known.gone || !ids.contains(id), "{id} is listed: {known:?}");
+        }
+        for id in ids.into_iter().filter(|id| !self.requests.others.contains(id)) {
+            self.requests.known().entry(id).or_insert(Known { unheard: true, ..Known::default() });
         }
         Ok(true)
     }

@@ -56,9 +56,11 @@ enum Where {
     Outside,
     Direct,
     Overlay,
+    /// Outside, in a mount of the kernel's overlayfs over the project.
+    BareOverlay,
 }
 
-const WHERE: [Where; 3] = [Where::Outside, Where::Direct, Where::Overlay];
+const WHERE: [Where; 4] = [Where::Outside, Where::Direct, Where::Overlay, Where::BareOverlay];
 
 /// A row: the work, outside and inside.
 pub(super) type Row = (String, Measured, Measured);
@@ -71,6 +73,7 @@ pub(super) fn measure(
 ) -> Result<Vec<Row>> {
     let toolchain = copy_toolchain(place)?;
     prepare(person)?;
+    let bare = Bare { directory: place.shared().join("bare"), project: person.project.clone() };
     let path = format!("PATH={}/bin:/usr/local/bin:/usr/bin:/bin", toolchain.display());
     let mut times: BTreeMap<(String, Where), Vec<Duration>> = BTreeMap::new();
     for round in 0..=rounds {
@@ -85,6 +88,7 @@ pub(super) fn measure(
                     outside.current_dir(&person.project);
                     outside
                 }
+                Where::BareOverlay => bare.command(person, round)?,
                 Where::Direct | Where::Overlay => {
                     let workspace = if place == Where::Direct { "direct" } else { "overlay" };
                     let mut start = sessions.start();
@@ -116,7 +120,45 @@ pub(super) fn measure(
     let row = |key: &str, name: String, place| (name, measured(key, Where::Outside), measured(key, place));
     let direct = WORK.iter().map(|(key, name)| row(key, (*name).to_owned(), Where::Direct));
     let overlay = WORK.iter().map(|(key, name)| row(key, format!("{name}, on an overlay"), Where::Overlay));
-    Ok(direct.chain(overlay).collect())
+    let bare = WORK
+        .iter()
+        .map(|(key, name)| row(key, format!("{name}, on an overlay without a session"), Where::BareOverlay));
+    Ok(direct.chain(overlay).chain(bare).collect())
+}
+
+/// The project below a layer that the kernel keeps, with nothing of ours: what overlayfs itself costs.
+struct Bare {
+    directory: PathBuf,
+    project: PathBuf,
+}
+
+impl Bare {
+    /// A command of the person in a mount with a new layer. It ends with its namespace.
+    fn command(&self, person: &Person, number: usize) -> Result<Command> {
+        let directory = self.directory.join(number.to_string());
+        for name in ["layer", "work"] {
+            let path = directory.join(name);
+            std::fs::create_dir_all(&path)?;
+            std::os::unix::fs::chown(&path, Some(person.uid), Some(person.gid))?;
+        }
+        let project = self.project.display();
+        let options =
+            format!("lowerdir={project},upperdir={0}/layer,workdir={0}/work,xino=off", directory.display());
+        let mut command = Command::new("unshare");
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t overlay none -o \"$1\" \"$2\" && cd \"$2\" && shift 2 && exec \"$@\"",
+        ]);
+        command.arg("sh").arg(options).arg(&self.project);
+        let inside = person.command("env");
+        command.env_clear().arg(inside.get_program()).args(inside.get_args());
+        for (name, value) in inside.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        Ok(command)
+    }
 }
 
 /// Where every user can read it: the compiler that built these programs lies in somebody's home.

@@ -1,4 +1,4 @@
-//! `bench`: side by side, in one run, medians and ratios; writes docs/BENCHMARKS.md.
+//! `bench`: side by side, in one run, medians and ratios; docs/BENCHMARKS.md.
 //!
 //! Nothing here is a test: times depend on the machine and on what else it does.
 //!
@@ -24,11 +24,11 @@ mod start;
 
 use crate::build::{Kind, build};
 use crate::demo::{Person, Place, Sessions, remove_abandoned};
-use crate::lab::Lab;
 use crate::setup::{self, Verb};
 use crate::{program, rig};
 use anyhow::Result;
 use report::Report;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What fits into the time of the virtual machine where it is emulated.
@@ -41,23 +41,39 @@ pub(crate) struct Arguments {
     /// Rounds of starts; file work takes half of them
     #[arg(long, short, default_value_t = 20, global = true)]
     n: usize,
+    /// Put what was measured into docs/BENCHMARKS.md, and draw its plots again
+    #[arg(long, global = true)]
+    write: bool,
 }
 
-/// What is measured; default: everything, and the document is written.
+/// What is measured; default: everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
 enum What {
     /// Start of `true`, whole command, against other sandboxes
     Start,
+    /// Start of `true` by an ordinary user through the bus, against bubblewrap, in the container
+    Bus,
     /// File work in a project, inside against outside
     Files,
     /// Names, connections, throughput, and many sessions at once
     Network,
-    /// Start of `true` by an ordinary user through the bus, against bubblewrap, in the container; no part of the document
-    Bus,
+    /// What the kernel's guard costs a session, in the virtual machine
+    Guard,
     /// Draws the plots of the document again
     Plot,
-    /// What the kernel's guard costs a session, in the virtual machine; no part of the document
-    Guard,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Bus => "bus",
+            Self::Files => "files",
+            Self::Network => "network",
+            Self::Guard => "guard",
+            Self::Plot => "plot",
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -66,56 +82,59 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     program::need_root("bench")?;
-    if arguments.what == Some(What::Guard) {
-        setup::ensure(&[Verb::Build, Verb::Rig])?;
-        rig::bench_guard(&build(Kind::Debug)?, arguments.n.min(MOST_GUARD_ROUNDS))?;
-        return Ok(ExitCode::SUCCESS);
+    let wants = |what| arguments.what.is_none_or(|wanted| wanted == what);
+    let mut verbs = vec![Verb::Build, Verb::Bench];
+    if wants(What::Bus) || wants(What::Guard) {
+        verbs.push(Verb::Rig);
     }
-    if arguments.what == Some(What::Bus) {
-        setup::ensure(&[Verb::Build, Verb::Rig])?;
-        rig::bench_bus(&build(Kind::Release)?, arguments.n)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    setup::ensure(&[Verb::Build, Verb::Bench])?;
+    setup::ensure(&verbs)?;
     let programs = build(Kind::Release)?;
-    remove_abandoned(&programs)?;
-    let place = Place::make("bench", &programs)?;
-    // Sessions live in a lab: nothing of the network or the rules of this host is touched.
-    let lab = network::lab()?;
-    let mut person = Person::make("bench", &place)?;
-    person.network = Some(lab.host.path());
-    let sessions = Sessions::new(&place, &person);
-    let allowed = network::allowed();
-    sessions.configure(&allowed.iter().map(String::as_str).collect::<Vec<_>>(), "")?;
-    let measured = measure(arguments, &lab, &place, &person, &sessions);
-    let ended = sessions.end();
-    let report = measured?;
-    ended?;
+    let what = arguments.what.map(|what| format!(" {}", what.name())).unwrap_or_default();
+    let mut report = Report::new(&format!("cargo xtask bench{what} -n {}", arguments.n))?;
+    if wants(What::Start) || wants(What::Files) || wants(What::Network) {
+        in_a_lab(&programs, arguments.n, wants, &mut report)?;
+    }
+    if wants(What::Bus) {
+        report.say(report::BUS, &rig::bench_bus(&programs, arguments.n)?);
+    }
+    if wants(What::Guard) {
+        let rounds = arguments.n.min(MOST_GUARD_ROUNDS);
+        report.say(report::GUARD, &rig::bench_guard(&build(Kind::Debug)?, rounds)?);
+    }
     print!("{}", report.markdown());
-    if arguments.what.is_none() {
+    if arguments.write {
         report.write()?;
         plot::write()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure(
-    arguments: &Arguments,
-    lab: &Lab,
-    place: &Place,
-    person: &Person,
-    sessions: &Sessions,
-) -> Result<Report> {
-    let mut report = Report::new(arguments.n)?;
-    let wants = |what| arguments.what.is_none_or(|wanted| wanted == what);
-    if wants(What::Start) {
-        report.starts = Some(start::measure(place, person, sessions, arguments.n)?);
-    }
-    if wants(What::Files) {
-        report.files = Some(files::measure(place, person, sessions, arguments.n.div_ceil(2))?);
-    }
-    if wants(What::Network) {
-        report.network = Some(network::measure(lab, place, person, sessions, arguments.n)?);
-    }
-    Ok(report)
+/// Sessions live in a lab: nothing of the network or the rules of this host is touched.
+fn in_a_lab(programs: &Path, n: usize, wants: impl Fn(What) -> bool, report: &mut Report) -> Result<()> {
+    remove_abandoned(programs)?;
+    let place = Place::make("bench", programs)?;
+    let lab = network::lab()?;
+    let mut person = Person::make("bench", &place)?;
+    person.network = Some(lab.host.path());
+    let sessions = Sessions::new(&place, &person);
+    let allowed = network::allowed();
+    sessions.configure(&allowed.iter().map(String::as_str).collect::<Vec<_>>(), "")?;
+    let mut measure = || -> Result<()> {
+        if wants(What::Start) {
+            let starts = start::measure(&place, &person, &sessions, n)?;
+            report.say(report::START, &report::start_section(&starts));
+        }
+        if wants(What::Files) {
+            let rows = files::measure(&place, &person, &sessions, n.div_ceil(2))?;
+            report.say(report::FILES, &report::files_section(&rows));
+        }
+        if wants(What::Network) {
+            let measured = network::measure(&lab, &place, &person, &sessions, n)?;
+            report.say(report::NETWORK, &measured.markdown());
+        }
+        Ok(())
+    };
+    let measured = measure();
+    let ended = sessions.end();
+    measured.and(ended)
 }

@@ -1,7 +1,6 @@
 //! docs/BENCHMARKS.md: the machine, the versions, the tables.
 
 use super::files::Row;
-use super::network::Network;
 use super::peer::BUBBLEWRAP;
 use super::round::Measured;
 use super::start::{ALLOWLIST, COLD, LAUNCHER, WARM};
@@ -10,19 +9,26 @@ use crate::table::Table;
 use anyhow::{Context as _, Result};
 use std::process::Command;
 
-/// Everything that was measured.
+/// A run's sections of the document.
 #[derive(Debug)]
 pub(super) struct Report {
     machine: Vec<(String, String)>,
-    rounds: usize,
-    pub(super) starts: Option<Vec<Measured>>,
-    pub(super) files: Option<Vec<Row>>,
-    pub(super) network: Option<Network>,
+    /// By what it was written, and how busy the machine was when it began.
+    origin: String,
+    sections: Vec<(&'static str, String)>,
 }
 
+/// Sections in their order.
+const SECTIONS: &[&str] = &[START, BUS, FILES, NETWORK, GUARD];
+pub(super) const START: &str = "Start";
+pub(super) const BUS: &str = "Start through the bus";
+pub(super) const FILES: &str = "File work";
+pub(super) const NETWORK: &str = "Network";
+pub(super) const GUARD: &str = "Guard of trigger files";
+
 impl Report {
-    /// An empty one about this machine.
-    pub(super) fn new(rounds: usize) -> Result<Self> {
+    /// An empty one about this machine; `command` is what was asked for.
+    pub(super) fn new(command: &str) -> Result<Self> {
         let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
         let field = |text: &str, name: &str, until: char| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -37,7 +43,6 @@ impl Report {
             ("memory".to_owned(), field(&read("/proc/meminfo")?, "MemTotal:", ':')),
             ("kernel".to_owned(), kernel),
             ("system".to_owned(), field(&system, "PRETTY_NAME=", '"')),
-            ("load when it began".to_owned(), read("/proc/loadavg")?.trim().to_owned()),
         ];
         for (name, argument) in [
             ("bwrap", "--version"),
@@ -52,41 +57,54 @@ impl Report {
                 machine.push((name.to_owned(), line.to_owned()));
             }
         }
-        Ok(Self { machine, rounds, starts: None, files: None, network: None })
+        let load = read("/proc/loadavg")?;
+        let load = load.split(' ').next().unwrap_or_default();
+        let origin = format!("By `{command}`, begun at load {load}.");
+        Ok(Self { machine, origin, sections: Vec::new() })
+    }
+
+    /// Adds a section: what is between its head and the next one.
+    pub(super) fn say(&mut self, title: &'static str, text: &str) {
+        self.sections.push((title, format!("## {title}\n\n{}\n\n{}\n", self.origin, text.trim())));
     }
 
     pub(super) fn markdown(&self) -> String {
-        let mut out = format!(
-            "# Benchmarks\n\nWritten by `cargo xtask bench -n {}`. Everybody takes turns in one run, so the ratios say more \
-             than the times; the first turn of each is not counted. Numbers of another machine are other numbers.\n",
-            self.rounds
-        );
+        self.sections.iter().map(|(_, text)| format!("\n{text}")).collect()
+    }
+
+    /// Puts the sections into the document, in the place of older ones; others stay.
+    pub(super) fn write(&self) -> Result<()> {
+        let path = crate::workspace::root().join("docs/BENCHMARKS.md");
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, self.merged(&old))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("\nwritten: {}", path.display());
+        Ok(())
+    }
+
+    fn merged(&self, old: &str) -> String {
         let mut table = Table::new(&["machine", ""]);
         for (name, value) in &self.machine {
             table.row([name, value]);
         }
-        out.push_str(&format!("\n{}", table.markdown()));
-        if let Some(starts) = &self.starts {
-            out.push_str(&start_section(starts));
-        }
-        if let Some(rows) = &self.files {
-            out.push_str(&files_section(rows));
-        }
-        if let Some(network) = &self.network {
-            out.push_str(&network.markdown());
+        let mut out = format!("{HEAD}\n{}", table.markdown());
+        let kept: Vec<&str> = old.split("\n## ").skip(1).collect();
+        for title in SECTIONS {
+            let new = self.sections.iter().find(|(name, _)| name == title).map(|(_, text)| text.clone());
+            let old = || kept.iter().find(|text| text.lines().next() == Some(title));
+            if let Some(text) = new.or_else(|| old().map(|text| format!("## {}\n", text.trim_end()))) {
+                out.push_str(&format!("\n{text}"));
+            }
         }
         out
     }
-
-    pub(super) fn write(&self) -> Result<()> {
-        let path = crate::workspace::root().join("docs/BENCHMARKS.md");
-        std::fs::write(&path, self.markdown()).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("\nwritten: {}", path.display());
-        Ok(())
-    }
 }
 
-fn start_section(starts: &[Measured]) -> String {
+const HEAD: &str = "# Benchmarks\n\nWritten by `cargo xtask bench --write`, each part on a machine that did nothing else. Everybody \
+                    takes turns in one run, so the ratios say more than the times; the first turn of each is not counted. \
+                    Numbers of another machine are other numbers.\n";
+
+pub(super) fn start_section(starts: &[Measured]) -> String {
     let baseline = starts.iter().find(|row| row.name == BUBBLEWRAP).and_then(Measured::median_ms);
     let mut table = Table::new(&["start of `true`", "median ms", "p95 ms", "against bubblewrap"]);
     let mut missing = Vec::new();
@@ -102,7 +120,7 @@ fn start_section(starts: &[Measured]) -> String {
         }
     }
     let mut out = format!(
-        "\n## Start\n\nFrom the spawn of the command to its end. {BUBBLEWRAP}: the same paths and namespaces as the session, \
+        "From the spawn of the command to its end. {BUBBLEWRAP}: the same paths and namespaces as the session, \
          without its leased uid, id-mapped mounts, Landlock, seccomp, control group and audit trail. {LAUNCHER}: the plan \
          of a real session put into force, no supervisor. {WARM}: `agentboxctl start`. {COLD}: the same where none runs yet, \
          the start of the supervisor included. {ALLOWLIST}: as the one before that, with an own network and its gate; \
@@ -115,7 +133,7 @@ fn start_section(starts: &[Measured]) -> String {
     out
 }
 
-fn files_section(rows: &[Row]) -> String {
+pub(super) fn files_section(rows: &[Row]) -> String {
     let mut table = Table::new(&["work in a project", "outside ms", "inside ms", "speed inside"]);
     for (name, outside, inside) in rows {
         let cell = |value: Option<f64>| value.map_or("not run".to_owned(), |value| format!("{value:.1}"));
@@ -123,9 +141,11 @@ fn files_section(rows: &[Row]) -> String {
         table.row([name.clone(), cell(outside.median_ms()), cell(inside.median_ms()), ratio]);
     }
     format!(
-        "\n## File work\n\nThe same script at posture L2 and outside, turn by turn, timed by the script itself; 1.00 is the \
+        "The same script at posture L2 and outside, turn by turn, timed by the script itself; 1.00 is the \
          host's own speed, the median of the ratios of each round. What does little else than ask the kernel about \
-         files pays for the system call filter ([decision 8](decisions/0008-the-price-of-the-filter.md)).\n\n\
+         files pays for the system call filter ([decision 8](decisions/0008-the-price-of-the-filter.md)). Without a \
+         session: the person's own shell in a mount of the kernel's overlayfs, with nothing of agentbox, so what is left \
+         of a difference there is the kernel's.\n\n\
          ![Speed of file work inside](benchmarks/files.svg)\n\n{}",
         table.markdown()
     )
@@ -135,6 +155,17 @@ fn files_section(rows: &[Row]) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn new_sections_stand_in_the_place_of_old_ones_and_others_stay() {
+        let mut report = Report { machine: vec![], origin: "By it.".to_owned(), sections: vec![] };
+        report.say(FILES, "new files\n");
+        let text = report.merged(
+            "# Old\n\nhead\n\n## File work\n\nold files\n\n## Start\n\nold start\n### more\n\n## Gone\n\nx\n",
+        );
+        let sections = "\n## Start\n\nold start\n### more\n\n## File work\n\nBy it.\n\nnew files\n";
+        assert!(text.starts_with("# Benchmarks") && text.ends_with(sections), "{text}");
+    }
 
     #[test]
     fn who_was_not_measured_is_listed_with_the_reason() {

@@ -13,6 +13,7 @@ use crate::program;
 use crate::setup::{self, Verb};
 use crate::workspace::{cargo, host_triple, root, target_directory};
 use anyhow::{Context as _, Result, bail};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +45,8 @@ const COVERAGE: &[&str] = &[
 
 /// An input that takes longer, in seconds, or more memory, in MiB, is a finding: all of them are short.
 const INPUT_SECONDS: u32 = 2;
+/// The same where a target may have to wait for a processor.
+const PATIENT_INPUT_SECONDS: u32 = 30;
 const MEMORY_MIB: u32 = 512;
 /// Most bytes of an input: above the longest message of gate and supervisor that a stranger shapes.
 const INPUT_BYTES: u32 = 20_000;
@@ -60,32 +63,73 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("no target is called {unknown}; there are {}", all.join(", "));
     }
     let chosen = if arguments.targets.is_empty() { &all } else { &arguments.targets };
-    check(chosen, arguments.seconds)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Builds and runs them, each as long; an error names those that found something. The number that ran.
-pub(crate) fn check(targets: &[String], seconds: u32) -> Result<u64> {
-    let programs = build()?;
+    let programs = build(Pace::Alone)?;
     // One for each processor: each is a single thread.
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(error) = one(&programs, target, seconds) {
-                        println!("{target}: {error:#}");
-                        found.lock().unwrap_or_else(PoisonError::into_inner).push(target.as_str());
+                while let Some(target) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match one(&programs, target, arguments.seconds, Pace::Alone) {
+                        Ok(said) => println!("{said}"),
+                        Err(error) => {
+                            println!("{target}: {error:#}");
+                            found.lock().unwrap_or_else(PoisonError::into_inner).push(target.as_str());
+                        }
                     }
                 }
             });
         }
     });
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    none_found(&found.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How much of the machine it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Alone,
+    /// What others leave.
+    Beside,
+}
+
+impl Pace {
+    fn command(self, program: impl AsRef<OsStr>) -> Command {
+        match self {
+            Self::Alone => Command::new(program),
+            Self::Beside => program::idle(program),
+        }
+    }
+}
+
+/// Lints and builds the targets and runs each as long, one after the other, beside what else is done. What they say, and an
+/// error that names those that found something.
+pub(crate) fn beside(seconds: u32) -> (Vec<String>, Result<()>) {
+    let mut said = Vec::new();
+    let result = (|| {
+        lint(Pace::Beside)?;
+        let programs = build(Pace::Beside)?;
+        let mut found = Vec::new();
+        for target in targets()? {
+            match one(&programs, &target, seconds, Pace::Beside) {
+                Ok(line) => said.push(line),
+                Err(error) => {
+                    said.push(format!("{target}: {error:#}"));
+                    found.push(target);
+                }
+            }
+        }
+        none_found(&found)
+    })();
+    (said, result)
+}
+
+fn none_found(found: &[impl AsRef<str>]) -> Result<()> {
+    let found: Vec<&str> = found.iter().map(AsRef::as_ref).collect();
     if !found.is_empty() {
         bail!("found something: {}", found.join(", "));
     }
-    Ok(targets.len() as u64)
+    Ok(())
 }
 
 /// Every target has a file of its name.
@@ -100,18 +144,22 @@ pub(crate) fn targets() -> Result<Vec<String>> {
 }
 
 /// Format and lints of the targets, which are no member of the workspace.
-pub(crate) fn lint() -> Result<()> {
-    program::run(&mut cargo_of_targets("fmt", &["--", "--check"])?)?;
-    program::run(&mut cargo_of_targets("clippy", &["--release", "--", "-D", "warnings"])?)
+fn lint(pace: Pace) -> Result<()> {
+    program::run(&mut cargo_of_targets(pace, "fmt", &["--", "--check"])?)?;
+    program::run(&mut cargo_of_targets(pace, "clippy", &["--release", "--", "-D", "warnings"])?)
 }
 
 fn corpus() -> PathBuf {
     root().join("fuzz/corpus")
 }
 
-fn cargo_of_targets(verb: &str, arguments: &[&str]) -> Result<Command> {
-    let mut command = cargo();
-    command.arg(verb).args(["--manifest-path", "fuzz/Cargo.toml"]);
+fn cargo_of_targets(pace: Pace, verb: &str, arguments: &[&str]) -> Result<Command> {
+    let mut command = pace.command(cargo().get_program());
+    command.current_dir(root()).arg(verb);
+    if pace == Pace::Beside {
+        command.arg("--quiet");
+    }
+    command.args(["--manifest-path", "fuzz/Cargo.toml"]);
     if verb != "fmt" {
         // With --target the flags are those of the targets only, not of build scripts and macros.
         command.arg("--target").arg(host_triple()?);
@@ -123,13 +171,13 @@ fn cargo_of_targets(verb: &str, arguments: &[&str]) -> Result<Command> {
 }
 
 /// The directory of the programs.
-fn build() -> Result<PathBuf> {
-    program::run(&mut cargo_of_targets("build", &["--release"])?)?;
+fn build(pace: Pace) -> Result<PathBuf> {
+    program::run(&mut cargo_of_targets(pace, "build", &["--release"])?)?;
     Ok(target_directory().join("fuzz").join(host_triple()?).join("release"))
 }
 
-/// Runs one. What it learns stays below target/ for the next time; the seeds are only read.
-fn one(programs: &Path, target: &str, seconds: u32) -> Result<()> {
+/// Runs one, and says how much it tried. What it learns stays below target/ for the next time; the seeds are only read.
+fn one(programs: &Path, target: &str, seconds: u32, pace: Pace) -> Result<String> {
     let learned = target_directory().join("fuzz/corpus").join(target);
     let findings = target_directory().join("fuzz/findings").join(target);
     std::fs::create_dir_all(&learned)?;
@@ -138,21 +186,21 @@ fn one(programs: &Path, target: &str, seconds: u32) -> Result<()> {
     if !seeds.is_dir() {
         bail!("it has no seeds in {}", seeds.display());
     }
-    let mut command = Command::new("timeout");
+    let patience = if pace == Pace::Alone { INPUT_SECONDS } else { PATIENT_INPUT_SECONDS };
+    let mut command = pace.command("timeout");
     command.args(["--kill-after=5", &(seconds + GRACE_SECONDS).to_string()]).arg(programs.join(target));
-    command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS}"));
+    command.arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={patience}"));
     command.arg(format!("-rss_limit_mb={MEMORY_MIB}")).arg(format!("-max_len={INPUT_BYTES}"));
     command.arg(format!("-artifact_prefix={}/", findings.display())).arg("-print_final_stats=1");
     command.arg(&learned).arg(&seeds).stdin(Stdio::null());
     let output = command.output().with_context(|| format!("cannot run {target}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let tail: Vec<&str> = said.lines().rev().take(40).collect();
-        tail.iter().rev().for_each(|line| println!("{}", crate::terminal::printable(line)));
-        bail!("ended with {}; the input is in {}", output.status, findings.display());
+        let lines: Vec<String> = said.lines().map(crate::terminal::printable).collect();
+        let tail = lines[lines.len().saturating_sub(40)..].join("\n");
+        bail!("ended with {}; the input is in {}\n{tail}", output.status, findings.display());
     }
-    println!("test {target} ... ok, {} inputs", inputs(&said).unwrap_or("no"));
-    Ok(())
+    Ok(format!("test {target} ... ok, {} inputs", inputs(&said).unwrap_or("no")))
 }
 
 /// How many inputs were tried, as it says itself.

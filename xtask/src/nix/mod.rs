@@ -39,6 +39,7 @@ pub(crate) use rendered::{every_option, examples};
 pub(crate) use snippets::KINDS;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+pub(crate) use unused::installed as install;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

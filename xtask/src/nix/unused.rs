@@ -1,7 +1,7 @@
 //! Names in Nix files that nothing uses: deadnix, which crates.io has and Debian has not.
 
-use crate::program::{capture, run};
-use crate::workspace::{cargo, target_directory};
+use crate::program::{capture, idle, run};
+use crate::workspace::{cargo, root, target_directory};
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,14 +26,15 @@ fn looked(deadnix: &Path, files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Where it is, after it was installed there once.
-fn installed() -> Result<PathBuf> {
+/// Where it is, after it was installed there once. That takes a minute, so somebody may have it done beside other things.
+pub(crate) fn installed() -> Result<PathBuf> {
     let tools = target_directory().join("tools");
     let deadnix = tools.join("bin/deadnix");
     let is_it = |text: String| text.trim() == format!("deadnix {VERSION}");
     if !capture(Command::new(&deadnix).arg("--version")).is_ok_and(is_it) {
-        let mut install = cargo();
+        let mut install = idle(cargo().get_program());
         install
+            .current_dir(root())
             .args(["install", "--quiet", "--debug", "--locked", "deadnix", "--version", VERSION, "--root"])
             .arg(&tools);
         run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;

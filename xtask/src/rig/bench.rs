@@ -19,8 +19,8 @@ struct Times {
 /// What is run there.
 const SCRIPT: &str = include_str!("bench.py");
 
-/// Boots a container with these programs and measures there.
-pub(crate) fn run(programs: &Path, rounds: usize) -> Result<()> {
+/// Boots a container with these programs and measures there; what is to be said of it.
+pub(crate) fn run(programs: &Path, rounds: usize) -> Result<String> {
     let rig = Nspawn::boot(programs, |_| Ok(()))?;
     let add = rig.command("useradd").args(["--create-home", "--groups", "agentbox", "bench"]).status()?;
     if !add.success() {
@@ -37,11 +37,15 @@ pub(crate) fn run(programs: &Path, rounds: usize) -> Result<()> {
     {
         table.row([name, &format!("{median:.1} ms"), &format!("{:.2}", median / medians[0])]);
     }
-    print!("{}", table.text());
-    println!("at once: {rate:.1} starts a second for each processor");
-    println!(
-        "list while a session forks, one fills its memory, and a stranger floods the bus: median {:.0} ms, longest {:.0} ms",
-        list[0], list[1]
-    );
-    Ok(())
+    let load = "a session forks, one fills its memory, and a stranger floods the bus";
+    Ok(format!(
+        "In a container with systemd, dbus-daemon and polkit. Through the bus: `agentboxctl start` by a member of the \
+         group, the session in a scope of the service manager, without a network. Most of it is one wait of the kernel's \
+         ([decision 13](decisions/0013-scopes-are-held-open.md)).\n\n{}\n\
+         Many at once: {rate:.1} starts a second for each processor. `agentboxctl list` while {load}: median {:.0} ms, \
+         longest {:.0} ms.",
+        table.markdown(),
+        list[0],
+        list[1]
+    ))
 }

@@ -14,10 +14,11 @@ use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
 use crate::{fuzz, host, nix, program, rig, structure, workspace};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -33,6 +34,8 @@ struct Run {
     filter: Option<String>,
     host_before: BTreeSet<String>,
     programs: Option<Copies>,
+    /// What runs beside the suite and the rigs, which wait more than they compute.
+    beside: Option<JoinHandle<(Vec<String>, Result<()>)>>,
     tally: Tally,
 }
 
@@ -42,12 +45,12 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "structure", quick: true, filtered: false, run: shape },
     Part { name: "unit tests", quick: true, filtered: true, run: unit },
     Part { name: "doc tests", quick: true, filtered: false, run: docs },
-    Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "build", quick: false, filtered: true, run: programs },
-    Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "suite", quick: false, filtered: true, run: suite },
+    Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
     Part { name: "vm rig", quick: false, filtered: true, run: vm },
+    Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
 ];
 
@@ -59,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         filter: arguments.filter.clone(),
         host_before: host::snapshot()?,
         programs: None,
+        beside: None,
         tally: Tally::default(),
     };
     let mut parts = Parts::new(paint);
@@ -145,15 +149,6 @@ fn docs(run: &mut Run) -> Result<()> {
     run.tally.count(&mut command, 0)
 }
 
-/// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
-const FUZZ_SECONDS: u32 = 6;
-
-fn fuzzing(run: &mut Run) -> Result<()> {
-    fuzz::lint()?;
-    run.tally.passed += fuzz::check(&fuzz::targets()?, FUZZ_SECONDS)?;
-    Ok(())
-}
-
 fn programs(run: &mut Run) -> Result<()> {
     let (debug, testing) = (build(Kind::Debug)?, build(Kind::Testing)?);
     println!("{}\n{}", debug.display(), testing.display());
@@ -172,10 +167,21 @@ fn nixos(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
+/// Seconds of each target.
+const FUZZ_SECONDS: u32 = 30;
+
 fn suite(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, testing, .. }) = &run.programs else {
         bail!("not run: the programs were not built")
     };
+    if run.filter.is_none() {
+        run.beside = Some(std::thread::spawn(|| {
+            if let Err(error) = nix::install() {
+                println!("{error:#}; it is tried again");
+            }
+            fuzz::beside(FUZZ_SECONDS)
+        }));
+    }
     let mut own = workspace::cargo();
     own.args(["test", "--no-fail-fast", "--package", "agentbox-suite", "--lib", "--"]).args(&run.filter);
     let own = run.tally.count(&mut own, 0);
@@ -199,6 +205,15 @@ fn vm(run: &mut Run) -> Result<()> {
         bail!("not run: the programs were not built")
     };
     rig::run_vm(debug, testing, run.filter.as_deref(), &mut run.tally)
+}
+
+/// What became of the fuzzers.
+fn fuzzing(run: &mut Run) -> Result<()> {
+    let Some(beside) = run.beside.take() else { bail!("not run: the suite was not begun") };
+    let (said, result) = beside.join().map_err(|_panic| anyhow!("they ended without a word"))?;
+    said.iter().for_each(|line| println!("{line}"));
+    run.tally.passed += said.iter().filter(|line| line.starts_with("test ")).count() as u64;
+    result
 }
 
 fn leftovers(run: &mut Run) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::table::Table;
 
 impl Network {
     pub(in crate::bench) fn markdown(&self) -> String {
-        let lab = "\n## Network\n\nIn two network namespaces with a wire between them and no way out of either. Direct: the \
+        let lab = "In two network namespaces with a wire between them and no way out of either. Direct: the \
                    same client on the same wire, without a session.\n";
         [lab.to_owned(), self.names(), self.connections(), self.pulls(), crowd(&self.crowd)].concat()
     }
