@@ -257,7 +257,9 @@ fn route(message: &mut Message, flags: u16, network: IpAddr, length: u8) {
 /// The table: connections to anywhere but the loopback and the resolver go to the gate. Whatever is not a
 /// connection ends at this host's own closed ports, and is refused at once.
 fn table(ipv6: bool) -> Vec<Value> {
-    let mut commands = nft::replace("inet", TABLE);
+    // In a new namespace there is nothing to replace. Where a transaction takes something away, nft waits at its end until the
+    // kernel has forgotten it, which is longer than all the rest of a start.
+    let mut commands = vec![nft::add("inet", TABLE)];
     if !crate::failpoint::in_force("netns-table") {
         return commands;
     }

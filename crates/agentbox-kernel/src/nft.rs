@@ -54,6 +54,11 @@ pub(crate) fn apply(commands: Vec<Value>) -> Result<(), NftError> {
     std::thread::scope(|scope| scope.spawn(run).join().unwrap_or(Err(NftError::Thread)))
 }
 
+/// The command that adds a table.
+pub(crate) fn add(family: &str, table: &str) -> Value {
+    json!({ "add": { "table": { "family": family, "name": table } } })
+}
+
 /// Commands that replace a table, whether it is there or not: adding one that exists does nothing.
 pub(crate) fn replace(family: &str, table: &str) -> Vec<Value> {
     let table = json!({ "table": { "family": family, "name": table } });

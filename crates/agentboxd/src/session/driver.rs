@@ -156,7 +156,7 @@ impl Driver {
     /// the session has its network again.
     async fn watch_again(&mut self) {
         self.unwatched = false;
-        if let Err(error) = self.steps.begin_watch(&mut self.live).await {
+        if let Err(error) = self.steps.watch_again(&mut self.live).await {
             self.supervisor
                 .report(format!("session {}: its project is not watched: {error}", self.record.id));
         }
@@ -420,6 +420,7 @@ impl Driver {
                 self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": false }));
             }
             Seen::Restored { refused } => {
+                self.steps.restored = true;
                 for (path, what) in refused {
                     self.audit(put_back(&self.record, &path, &what));
                     self.notice(format!("put back in {path}: {what}"));

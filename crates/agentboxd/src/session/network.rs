@@ -12,7 +12,7 @@ use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::{dial, gate, netns};
 use agentbox_plan::SessionId;
-use agentbox_plan::net::{Mode, Pattern, Verdict};
+use agentbox_plan::net::{Mode, Pattern, Rule, Rules, Verdict};
 use agentbox_policy::{OnGateLoss, Policy};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,6 +29,15 @@ const GONE_LIMIT: Duration = Duration::from_secs(5);
 /// Ports below need a right that a person does not have.
 const FIRST_FREE_PORT: u16 = 1024;
 
+/// Whether addresses have a way to the gate: in allowlist mode only where a rule names some.
+pub(super) fn has_literal(policy: &Policy) -> bool {
+    let Rules { mode, rules } = policy.network_rules();
+    let names_addresses = |rule: &Rule| {
+        rule.verdict == Verdict::Allow && matches!(rule.target.pattern, Pattern::Network { .. })
+    };
+    *mode == Mode::Public || rules.iter().any(names_addresses)
+}
+
 /// What a session holds of the network.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -39,28 +48,23 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Makes the namespace and starts the gate.
+    /// Starts the gate in a namespace that is ready.
     pub(super) fn make(
         supervisor: &Arc<Supervisor>,
         record: &Record,
         policy: &Policy,
+        prepared: netns::Prepared,
         lease_first: u32,
         directory: &OwnedFd,
         group: &OwnedFd,
     ) -> Result<Self, StepError> {
         let rules = policy.network_rules().clone();
-        // In allowlist mode addresses have a way only where a rule names some.
-        let literal = rules.mode == Mode::Public
-            || rules.rules.iter().any(|rule| {
-                rule.verdict == Verdict::Allow && matches!(rule.target.pattern, Pattern::Network { .. })
-            });
         let published: Vec<_> = policy.publish().iter().map(|port| (port.host_port, port.port)).collect();
         let listeners = published
             .iter()
             .map(|(port, _)| publish(*port, record.owner_uid))
             .collect::<Result<Vec<_>, _>>()?;
         let host = supervisor.network().map_err(StepError::Host)?;
-        let prepared = netns::prepare(literal).map_err(GateError::from)?;
         let sockets = netns::sockets(prepared.namespace.as_fd(), prepared.ipv6).map_err(GateError::from)?;
         let fixed = Fixed {
             gate_uid: lease_first + 2,

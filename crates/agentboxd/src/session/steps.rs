@@ -15,6 +15,7 @@ use crate::descriptor::watch;
 use crate::guard::{self, Held};
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
+use crate::network::gate::GateError;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::ScopeError;
 use crate::workspace::{self, Guarded, Hidden, Seen, Surveyed, Watch, WorkspaceError};
@@ -24,8 +25,9 @@ use agentbox_kernel::console;
 use agentbox_kernel::directory::DirectoryError;
 use agentbox_kernel::launcher::{self, Holder, Launcher, LauncherError};
 use agentbox_kernel::lease::Lease;
-use agentbox_kernel::own;
+use agentbox_kernel::{netns, own};
 use agentbox_plan::console::{Client, Hello};
+use agentbox_plan::look::Remembered;
 use agentbox_plan::{Plan, Wire};
 use agentbox_policy::{Guard, PolicyError};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -60,7 +62,7 @@ pub(crate) enum StepError {
     #[error("launcher: {0}")]
     Launcher(#[from] LauncherError),
     #[error("{0}")]
-    Gate(#[from] crate::network::gate::GateError),
+    Gate(#[from] GateError),
     #[error(transparent)]
     Layer(#[from] agentbox_kernel::layer::LayerError),
     #[error("{0}")]
@@ -97,6 +99,8 @@ pub(crate) struct Steps {
     order: Option<Order>,
     lease_first: u32,
     leasing: Option<JoinHandle<Result<Lease, String>>>,
+    /// The namespace of a session that has a gate, on its way.
+    preparing: Option<JoinHandle<Result<netns::Prepared, netns::NetnsError>>>,
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
@@ -106,8 +110,14 @@ pub(crate) struct Steps {
     network: Option<Network>,
     pub(super) keys: Option<Keys>,
     surveyed: Surveyed,
+    /// What the end has to know of the project is on its way to the disk.
+    keeping: Option<JoinHandle<Result<(), WorkspaceError>>>,
+    /// A watch that is about to begin.
+    watching: Option<JoinHandle<Result<(Watch, Guarded), WorkspaceError>>>,
     watch: Option<Watch>,
     pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
+    /// Whether something of git's may have been put back.
+    pub(crate) restored: bool,
     /// Whether something of the session may have run.
     released: bool,
     sources: Vec<OwnedFd>,
@@ -160,7 +170,7 @@ impl Steps {
         supervise: Option<Supervise>,
     ) -> io::Result<Self> {
         let mut steps = Self::empty(supervisor, record, None);
-        steps.released = true;
+        (steps.released, steps.restored) = (true, true);
         steps.launcher = launcher.map(Watched::new).transpose()?;
         steps.directory = directory;
         steps.group = Some(group);
@@ -175,6 +185,7 @@ impl Steps {
             order,
             lease_first: 0,
             leasing: None,
+            preparing: None,
             directory: None,
             ledger: None,
             listener: None,
@@ -183,8 +194,11 @@ impl Steps {
             network: None,
             keys: None,
             surveyed: Surveyed::default(),
+            keeping: None,
+            watching: None,
             watch: None,
             seen: None,
+            restored: false,
             released: false,
             sources: Vec::new(),
             own: Vec::new(),
@@ -240,10 +254,7 @@ impl Steps {
             ledger.begun(step)?;
         }
         match step {
-            Step::Lease => {
-                self.lease();
-                Ok(())
-            }
+            Step::Lease => self.lease(),
             Step::Directory => self.make_directory(),
             // It is looked at while the next step waits for the service manager.
             Step::Project => Ok(()),
@@ -252,7 +263,7 @@ impl Steps {
                 failed => failed,
             },
             Step::Network => match self.leased().await {
-                Ok(()) => self.make_network().and_then(|()| self.make_keys()),
+                Ok(()) => self.make_network().await.and_then(|()| self.make_keys()),
                 failed => failed,
             },
             Step::Sources => self.open_sources(live),
@@ -299,12 +310,16 @@ impl Steps {
             }
             // A process of the session could change what is being looked at.
             Step::Project if self.group.is_some() => return Err(missing("an end of its control group")),
-            Step::Project if self.watch.is_some() => {
+            Step::Project => {
                 self.end_watch().await;
-                workspace::sweep(&self.supervisor, &self.record.id).await?;
+                if self.released {
+                    workspace::sweep(&self.supervisor, &self.record.id, self.restored).await?;
+                } else {
+                    // What was still on its way to the disk is forgotten there as well.
+                    let _ = self.kept().await;
+                    workspace::forget(&self.supervisor, &self.record.id)?;
+                }
             }
-            Step::Project if self.released => workspace::sweep(&self.supervisor, &self.record.id).await?,
-            Step::Project => workspace::forget(&self.supervisor, &self.record.id)?,
             // It says that the group is ours, which whoever clears up later has to know.
             Step::Directory if self.group.is_some() => return Err(missing("an end of its control group")),
             Step::Directory => {
@@ -327,10 +342,16 @@ impl Steps {
     }
 
     /// Begins to look for ids that nobody knows: the name service may ask other programs about each of them, while this
-    /// one waits for others.
-    fn lease(&mut self) {
+    /// one waits for others. A network namespace needs nothing of the session, and is made meanwhile as well.
+    fn lease(&mut self) -> Result<(), StepError> {
         let supervisor = Arc::clone(&self.supervisor);
         self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease()));
+        let policy = &self.order()?.policy;
+        if policy.has_gate() {
+            let literal = super::network::has_literal(policy);
+            self.preparing = Some(tokio::task::spawn_blocking(move || netns::prepare(literal)));
+        }
+        Ok(())
     }
 
     /// Waits for the ids. Nothing has been made for them before.
@@ -358,26 +379,46 @@ impl Steps {
         self.order = order;
         made?;
         self.surveyed = surveyed?;
-        self.surveyed.keep(&self.supervisor, &self.record)?;
         live.notes.append(&mut self.surveyed.notes);
+        let Some(remembered) = self.surveyed.remembered.clone() else { return Ok(()) };
+        // Both are waited for before anything runs.
+        let (supervisor, id, bytes) =
+            (Arc::clone(&self.supervisor), self.record.id.clone(), remembered.to_bytes());
+        self.start_watch(remembered)?;
+        let keep = move || workspace::keep(&supervisor, &id, &bytes);
+        self.keeping = Some(tokio::task::spawn_blocking(keep));
+        // The watch has its process before this one goes on.
+        tokio::task::yield_now().await;
         Ok(())
     }
 
-    /// Watches the project of a session that may change it.
-    pub(crate) async fn begin_watch(&mut self, live: &mut Live) -> Result<(), StepError> {
+    /// Waits until it is on the disk.
+    async fn kept(&mut self) -> Result<(), StepError> {
+        match self.keeping.take() {
+            Some(keeping) => Ok(keeping.await.map_err(io::Error::from)??),
+            None => Ok(()),
+        }
+    }
+
+    fn start_watch(&mut self, remembered: Remembered) -> Result<(), StepError> {
         if !agentbox_kernel::failpoint::in_force("project-watch") {
             return Ok(());
         }
-        let Some(group) =
-            self.supervisor.hierarchy().map_err(StepError::Host)?.open_existing(&self.record.id)?
-        else {
-            return Ok(());
-        };
+        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
+        let Some(group) = hierarchy.open_existing(&self.record.id)? else { return Ok(()) };
         let (tell, seen) = mpsc::unbounded_channel();
-        let guarded = match workspace::watch(&self.supervisor, &self.record.id, group, tell).await {
-            Ok(None) => return Ok(()),
-            Ok(Some((watch, guarded))) => {
-                (self.watch, self.seen) = (Some(watch), Some(seen));
+        let (supervisor, id) = (Arc::clone(&self.supervisor), self.record.id.clone());
+        self.watching = Some(tokio::spawn(workspace::watch(supervisor, id, remembered, group, tell)));
+        self.seen = Some(seen);
+        Ok(())
+    }
+
+    /// Waits until the project is watched.
+    async fn watched(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let Some(watching) = self.watching.take() else { return Ok(()) };
+        let guarded = match watching.await.map_err(io::Error::from)? {
+            Ok((watch, guarded)) => {
+                self.watch = Some(watch);
                 guarded
             }
             // Some file systems and containers have no fanotify; the look at the end needs none.
@@ -387,13 +428,25 @@ impl Steps {
         Ok(())
     }
 
+    /// Watches the project of a session that an earlier supervisor started, if it may change it.
+    pub(crate) async fn watch_again(&mut self, live: &mut Live) -> Result<(), StepError> {
+        if let Some(remembered) = workspace::remembered(&self.supervisor, &self.record.id)? {
+            self.start_watch(remembered)?;
+        }
+        self.watched(live).await
+    }
+
     async fn end_watch(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
         if let Some(watch) = self.watch.take() {
             watch.end().await;
         }
         // What was put back at the last moment belongs into the report as well.
         while let Some(Ok(seen)) = self.seen.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
             if let Seen::Restored { refused } = seen {
+                self.restored = true;
                 for event in refused.iter().map(|(path, what)| workspace::put_back(&self.record, path, what))
                 {
                     if let Err(error) = self.supervisor.audit().record(event) {
@@ -450,10 +503,9 @@ impl Steps {
         self.group.as_ref().is_some_and(SessionGroup::is_frozen)
     }
 
-    fn make_network(&mut self) -> Result<(), StepError> {
-        if !self.order()?.policy.has_gate() {
-            return Ok(());
-        }
+    async fn make_network(&mut self) -> Result<(), StepError> {
+        let Some(preparing) = self.preparing.take() else { return Ok(()) };
+        let prepared = preparing.await.map_err(io::Error::from)?.map_err(GateError::from)?;
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
         let order = self.order.as_ref().ok_or_else(|| missing("an order"))?;
@@ -461,6 +513,7 @@ impl Steps {
             &self.supervisor,
             &self.record,
             &order.policy,
+            prepared,
             self.lease_first,
             directory,
             &group.supervise,
@@ -539,7 +592,8 @@ impl Steps {
     }
 
     async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
-        self.begin_watch(live).await?;
+        self.kept().await?;
+        self.watched(live).await?;
         // Nothing runs before everything is in force, and the gates confine themselves meanwhile.
         if let Some(network) = &mut self.network {
             network.ready().await?;

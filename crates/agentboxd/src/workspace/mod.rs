@@ -13,8 +13,8 @@ mod survey;
 mod sweep;
 mod watch;
 
-pub(crate) use survey::{Hidden, Surveyed, survey};
-pub(crate) use sweep::{finish_all, forget, put_back, report, sweep};
+pub(crate) use survey::{Hidden, Surveyed, keep, survey};
+pub(crate) use sweep::{finish_all, forget, put_back, remembered, report, sweep};
 pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 
 use crate::descriptor;

@@ -1,7 +1,7 @@
 //! Before a session: what of the project is held and hidden, and what the person is told about it.
 
 use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError, look};
-use crate::session::{Order, Record};
+use crate::session::Order;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
@@ -9,7 +9,7 @@ use agentbox_plan::look::{
     HeldPlace, Hiding, PlacePath, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind, Unseen, UnseenWhy,
 };
 use agentbox_plan::wire::Bytes;
-use agentbox_plan::{Ids, Wire};
+use agentbox_plan::{Ids, SessionId};
 use agentbox_policy::{Isolation, OnSharedFiles, PolicyError, Workspace};
 use std::os::fd::OwnedFd;
 
@@ -100,13 +100,10 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
     Ok(Surveyed { held, notes, hidden, remembered })
 }
 
-impl Surveyed {
-    /// Writes what has to be known at the end to the disk.
-    pub(crate) fn keep(&self, supervisor: &Supervisor, record: &Record) -> Result<(), WorkspaceError> {
-        let Some(remembered) = &self.remembered else { return Ok(()) };
-        let kept = supervisor.directories.kept(WORKSPACES)?;
-        Ok(directory::write_atomic(kept, record.id.as_str(), &remembered.to_bytes(), 0o600, true)?)
-    }
+/// Writes what has to be known at the end to the disk. It waits for the disk.
+pub(crate) fn keep(supervisor: &Supervisor, id: &SessionId, remembered: &[u8]) -> Result<(), WorkspaceError> {
+    let kept = supervisor.directories.kept(WORKSPACES)?;
+    Ok(directory::write_atomic(kept, id.as_str(), remembered, 0o600, true)?)
 }
 
 fn refused(what: String, rule: String, remedy: &str) -> WorkspaceError {

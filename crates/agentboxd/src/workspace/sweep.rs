@@ -30,24 +30,41 @@ const MAX_MEANWHILE: usize = 200;
 /// Findings that are named in the trail; all are in the report.
 const MAX_NAMED: usize = 20;
 
-/// Looks at the project of a session that has ended, if it is remembered. Idempotent.
-pub(crate) async fn sweep(supervisor: &Supervisor, id: &SessionId) -> Result<(), WorkspaceError> {
-    let kept = supervisor.directories.kept(WORKSPACES)?;
-    let Some(bytes) = directory::read_file(&kept, id.as_str(), 2 * MAX_ANSWER_BYTES)? else { return Ok(()) };
-    let remembered = Remembered::from_bytes(&bytes)
-        .map_err(|error| WorkspaceError::Gone(format!("what is remembered of session {id}: {error}")))?;
+/// Looks at the project of a session that has ended, if it is remembered. Idempotent. `restored`: something of git's may have
+/// been put back while it ran, of which the trail knows.
+pub(crate) async fn sweep(
+    supervisor: &Supervisor,
+    id: &SessionId,
+    restored: bool,
+) -> Result<(), WorkspaceError> {
+    let Some(remembered) = remembered(supervisor, id)? else { return Ok(()) };
     let mut report = match look_again(supervisor, &remembered).await {
         Ok(report) => answer(id, &remembered, report),
         Err(error) => failed(id, &remembered, &error),
     };
-    meanwhile(supervisor, id, &mut report).await;
+    if restored {
+        meanwhile(supervisor, id, &mut report).await;
+    }
     write(supervisor, id, &report)?;
     audit(supervisor, id, &report);
-    directory::remove_file(&kept, id.as_str())?;
-    Ok(())
+    forget(supervisor, id)
 }
 
-/// Nothing of a session ran, so nothing of it has to be looked at.
+/// What is remembered of the project of a session.
+pub(crate) fn remembered(
+    supervisor: &Supervisor,
+    id: &SessionId,
+) -> Result<Option<Remembered>, WorkspaceError> {
+    let kept = supervisor.directories.kept(WORKSPACES)?;
+    let Some(bytes) = directory::read_file(kept, id.as_str(), 2 * MAX_ANSWER_BYTES)? else {
+        return Ok(None);
+    };
+    let remembered = Remembered::from_bytes(&bytes)
+        .map_err(|error| WorkspaceError::Gone(format!("what is remembered of session {id}: {error}")))?;
+    Ok(Some(remembered))
+}
+
+/// What is remembered of its project is not needed any more: it was looked at, or nothing of it ran.
 pub(crate) fn forget(supervisor: &Supervisor, id: &SessionId) -> Result<(), WorkspaceError> {
     Ok(directory::remove_file(supervisor.directories.kept(WORKSPACES)?, id.as_str())?)
 }
@@ -63,7 +80,7 @@ pub(crate) async fn finish_all(supervisor: &Supervisor) {
         if supervisor.session(&id).is_some() || still_there {
             continue;
         }
-        if let Err(error) = sweep(supervisor, &id).await {
+        if let Err(error) = sweep(supervisor, &id, true).await {
             supervisor.report(format!("the project of session {id}: {error}"));
         }
     }
@@ -109,7 +126,9 @@ pub(super) fn reopen(remembered: &Remembered) -> Result<(Ids, Vec<OwnedFd>), Wor
 fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Result<(), WorkspaceError> {
     let reports = supervisor.directories.kept(REPORTS)?;
     let bytes = serde_json::to_vec(report).map_err(std::io::Error::from)?;
-    directory::write_atomic(&reports, id.as_str(), &bytes, 0o600, true)?;
+    // That nothing was found is not waited for until it is on the disk.
+    let sync = !report.findings.is_empty() || report.unseen_count > 0 || report.failed.is_some();
+    directory::write_atomic(&reports, id.as_str(), &bytes, 0o600, sync)?;
     let names = directory::names(&reports)?;
     if names.len() > MAX_REPORTS {
         let read = |name: &String| {

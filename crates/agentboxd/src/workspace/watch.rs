@@ -3,16 +3,13 @@
 //! The kernel says so after the fact, and by then the process may be gone. What is known to be another's is
 //! let pass; everything else counts as the session's.
 
-use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError, look, look_plan, sweep};
+use super::{Look, START_LIMITS, WorkspaceError, look, look_plan, sweep};
 use crate::descriptor::watch;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::cgroup::SessionGroup;
-use agentbox_kernel::directory;
 use agentbox_kernel::look::{self as looker, Looker};
-use agentbox_plan::look::{
-    Finding, FindingKind, MAX_ANSWER_BYTES, Masks, Remembered, Report, Sighting, Spot, Task,
-};
-use agentbox_plan::{SessionId, Wire};
+use agentbox_plan::SessionId;
+use agentbox_plan::look::{Finding, FindingKind, Masks, Remembered, Report, Sighting, Spot, Task};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -116,17 +113,12 @@ impl Watch {
 
 /// Starts to watch the project of a session, from what is remembered of it. Answers when all is watched.
 pub(crate) async fn begin(
-    supervisor: &Arc<Supervisor>,
-    id: &SessionId,
+    supervisor: Arc<Supervisor>,
+    id: SessionId,
+    remembered: Remembered,
     group: SessionGroup,
     tell: mpsc::UnboundedSender<Seen>,
-) -> Result<Option<(Watch, Guarded)>, WorkspaceError> {
-    let kept = supervisor.directories.kept(WORKSPACES)?;
-    let Some(bytes) = directory::read_file(&kept, id.as_str(), 2 * MAX_ANSWER_BYTES)? else {
-        return Ok(None);
-    };
-    let remembered = Remembered::from_bytes(&bytes)
-        .map_err(|error| WorkspaceError::Gone(format!("what is remembered of session {id}: {error}")))?;
+) -> Result<(Watch, Guarded), WorkspaceError> {
     let (ids, places) = sweep::reopen(&remembered)?;
     let wanted = Look {
         ids,
@@ -153,16 +145,10 @@ pub(crate) async fn begin(
     };
     let (written, spots) = mpsc::unbounded_channel();
     let tracked = remembered.before.tracked.iter().cloned().collect();
-    let judge = Judge {
-        supervisor: Arc::clone(supervisor),
-        id: id.clone(),
-        remembered,
-        written: spots,
-        tell: tell.clone(),
-    };
-    let follow = Follow { following, group, written, tell, told: BTreeSet::new(), tracked, id: id.clone() };
+    let judge = Judge { supervisor, id: id.clone(), remembered, written: spots, tell: tell.clone() };
+    let follow = Follow { following, group, written, tell, told: BTreeSet::new(), tracked, id };
     let watch = Watch { follow: tokio::spawn(follow.run()), judge: tokio::spawn(judge.run()) };
-    Ok(Some((watch, guarded)))
+    Ok((watch, guarded))
 }
 
 /// A looker and when it has something to say.
