@@ -12,7 +12,6 @@ use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::{dial, gate, netns};
 use agentbox_plan::SessionId;
-use agentbox_plan::net::{Mode, Pattern, Verdict};
 use agentbox_policy::{OnGateLoss, Policy};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,19 +47,13 @@ impl Network {
         directory: &OwnedFd,
         group: &OwnedFd,
     ) -> Result<Self, StepError> {
-        let rules = policy.network_rules().clone();
-        // In allowlist mode addresses have a way only where a rule names some.
-        let literal = rules.mode == Mode::Public
-            || rules.rules.iter().any(|rule| {
-                rule.verdict == Verdict::Allow && matches!(rule.target.pattern, Pattern::Network { .. })
-            });
         let published: Vec<_> = policy.publish().iter().map(|port| (port.host_port, port.port)).collect();
         let listeners = published
             .iter()
             .map(|(port, _)| publish(*port, record.owner_uid))
             .collect::<Result<Vec<_>, _>>()?;
         let host = supervisor.network().map_err(StepError::Host)?;
-        let prepared = netns::prepare(literal).map_err(GateError::from)?;
+        let prepared = netns::prepare().map_err(GateError::from)?;
         let sockets = netns::sockets(prepared.namespace.as_fd(), prepared.ipv6).map_err(GateError::from)?;
         let fixed = Fixed {
             gate_uid: lease_first + 2,
@@ -73,7 +66,12 @@ impl Network {
                 OnGateLoss::Stop => OnLoss::Stop,
             },
         };
-        let shared = Arc::new(SessionNetwork::new(record.id.clone(), record.owner_uid, fixed, rules));
+        let shared = Arc::new(SessionNetwork::new(
+            record.id.clone(),
+            record.owner_uid,
+            fixed,
+            policy.network_rules().clone(),
+        ));
         shared.keep(directory)?;
         shared.tell_session(Denials::open(directory)?);
         let parts = Parts {
