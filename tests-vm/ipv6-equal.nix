@@ -14,6 +14,7 @@
       only = [
         "a_host_of_one_family"
         "behind_a_translator"
+        "another_network_is_asked"
       ];
     }
   ];

@@ -2,10 +2,11 @@
 #![no_main]
 
 use agentbox_plan::net::{
-    Destination, HostName, Mode, Pattern, Rule, Rules, Target, Verdict, internal_range,
+    Destination, HostName, Mode, Pattern, Rule, Rules, Target, Translator, Translators, Verdict,
+    internal_range,
 };
 use libfuzzer_sys::fuzz_target;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A name or an address, as a session would ask for it.
 fn destination(text: &str) -> Option<Destination> {
@@ -36,6 +37,10 @@ fuzz_target!(|text: &str| {
     let is_denied = rules.rules.iter().any(|rule| denies_everywhere(rule, &wanted));
     let names_addresses =
         rules.rules.iter().any(|rule| matches!(rule.target.pattern, Pattern::Network { .. }));
+    let mut translators = Translators::none();
+    for translator in Translator::shown_by(SHOWN) {
+        translators.add(translator);
+    }
     for port in [1, 22, 80, 443, u16::MAX] {
         let decision = rules.judge(&wanted, port);
         assert!(allows || !decision.is_allowed());
@@ -44,18 +49,31 @@ fuzz_target!(|text: &str| {
         assert!(!is_denied || !open.judge(&wanted, port).is_allowed());
         for address in ADDRESSES {
             let Ok(address) = address.parse::<IpAddr>() else { continue };
-            let at_address = rules.judge_address(&wanted, port, address);
-            // The address can only take away.
+            let at_address = rules.judge_address(&wanted, port, address, &Translators::none());
+            // The address can only take away, and so can what resolvers say of the network.
             assert!(decision.is_allowed() || !at_address.is_allowed());
-            let is_granted = internal_range(address).is_none() || names_addresses;
-            assert!(is_granted || !at_address.is_allowed(), "{address}");
+            let translated = rules.judge_address(&wanted, port, address, &translators);
+            assert!(at_address.is_allowed() || !translated.is_allowed(), "{address}");
+            let mut reached = translators.behind(address).chain([address]);
+            let is_granted = reached.all(|address| internal_range(address).is_none()) || names_addresses;
+            assert!(is_granted || !translated.is_allowed(), "{address}");
         }
     }
 });
 
 /// A public one, and internal ones in several spellings.
-const ADDRESSES: [&str; 6] =
-    ["1.1.1.1", "127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "fd00::1"];
+const ADDRESSES: [&str; 8] = [
+    "1.1.1.1",
+    "127.0.0.1",
+    "10.0.0.1",
+    "169.254.169.254",
+    "::ffff:10.0.0.1",
+    "fd00::1",
+    "2a0e:b107:64::a00:1",
+    "2a0e:b107:64::101:101",
+];
+/// What a resolver says of a network that translates by 2a0e:b107:64::/96.
+const SHOWN: Ipv6Addr = Ipv6Addr::new(0x2a0e, 0xb107, 0x64, 0, 0, 0, 0xc000, 0xaa);
 
 /// A rule that denies exactly this name at every port.
 fn denies_everywhere(rule: &Rule, wanted: &Destination) -> bool {

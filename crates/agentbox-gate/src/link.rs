@@ -5,8 +5,8 @@
 
 use crate::runtime::{Event, Fd, Task, spawn, timeout};
 use agentbox_plan::Wire as _;
-use agentbox_plan::gate::{Answer, MAX_ANSWER_BYTES, Request, Sent, Transport};
-use agentbox_plan::net::{Destination, HostName, Reason, Rules};
+use agentbox_plan::gate::{Answer, MAX_ANSWER_BYTES, MAX_TRANSLATORS, Request, Sent, Transport};
+use agentbox_plan::net::{Destination, HostName, Reason, Rules, Translator, Translators};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
 };
@@ -42,7 +42,12 @@ impl Waiting {
 #[derive(Debug)]
 struct Shared {
     rules: RefCell<Rc<Rules>>,
+    translators: RefCell<Rc<Translators>>,
+    /// Rules or translators are others.
     changed: Event,
+    /// Which network it is that the machine is in, counted.
+    network: Cell<u64>,
+    other_network: Event,
     is_connected: Cell<bool>,
     next: Cell<u32>,
     waiting: RefCell<HashMap<u32, Place>>,
@@ -75,7 +80,10 @@ impl Link {
     pub fn serve(listener: OwnedFd, rules: Rules) -> io::Result<Self> {
         let link = Self(Rc::new(Shared {
             rules: RefCell::new(Rc::new(rules)),
+            translators: RefCell::default(),
             changed: Event::new(),
+            network: Cell::new(0),
+            other_network: Event::new(),
             is_connected: Cell::new(false),
             next: Cell::new(0),
             waiting: RefCell::default(),
@@ -102,8 +110,7 @@ impl Link {
     }
 
     async fn converse(&self, connection: Rc<Fd<OwnedFd>>) {
-        self.0.queue.borrow_mut().push_front(Request::Ready.to_bytes());
-        self.0.is_connected.set(true);
+        self.greet();
         let (own, writing) = (self.clone(), Rc::clone(&connection));
         let writer = CancelOnDrop(spawn(async move {
             // Without a reader the other task learns of the end.
@@ -112,6 +119,16 @@ impl Link {
         let _ = self.read(&connection).await;
         drop(writer);
         self.disconnected();
+    }
+
+    /// What stands before all that waits: the supervisor may be new.
+    fn greet(&self) {
+        let mut queue = self.0.queue.borrow_mut();
+        for some in self.translators().known().chunks(MAX_TRANSLATORS) {
+            queue.push_front(Request::Translates { translators: some.to_vec() }.to_bytes());
+        }
+        queue.push_front(Request::Ready.to_bytes());
+        self.0.is_connected.set(true);
     }
 
     fn disconnected(&self) {
@@ -157,6 +174,11 @@ impl Link {
             Answer::Rules { rules } => {
                 self.0.rules.replace(Rc::new(rules));
                 self.0.changed.notify();
+                return;
+            }
+            Answer::OtherNetwork => {
+                self.0.network.set(self.0.network.get() + 1);
+                self.0.other_network.notify();
                 return;
             }
         };
@@ -248,9 +270,40 @@ impl Link {
         Rc::clone(&self.0.rules.borrow())
     }
 
-    /// Waits for other rules.
+    /// Waits for other rules, or for translators that nobody knew.
     pub fn rules_changed(&self) -> impl Future<Output = ()> + '_ {
         self.0.changed.wait()
+    }
+
+    /// The translators of the networks so far.
+    #[must_use]
+    pub fn translators(&self) -> Rc<Translators> {
+        Rc::clone(&self.0.translators.borrow())
+    }
+
+    /// These were heard of. What was connected through one that nobody knew is judged again, here and by the supervisor.
+    pub fn translates(&self, heard: impl IntoIterator<Item = Translator>) {
+        let mut translators = self.0.translators.borrow_mut();
+        let all = Rc::make_mut(&mut translators);
+        let new: Vec<_> = heard.into_iter().filter(|translator| all.add(*translator)).collect();
+        drop(translators);
+        for some in new.chunks(MAX_TRANSLATORS) {
+            self.send(&Request::Translates { translators: some.to_vec() });
+        }
+        if !new.is_empty() {
+            self.0.changed.notify();
+        }
+    }
+
+    /// Which network it is that the machine is in, counted.
+    #[must_use]
+    pub fn network(&self) -> u64 {
+        self.0.network.get()
+    }
+
+    /// Waits for another network.
+    pub fn other_network(&self) -> impl Future<Output = ()> + '_ {
+        self.0.other_network.wait()
     }
 }
 

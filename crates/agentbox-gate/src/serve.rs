@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::names::{Hold, Names};
 use crate::publish;
 use crate::relay::{Directory, Pipes, Places, Relay};
-use crate::resolve::Resolver;
+use crate::resolve::{Resolver, Translation};
 use crate::runtime::{block_on, spawn};
 use agentbox_launch::gate::{Inherited, enter};
 use agentbox_plan::net::{Destination, HostName, Reason};
@@ -30,6 +30,7 @@ async fn serve(inherited: Inherited) -> io::Result<()> {
     let names = Names::new(plan.limits.names);
     let link = Link::serve(supervisor, plan.rules)?;
     let resolver = Resolver::new(Rc::new(link.clone()));
+    let translation = Translation::new(Rc::new(link.clone()), link.clone());
     let server = Server::new(Rc::new(link.clone()), names.clone(), resolver.clone(), plan.ipv6);
     for socket in [Some(dns_udp.0), dns_udp.1].into_iter().flatten() {
         let server = Rc::clone(&server);
@@ -45,7 +46,7 @@ async fn serve(inherited: Inherited) -> io::Result<()> {
     }
     let (places, pipes) = (Places::new(&plan.limits), Rc::new(Pipes::new()));
     let budget = Budget::new(&plan.limits, &plan.sent);
-    let directory = Known { names, resolver };
+    let directory = Known { names, resolver, translation };
     let relayed =
         Relay::new(plan.session, link.clone(), directory, budget, places.clone(), Rc::clone(&pipes));
     for listener in [Some(relay.0), relay.1].into_iter().flatten() {
@@ -63,6 +64,7 @@ async fn serve(inherited: Inherited) -> io::Result<()> {
 struct Known {
     names: Names,
     resolver: Resolver,
+    translation: Translation,
 }
 
 impl Directory for Known {
@@ -77,6 +79,12 @@ impl Directory for Known {
     }
 
     async fn addresses(&self, name: &HostName) -> Result<Rc<[IpAddr]>, Reason> {
+        // Beside it: most names have an address of IPv6.
+        self.translation.begin();
         self.resolver.addresses(name).await
+    }
+
+    async fn translation(&self) -> Result<(), Reason> {
+        self.translation.settled().await
     }
 }

@@ -7,7 +7,7 @@
 use crate::netlink::{Message, ROUTE, Socket};
 use crate::nft::{self, NftError, equals, field, meta, prefix};
 use crate::sys;
-use agentbox_plan::gate::{DNS_V4, DNS_V6, RELAY_PORT, SYNTHETIC_V4, SYNTHETIC_V6};
+use agentbox_plan::gate::{DNS_V4, DNS_V6, RELAY_PORT};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -74,12 +74,11 @@ pub struct Sockets {
     pub relay_v6: Option<OwnedFd>,
 }
 
-/// Makes a namespace. With `literal` every address leads to the gate, otherwise only those of names: the
-/// others are unreachable.
+/// Makes a namespace, in which every address leads to the gate: a refusal is in its words and in the trail.
 ///
 /// # Errors
 /// [`NetnsError`] when any part of it cannot be made; nothing is left then.
-pub fn prepare(literal: bool) -> Result<Prepared, NetnsError> {
+pub fn prepare() -> Result<Prepared, NetnsError> {
     on_thread(|| {
         sys::new_network_namespace().map_err(failed("make a network namespace"))?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -87,7 +86,7 @@ pub fn prepare(literal: bool) -> Result<Prepared, NetnsError> {
             .map_err(failed("open the network namespace"))?;
         bring_up().map_err(failed("bring the loopback interface up"))?;
         let ipv6 = has_ipv6() && crate::failpoint::in_force("netns-ipv6");
-        configure(ipv6, literal).map_err(failed("set up the loopback interface"))?;
+        configure(ipv6).map_err(failed("set up the loopback interface"))?;
         nft::apply(table(ipv6))?;
         Ok(Prepared { namespace, ipv6 })
     })
@@ -204,20 +203,16 @@ fn has_ipv6() -> bool {
 
 /// Addresses and routes (rtnetlink(7)). Addresses that are not of the loopback network make name lookups
 /// ask for both families (AI_ADDRCONFIG of getaddrinfo(3)).
-fn configure(ipv6: bool, literal: bool) -> io::Result<()> {
+fn configure(ipv6: bool) -> io::Result<()> {
     let mut message = Message::default();
     let create = (libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
-    let mut family = |dns: IpAddr, (network, length): (IpAddr, u8)| {
+    let mut family = |dns: IpAddr, any: IpAddr| {
         address(&mut message, create, dns);
-        route(&mut message, create, network, length);
-        if literal {
-            let any = if dns.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            route(&mut message, create, any, 0);
-        }
+        route(&mut message, create, any);
     };
-    family(DNS_V4.into(), (SYNTHETIC_V4.0.into(), SYNTHETIC_V4.1));
+    family(DNS_V4.into(), Ipv4Addr::UNSPECIFIED.into());
     if ipv6 {
-        family(DNS_V6.into(), (SYNTHETIC_V6.0.into(), SYNTHETIC_V6.1));
+        family(DNS_V6.into(), Ipv6Addr::UNSPECIFIED.into());
     }
     Socket::open(ROUTE)?.request(&message)
 }
@@ -242,15 +237,13 @@ fn address(message: &mut Message, flags: u16, address: IpAddr) {
     message.put(libc::IFA_LOCAL, &octets(address)).put(libc::IFA_ADDRESS, &octets(address)).end();
 }
 
-fn route(message: &mut Message, flags: u16, network: IpAddr, length: u8) {
+/// To all addresses of a family.
+fn route(message: &mut Message, flags: u16, any: IpAddr) {
     // struct rtmsg: family, length, source length, type of service, table, protocol, scope, type, flags.
-    let mut fixed = vec![family(network), length, 0, 0];
+    let mut fixed = vec![family(any), 0, 0, 0];
     fixed.extend([libc::RT_TABLE_LOCAL, libc::RTPROT_STATIC, libc::RT_SCOPE_HOST, libc::RTN_LOCAL]);
     fixed.extend([0; 4]);
     message.begin(libc::RTM_NEWROUTE, flags, &fixed);
-    if length > 0 {
-        message.put(libc::RTA_DST, &octets(network));
-    }
     message.put(libc::RTA_OIF, &LOOPBACK.to_ne_bytes()).end();
 }
 

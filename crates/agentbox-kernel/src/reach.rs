@@ -53,11 +53,11 @@ impl Reach {
         self.events.as_fd().try_clone_to_owned()
     }
 
-    /// Reads what has changed.
+    /// Reads what has changed; says whether something has.
     ///
     /// # Errors
     /// When the kernel cannot be asked; what was known is then not to be trusted.
-    pub fn refresh(&mut self) -> io::Result<()> {
+    pub fn refresh(&mut self) -> io::Result<bool> {
         let mut changed = false;
         // Lost events are a change.
         if self.events.events(|_, _| changed = true).is_err() {
@@ -66,9 +66,8 @@ impl Reach {
         self.is_stale |= changed;
         if self.is_stale {
             self.look()?;
-            self.is_stale = false;
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.is_stale))
     }
 
     fn look(&mut self) -> io::Result<()> {

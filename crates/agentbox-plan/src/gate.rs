@@ -6,13 +6,15 @@
 //! the newest connection is the one that counts. A [`Request::Dial`] carries what the gate believes; the
 //! supervisor judges all of it again before it makes a socket.
 
-use crate::net::{Destination, HostName, Reason, Rules};
+use crate::net::{Destination, HostName, Reason, Rules, Translator};
 use crate::wire::{Reader, Wire, WireError, wire_enum, wire_struct};
 use crate::{Ids, SessionId};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Most bytes of a [`Request`].
 pub const MAX_REQUEST_BYTES: usize = 1024;
+/// Most prefixes in a [`Request::Translates`].
+pub const MAX_TRANSLATORS: usize = 32;
 /// Most bytes of an [`Answer`]: rules are the largest.
 pub const MAX_ANSWER_BYTES: usize = 128 << 10;
 
@@ -173,6 +175,12 @@ wire_enum! {
             /// What was refused or missing.
             detail: String,
         },
+        /// The network translates by these prefixes as well, as its resolvers say: at most
+        /// [`MAX_TRANSLATORS`] at a time.
+        8 = Translates {
+            /// The prefixes.
+            translators: Vec<Translator>,
+        },
     }
 }
 
@@ -198,6 +206,9 @@ wire_enum! {
             /// The rules.
             rules: Rules,
         },
+        /// The machine's addresses, routes or resolvers have changed, or are new to the gate: the network may be
+        /// another one.
+        4 = OtherNetwork,
     }
 }
 
@@ -264,6 +275,9 @@ mod tests {
             rule: Some(1),
             other: Some(name),
         };
+        assert!(request.to_bytes().len() <= MAX_REQUEST_BYTES);
+        let prefix = Translator::new("2001:db8::/96".parse().unwrap()).unwrap();
+        let request = Request::Translates { translators: vec![prefix; MAX_TRANSLATORS] };
         assert!(request.to_bytes().len() <= MAX_REQUEST_BYTES);
     }
 

@@ -5,9 +5,12 @@ use agentbox_suite::lab::addresses::{
     CDN_V6, HOST_SECOND_V4, HOST_SECOND_V6, LAN, RESOLVER_LAN, RESOLVER_STUB, RESOLVER_TAILNET, RESOLVER_V4,
     RESOLVER_V6,
 };
+use agentbox_suite::lab::dns::Says;
 use agentbox_suite::lab::{Families, Guest, Lab};
 use agentbox_suite::{Session, eventually, run};
 use anyhow::{Context, Result, ensure};
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +25,19 @@ fn works(guest: &Guest<'_>, session: &Session<'_>, family: &str) -> Result<()> {
     let said = guest.client_in(session, &["attempt", "refused.example.com", "80"])?.remove(0);
     ensure!(said["outcome"] == "403 Forbidden", "{said}");
     Ok(())
+}
+
+/// A session of a supervisor to which this file is the host's resolv.conf(5): the first command starts it.
+fn beside<'a>(guest: &'a Guest<'_>, file: &Path) -> Result<Session<'a>> {
+    let plain =
+        guest.command(&guest.start_arguments("L2", &[OPTIONS, &["--detach"]].concat(), &["sleep", "600"]));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "slave", "/bin/sh", "-c"]);
+    command.arg("mount --bind \"$1\" /etc/resolv.conf; shift; exec \"$@\"").arg("sh").arg(file);
+    command.arg(plain.get_program()).args(plain.get_args()).current_dir(guest.project()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut command, b"", LIMIT)?.success()?;
+    guest.only_session()
 }
 
 #[test]
@@ -252,6 +268,95 @@ fn behind_a_translator_what_is_public_is_reached_and_what_is_internal_is_not() -
     Ok(())
 }
 
+/// The name by which a network shows its prefix (RFC 7050).
+const IPV4_ONLY: &str = "ipv4only.arpa";
+
+/// The lab's names behind a prefix of the network's own: what is public there and what is not.
+fn translated(lab: &Lab) {
+    for (name, behind) in [("work.example.com", "9.0.0.1"), ("inner.example.org", "192.168.77.10")] {
+        lab.dns().address(name, &[&format!("2a0e:b107:64::{behind}")]);
+    }
+    // By a prefix of 64 bits, where octet 8 is left out.
+    lab.dns().address("within.example.org", &["2a0e:b107:65:0:c0:a84d:a00:0"]);
+}
+
+/// What a session sees there.
+fn attempt(guest: &Guest<'_>, session: &Session<'_>, name: &str) -> Result<String> {
+    let said = guest.client_in(session, &["attempt", name, "80"])?.remove(0);
+    Ok(said["outcome"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn behind_a_translator_of_the_networks_own_what_is_internal_is_not_reached_once_a_resolver_shows_it()
+-> Result<()> {
+    const INNER: [&str; 2] = ["inner.example.org", "within.example.org"];
+    let lab = Lab::with(Families::OnlyV6)?;
+    translated(&lab);
+    let guest = lab.machine()?;
+    for options in [OPTIONS, &["--network", "public"]] {
+        // The control: nobody says that these addresses lead inside.
+        lab.dns().set(IPV4_ONLY, Says::NoSuchName);
+        let session = guest.waiting(options)?;
+        for name in INNER {
+            ensure!(attempt(&guest, &session, name)? == "200 OK", "{options:?}: the control: {name}");
+        }
+        session.stop()?;
+        let before = lab.wan().arrivals().len();
+        let known = ["2a0e:b107:64::c000:aa", "2a0e:b107:64::c000:ab", "2a0e:b107:65:0:c0:0:aa00:0"];
+        lab.dns().address(IPV4_ONLY, &known);
+        let session = guest.waiting(options)?;
+        for name in INNER {
+            ensure!(attempt(&guest, &session, name)? != "200 OK", "{options:?}: {name}");
+        }
+        ensure!(attempt(&guest, &session, "2a0e:b107:64::c0a8:4d0a")? != "200 OK", "{options:?}");
+        let arrived = lab.wan().arrivals().split_off(before);
+        ensure!(arrived.is_empty(), "{options:?}: {arrived:?}");
+        let said = guest.sh_in(&session, "curl -sS --max-time 10 https://work.example.com/version")?;
+        ensure!(said.text() == "2.0\n", "{options:?}: {said:?}");
+        // The name itself is nobody's to ask for, and where it leads is internal.
+        ensure!(attempt(&guest, &session, IPV4_ONLY)? != "200 OK", "{options:?}");
+        let why = guest.ctl(&["why", &session.id, "[2a0e:b107:64::c0a8:4d0a]:80"])?;
+        ensure!(options == OPTIONS || why.text().contains("RFC 1918"), "{why:?}");
+        session.stop()?;
+    }
+    // Who grants the name grants where it is.
+    guest.configure_more("[profile.office]\ninternal = [\"inner.example.org\"]\n")?;
+    let session = guest.waiting(&["--network", "public", "--profile", "office"])?;
+    ensure!(attempt(&guest, &session, INNER[0])? == "200 OK", "the name is granted");
+    session.stop()
+}
+
+#[test]
+fn another_network_is_asked_whether_it_translates_while_sessions_run() -> Result<()> {
+    let lab = Lab::with(Families::OnlyV6)?;
+    translated(&lab);
+    let guest = lab.machine()?;
+    guest.configure("")?;
+    let file = lab.directory().join("resolv.conf");
+    let names = |resolver: IpAddr| std::fs::write(&file, format!("nameserver {resolver}\n"));
+    names(RESOLVER_V6)?;
+    let session = beside(&guest, &file)?;
+    let name = "inner.example.org";
+    ensure!(attempt(&guest, &session, name)? == "200 OK", "the control");
+    // It moves: the same resolvers, another route.
+    lab.dns().address(IPV4_ONLY, &["2a0e:b107:64::c000:aa"]);
+    lab.host().space().ip("-6 route replace default via 2a0e:b107:78::1 dev up1")?;
+    // Before what was said of the last network is too old anyway.
+    eventually("another route is heard of", Duration::from_secs(4), || {
+        Ok((attempt(&guest, &session, name)? != "200 OK").then_some(()))
+    })?;
+    session.stop()?;
+    // The same route, other resolvers, which the next question goes to.
+    lab.dns().set(IPV4_ONLY, Says::NoSuchName);
+    let session = beside(&guest, &file)?;
+    ensure!(attempt(&guest, &session, name)? == "200 OK", "the control");
+    lab.dns().address("fresh.example.org", &["2a0e:b107:64::192.168.77.10"]);
+    lab.dns().set_at(RESOLVER_STUB, IPV4_ONLY, Says::Addresses(vec!["2a0e:b107:64::c000:aa".parse()?]));
+    names(RESOLVER_STUB)?;
+    ensure!(attempt(&guest, &session, "fresh.example.org")? != "200 OK", "it was not asked first");
+    session.stop()
+}
+
 #[test]
 fn resolvers_are_asked_wherever_they_are_and_nothing_else_there_is_reached() -> Result<()> {
     for resolver in [RESOLVER_STUB, RESOLVER_LAN, RESOLVER_TAILNET, RESOLVER_V4, RESOLVER_V6] {
@@ -282,16 +387,7 @@ fn the_hosts_own_resolvers_are_asked_when_none_are_configured() -> Result<()> {
         &file,
         format!("# as a network's setup leaves it\nsearch lan.example.net\nnameserver {RESOLVER_LAN}\n"),
     )?;
-    // The first command starts the supervisor, which sees this file as the host's.
-    let plain =
-        guest.command(&guest.start_arguments("L2", &[OPTIONS, &["--detach"]].concat(), &["sleep", "600"]));
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "slave", "/bin/sh", "-c"]);
-    command.arg("mount --bind \"$1\" /etc/resolv.conf; shift; exec \"$@\"").arg("sh").arg(&file);
-    command.arg(plain.get_program()).args(plain.get_args()).current_dir(guest.project()).env_clear();
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    run(&mut command, b"", LIMIT)?.success()?;
-    let session = guest.only_session()?;
+    let session = beside(&guest, &file)?;
     works(&guest, &session, "")?;
     let asked = lab.dns().asked_for("work.example.com");
     ensure!(!asked.is_empty() && asked.iter().all(|question| question.resolver == RESOLVER_LAN), "{asked:?}");

@@ -1,7 +1,6 @@
 //! Names, resolvers, servers and the session itself may lie: nothing that a rule does not allow is reached,
 //! and whoever is honest is still served.
 
-use agentbox_suite::Session;
 use agentbox_suite::lab::addresses::{
     BLACKHOLE, CDN_V4, CDN_V6, CLOSE, CLOSED, DRIP, FLOOD, GARBAGE, LAN, META, OTHER_V4, RESET, RESOLVER_LAN,
     RESOLVER_V4, SILENT, TAILNET,
@@ -9,6 +8,7 @@ use agentbox_suite::lab::addresses::{
 use agentbox_suite::lab::dns::Says;
 use agentbox_suite::lab::dns::message::{A, AAAA};
 use agentbox_suite::lab::{Guest, Lab, alone};
+use agentbox_suite::{Session, eventually};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -355,6 +355,13 @@ fn when_and_how_often_a_name_is_asked_for_is_told_nobody() -> Result<()> {
     ensure!(lab.dns().asked_for("work.example.com").len() >= 3, "the resolver hears of nothing");
     let (asked, arrived) = (lab.dns().questions().len(), lab.wan().arrivals().len());
     let session = guest.waiting(OPTIONS)?;
+    // The start is told: whether the network translates is asked then, and not again for what is refused.
+    let asked = eventually("the network is asked", Duration::from_secs(5), || {
+        let since = lab.dns().questions().split_off(asked);
+        let is_start = since.iter().all(|question| question.name == "ipv4only.arpa");
+        ensure!(is_start, "{since:?}");
+        Ok((!since.is_empty()).then_some(asked + since.len()))
+    })?;
     // A letter by each type and number of questions, for an allowed name and for one that is not; and one by
     // each moment of a connection that is refused.
     for kinds in [&["1"][..], &["28", "28"], &["1", "65", "1", "28"], &["16", "99", "255"]] {

@@ -1,11 +1,12 @@
 //! A refusal says so, at once, in words that programs print, and names the remedy.
 
 use agentbox_suite::Session;
-use agentbox_suite::lab::addresses::CDN_V4;
+use agentbox_suite::lab::addresses::{CDN_V4, LAN, META, OTHER_V4, OTHER_V6};
 use agentbox_suite::lab::{Guest, Lab};
 use agentbox_suite::{Finished, eventually};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -142,7 +143,6 @@ fn no_refusal_hangs_on_any_port_or_protocol() -> Result<()> {
 fn refusals_are_listed_inside_where_nobody_inside_can_change_them() -> Result<()> {
     let lab = Lab::new()?;
     let guest = lab.machine()?;
-    // Where addresses are routed to the gate at all: elsewhere the kernel refuses them by itself.
     let session = guest.waiting(&["--network", "public", "--deny", "refused.example.com"])?;
     refused(&guest, &session, "curl -sS https://refused.example.com/")?;
     refused(&guest, &session, "curl -sS --max-time 5 http://10.9.9.9:8080/")?;
@@ -194,6 +194,42 @@ fn a_flood_of_refusals_is_one_line_with_a_count() -> Result<()> {
     })?;
     ensure!(events.len() <= 6, "{} lines: {events:#?}", events.len());
     Ok(())
+}
+
+#[test]
+fn an_address_that_no_rule_allows_is_refused_in_words_and_in_the_trail() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    // Without any rule that names an address; names would be refused the same way.
+    let session = guest.waiting(OPTIONS)?;
+    let addresses = [OTHER_V4, OTHER_V6, LAN, META].map(|address| (address, SocketAddr::new(address, 80)));
+    for (address, at) in addresses {
+        let said = guest.sh_in(&session, &format!("curl -sSg --max-time 5 -i http://{at}/"))?;
+        ensure!(said.text().contains(" 403 ") && said.text().contains("no rule allows it"), "{at}: {said:?}");
+        ensure!(lab.place_of(address).packets_to(address)? == 0, "{at}: it was reached");
+    }
+    // By what speaks neither TLS nor HTTP as well.
+    let said = guest.client_in(&session, &["attempt", &OTHER_V4.to_string(), "22"])?.remove(0);
+    ensure!(said["outcome"] != "timed out", "{said}");
+    let wanted = |text: &str| {
+        addresses.iter().all(|(address, _)| text.contains(&format!("\"destination\":\"{address}\",")))
+            && text.contains("\"port\":22")
+    };
+    eventually("each is in the trail", LIMIT, || {
+        let trail = guest.ctl(&["log", "--json"])?.text();
+        let denied: String = trail.lines().filter(|line| line.contains("net-denied")).collect();
+        Ok(wanted(&denied).then_some(()))
+    })?;
+    // What is allowed while it runs has a way.
+    let target = format!("{OTHER_V4}:80");
+    guest.ctl(&["allow", &session.id, &target])?.success()?;
+    let said = guest.sh_in(&session, &format!("curl -sS --max-time 5 http://{target}/version"))?;
+    ensure!(said.text() == "1.1\n", "{said:?}");
+    // A flood of them is bounded, and the next honest connection works.
+    guest.client_in(&session, &["many", &OTHER_V6.to_string(), "80", "2000", "40"])?;
+    let said = guest.sh_in(&session, "curl -sS --max-time 10 https://work.example.com/version")?;
+    ensure!(said.text() == "2.0\n", "{said:?}");
+    session.stop()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::others;
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::gate::{Answer, GateLimits, GatePlan, Request, Sent, Transport};
-use agentbox_plan::net::{Destination, HostName, Mode, Reason, Rule, Rules, Verdict};
+use agentbox_plan::net::{Destination, HostName, Mode, Reason, Rule, Rules, Translator, Verdict};
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{
     Confinement, Identity, Ids, InnerPath, Mount, NetworkNamespace, Owner, Plan, Process, Sandbox, Streams,
@@ -226,6 +226,7 @@ fn gate_messages() -> Result<Vec<Seed>> {
         published: vec![3000],
     };
     let sent = Sent { destination: Destination::HostLoopback, sent: 1, received: 2 };
+    let translators = Translator::new("2001:db8:64::/96".parse()?).into_iter().collect();
     let dial =
         Request::Dial { number: 1, destination: destination.clone(), address: "1.2.3.4".parse()?, port: 443 };
     let decided = Request::Decided {
@@ -246,9 +247,11 @@ fn gate_messages() -> Result<Vec<Seed>> {
         ("inside", seed(0, Request::DialInside { number: 3, port: 3000 }.to_bytes())),
         ("decided", seed(0, decided.to_bytes())),
         ("used", seed(0, Request::Used { sent }.to_bytes())),
+        ("translates", seed(0, Request::Translates { translators }.to_bytes())),
         ("socket", seed(1, Answer::Socket { number: 1 }.to_bytes())),
         ("refused", seed(1, Answer::Refused { number: 1, reason: Reason::OnLink }.to_bytes())),
         ("rules", seed(1, Answer::Rules { rules }.to_bytes())),
+        ("network", seed(1, Answer::OtherNetwork.to_bytes())),
         ("plan", seed(2, plan.to_bytes())),
     ])
 }

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Time for a name to become addresses.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+/// Time for it to be known what is behind addresses of IPv6, when there are others as well.
+const TRANSLATION_LIMIT: Duration = Duration::from_millis(300);
 
 /// Serves a connection that was made to `original`.
 pub(super) async fn serve<D: Directory>(shared: &Shared<D>, client: Socket, original: SocketAddr) {
@@ -106,11 +108,12 @@ async fn connect<D: Directory>(shared: &Shared<D>, expected: &Expected) -> Resul
         Destination::Address { address } => Rc::new([*address]),
         Destination::HostLoopback => Rc::new([Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]),
     };
-    let rules = shared.link.rules();
+    let found = judgeable(shared, &expected.destination, found).await?;
+    let (rules, translators) = (shared.link.rules(), shared.link.translators());
     let mut refusal = None;
     let mut allowed = Vec::new();
     for address in found.iter() {
-        match judge_address(&rules, &expected.destination, expected.port, *address) {
+        match judge_address(&rules, &expected.destination, expected.port, *address, &translators) {
             Ok(_) => allowed.push(*address),
             Err(this) => _ = refusal.get_or_insert(this),
         }
@@ -119,6 +122,25 @@ async fn connect<D: Directory>(shared: &Shared<D>, expected: &Expected) -> Resul
         return Err(refusal.unwrap_or(Refusal::because(Reason::NotFound)));
     }
     dial::dial(&shared.link, &expected.destination, &allowed, expected.port).await.map_err(Refusal::because)
+}
+
+/// Those addresses of which it is known what is behind them.
+async fn judgeable<D: Directory>(
+    shared: &Shared<D>,
+    destination: &Destination,
+    found: Rc<[IpAddr]>,
+) -> Result<Rc<[IpAddr]>, Refusal> {
+    if *destination == Destination::HostLoopback || found.iter().all(IpAddr::is_ipv4) {
+        return Ok(found);
+    }
+    let has_others = found.iter().any(IpAddr::is_ipv4);
+    let patience = if has_others { TRANSLATION_LIMIT } else { RESOLVE_LIMIT };
+    match timeout(patience, shared.directory.translation()).await {
+        Ok(Ok(())) => Ok(found),
+        _ if has_others => Ok(found.iter().copied().filter(IpAddr::is_ipv4).collect()),
+        Ok(Err(reason)) => Err(Refusal::because(reason)),
+        Err(_elapsed) => Err(Refusal::because(Reason::Unresolved)),
+    }
 }
 
 async fn relay<D: Directory>(

@@ -17,4 +17,7 @@ pub trait Directory: 'static {
 
     /// The addresses of a name.
     fn addresses(&self, name: &HostName) -> impl Future<Output = Result<Rc<[IpAddr]>, Reason>>;
+
+    /// Waits until it is known what the network has behind addresses of IPv6, or why that cannot be known.
+    fn translation(&self) -> impl Future<Output = Result<(), Reason>>;
 }

@@ -6,7 +6,7 @@ use crate::budget::Budget;
 use crate::link::Link;
 use crate::runtime::{Event, sleep, spawn};
 use agentbox_plan::gate::Sent;
-use agentbox_plan::net::{Decision, Destination, Reason, Rules};
+use agentbox_plan::net::{Decision, Destination, Reason, Rules, Translators};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -122,7 +122,8 @@ impl Flows {
 impl Flow {
     /// Whether the rules allow it.
     pub(crate) fn judge(&self, rules: &Rc<Rules>) -> Result<(), Refusal> {
-        judge_address(rules, &self.destination, self.port, self.address)?;
+        let translators = self.flows.0.link.translators();
+        judge_address(rules, &self.destination, self.port, self.address, &translators)?;
         let expected =
             Expected { destination: self.destination.clone(), port: self.port, rules: Rc::clone(rules) };
         match (&*self.claim.borrow(), &self.destination) {
@@ -228,8 +229,9 @@ pub(crate) fn judge_address(
     destination: &Destination,
     port: u16,
     address: IpAddr,
+    translators: &Translators,
 ) -> Result<Option<u32>, Refusal> {
-    match rules.judge_address(destination, port, address) {
+    match rules.judge_address(destination, port, address, translators) {
         Decision::Allowed { rule } => Ok(rule),
         Decision::Denied { rule, .. } if !agentbox_launch::in_force("gate-rules") => Ok(rule),
         Decision::Denied { reason, rule } => Err(Refusal { reason, rule, other: None }),

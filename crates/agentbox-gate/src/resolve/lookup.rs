@@ -8,7 +8,7 @@ use super::question::{Asked, Family, WireName, wire_name};
 use super::upstream::Upstream;
 use crate::runtime::{Either, Elapsed, race, timeout};
 use agentbox_plan::gate::Transport;
-use agentbox_plan::net::{HostName, Reason};
+use agentbox_plan::net::{HostName, IPV4_ONLY, Reason};
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -16,11 +16,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Longest time for the answer to one question, by one resolver and transport.
-const TRY: Duration = Duration::from_secs(2);
+pub(super) const TRY: Duration = Duration::from_secs(2);
 /// Longest time for all about a name.
 pub(super) const WHOLE: Duration = Duration::from_secs(5);
 /// Which resolver is asked in which try.
-const TRIES: [u8; 4] = [0, 1, 0, 1];
+const TRIES: &[u8] = &[0, 1, 0, 1];
 /// Aliases that are followed.
 const ALIASES: u8 = 8;
 /// For how long the other family is waited for when one has addresses, or knows that there is no name.
@@ -60,8 +60,8 @@ impl Asking {
     pub(super) async fn find(&self, name: &HostName) -> (Finding, Duration) {
         let Some(name) = wire_name(name) else { return (Finding::NotFound, FAILED) };
         let end = Instant::now() + WHOLE;
-        let mut v4 = pin!(self.family(name.clone(), Family::V4, end));
-        let mut v6 = pin!(self.family(name, Family::V6, end));
+        let mut v4 = pin!(self.family(name.clone(), Family::V4, TRIES, end));
+        let mut v6 = pin!(self.family(name, Family::V6, TRIES, end));
         // A resolver that is slow with one family does not hold up the other for long.
         let patience = |first: &Result<Half, Reason>| match first {
             Ok(Half::Addresses(..) | Half::NotFound(_)) => OTHER_FAMILY,
@@ -74,11 +74,27 @@ impl Asking {
         merge([first, other.unwrap_or(Err(Reason::Unresolved))])
     }
 
-    async fn family(&self, mut name: WireName, family: Family, end: Instant) -> Result<Half, Reason> {
+    /// The addresses of IPv6 that the resolver of that number makes for a name that has none: none when it makes
+    /// none. Takes until `end` at most.
+    pub(super) async fn made_up(&self, which: u8, end: Instant) -> Result<Vec<IpAddr>, Reason> {
+        let name = IPV4_ONLY.parse().ok().and_then(|name| wire_name(&name)).ok_or(Reason::NotFound)?;
+        match self.family(name, Family::V6, &[which, which], end).await? {
+            Half::Addresses(addresses, _) => Ok(addresses),
+            Half::NoData(_) | Half::NotFound(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn family(
+        &self,
+        mut name: WireName,
+        family: Family,
+        tries: &[u8],
+        end: Instant,
+    ) -> Result<Half, Reason> {
         let (mut aliases, mut ttl) = (ALIASES, u32::MAX);
         loop {
             // Each time round uses up an alias, or ends.
-            match self.ask(name, family, aliases, end).await? {
+            match self.ask(name, family, aliases, tries, end).await? {
                 Reply::Addresses { addresses, ttl: of_these } => {
                     return Ok(Half::Addresses(addresses, ttl.min(of_these)));
                 }
@@ -93,10 +109,17 @@ impl Asking {
     }
 
     /// Asks one resolver after the other.
-    async fn ask(&self, name: WireName, family: Family, aliases: u8, end: Instant) -> Result<Reply, Reason> {
+    async fn ask(
+        &self,
+        name: WireName,
+        family: Family,
+        aliases: u8,
+        tries: &[u8],
+        end: Instant,
+    ) -> Result<Reply, Reason> {
         let mut asked = Asked { id: 0, name, family, aliases };
         let mut edns = true;
-        for which in TRIES {
+        for &which in tries {
             let mut result = self.one_try(&mut asked, which, Transport::Udp, edns, end).await;
             if matches!(result, Ok(Reply::Truncated)) {
                 result = self.one_try(&mut asked, which, Transport::Tcp, edns, end).await;

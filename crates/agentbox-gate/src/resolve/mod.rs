@@ -11,6 +11,7 @@
 //! | `exchange` | one question to one resolver |
 //! | `lookup` | all questions about one name |
 //! | `finding` | [`Finding`], and for how long it is believed |
+//! | `translation` | [`Translation`], by which prefixes the network leads from IPv6 to IPv4 |
 //! | `places` | how many questions wait for answers at once |
 
 mod answer;
@@ -25,11 +26,13 @@ mod places;
 mod question;
 #[cfg(test)]
 mod tests;
+mod translation;
 mod upstream;
 
 pub use answer::{AnswerError, Reply, read_answer};
 pub use finding::Finding;
 pub use question::{Asked, Family, WireName, wire_name};
+pub use translation::Translation;
 pub use upstream::{Coming, Upstream};
 
 use crate::runtime::{Event, spawn};

@@ -10,6 +10,7 @@
 //! | `internal` | [`internal_range`], the addresses that are nobody's public ones |
 //! | `target` | [`Target`], what a rule is about, as it is written in configuration |
 //! | `rules` | [`Rules`] and [`Decision`] |
+//! | `translator` | [`Translators`], the prefixes by which a network leads from IPv6 to IPv4 |
 //! | `standing` | [`Standing`], the judgement before a port is known |
 
 mod cidr;
@@ -18,6 +19,7 @@ mod name;
 mod rules;
 mod standing;
 mod target;
+mod translator;
 
 pub use cidr::{Cidr, CidrError};
 pub use internal::{canonical, internal_range, reached};
@@ -25,3 +27,4 @@ pub use name::{HostName, HostNameError};
 pub use rules::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict};
 pub use standing::Standing;
 pub use target::{Pattern, Target, TargetError};
+pub use translator::{IPV4_ONLY, Translator, Translators};

@@ -1,6 +1,6 @@
 //! Rules and the judgement over them.
 
-use super::{HostName, Pattern, Target, canonical, internal_range, reached};
+use super::{HostName, Pattern, Target, Translators, canonical, internal_range, reached};
 use crate::wire::{wire_enum, wire_struct};
 use std::fmt;
 use std::net::IpAddr;
@@ -266,22 +266,34 @@ impl Rules {
         }
     }
 
-    /// Whether a destination may be reached at this address of it.
-    pub fn judge_address(&self, destination: &Destination, port: u16, address: IpAddr) -> Decision {
+    /// Whether a destination may be reached at this address of it, in a network with these translators.
+    pub fn judge_address(
+        &self,
+        destination: &Destination,
+        port: u16,
+        address: IpAddr,
+        translators: &Translators,
+    ) -> Decision {
         let decision = self.judge(destination, port);
         let Decision::Allowed { .. } = decision else { return decision };
-        let at_address = Destination::Address { address };
-        let denies = |rule: &Rule| rule.target.pattern.matches(&at_address) && rule.target.denies_port(port);
-        if let Some((at, _)) = self.of(Verdict::Deny).find(|(_, rule)| denies(rule)) {
-            return Decision::Denied { reason: Reason::Denied, rule: Some(at) };
+        for address in translators.behind(address).chain([address]) {
+            let at_address = Destination::Address { address };
+            let denies =
+                |rule: &Rule| rule.target.pattern.matches(&at_address) && rule.target.denies_port(port);
+            if let Some((at, _)) = self.of(Verdict::Deny).find(|(_, rule)| denies(rule)) {
+                return Decision::Denied { reason: Reason::Denied, rule: Some(at) };
+            }
         }
+        // A rule grants what it names, not what somebody on the network says is the same.
+        let is_internal =
+            || translators.behind(address).chain([address]).any(|address| internal_range(address).is_some());
         match destination {
             Destination::HostLoopback if canonical(address).is_loopback() => decision,
             Destination::HostLoopback => Decision::Denied { reason: Reason::Internal, rule: None },
             Destination::Address { address: asked } if canonical(*asked) != canonical(address) => {
                 Decision::Denied { reason: Reason::NameMismatch, rule: None }
             }
-            _ if internal_range(address).is_some() && !self.grants_internal(destination, port, address) => {
+            _ if is_internal() && !self.grants_internal(destination, port, address) => {
                 Decision::Denied { reason: Reason::Internal, rule: None }
             }
             _ => decision,
@@ -371,39 +383,68 @@ mod tests {
         assert!(!rules.judge(&to("a.org"), 443).is_allowed());
         assert!(!rules.judge(&to("x.b.org"), 25).is_allowed());
         assert!(rules.judge(&to("a.com"), 25).is_allowed());
-        assert!(!rules.judge_address(&to("a.com"), 443, address("9.9.9.9")).is_allowed());
+        assert!(
+            !rules.judge_address(&to("a.com"), 443, address("9.9.9.9"), &Translators::none()).is_allowed()
+        );
     }
 
     #[test]
     fn behind_a_translator_rules_are_about_the_address_that_is_reached() {
         let rules = rules(Mode::Public, &[], &["9.9.9.9"]);
-        assert!(rules.judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8")).is_allowed());
+        assert!(
+            rules
+                .judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8"), &Translators::none())
+                .is_allowed()
+        );
         for refused in ["64:ff9b::9.9.9.9", "64:ff9b::10.0.0.5", "64:ff9b::127.0.0.1", "64:ff9b:1::8.8.8.8"] {
-            assert!(!rules.judge_address(&to("a.com"), 443, address(refused)).is_allowed(), "{refused}");
+            assert!(
+                !rules.judge_address(&to("a.com"), 443, address(refused), &Translators::none()).is_allowed(),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn an_internal_address_needs_a_grant_of_its_own() {
         let mut mine = rules(Mode::Public, &["a.lan", "10.0.0.5:22", "0.0.0.0/0"], &[]);
-        assert!(!mine.judge_address(&to("a.lan"), 443, address("10.0.0.5")).is_allowed());
-        assert!(mine.judge_address(&to("a.lan"), 22, address("10.0.0.5")).is_allowed());
-        assert!(mine.judge_address(&to("10.0.0.5"), 22, address("10.0.0.5")).is_allowed());
-        assert!(!mine.judge_address(&to("10.0.0.5"), 443, address("10.0.0.5")).is_allowed());
+        assert!(
+            !mine.judge_address(&to("a.lan"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
+        );
+        assert!(mine.judge_address(&to("a.lan"), 22, address("10.0.0.5"), &Translators::none()).is_allowed());
+        assert!(
+            mine.judge_address(&to("10.0.0.5"), 22, address("10.0.0.5"), &Translators::none()).is_allowed()
+        );
+        assert!(
+            !mine.judge_address(&to("10.0.0.5"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
+        );
         mine.rules[0].internal = true;
-        assert!(mine.judge_address(&to("a.lan"), 443, address("10.0.0.5")).is_allowed());
-        assert!(!mine.judge_address(&to("b.lan"), 443, address("::ffff:10.0.0.5")).is_allowed());
+        assert!(
+            mine.judge_address(&to("a.lan"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
+        );
+        assert!(
+            !mine
+                .judge_address(&to("b.lan"), 443, address("::ffff:10.0.0.5"), &Translators::none())
+                .is_allowed()
+        );
     }
 
     #[test]
     fn the_loopback_of_the_host_is_reached_by_its_rule_only() {
         let mine = rules(Mode::Public, &["host:5432"], &[]);
         let host = Destination::HostLoopback;
-        assert!(mine.judge_address(&host, 5432, address("127.0.0.1")).is_allowed());
-        assert!(!mine.judge_address(&host, 5433, address("127.0.0.1")).is_allowed());
-        assert!(!mine.judge_address(&host, 5432, address("10.0.0.1")).is_allowed());
-        assert!(!mine.judge_address(&to("evil.com"), 5432, address("127.0.0.1")).is_allowed());
-        assert!(!mine.judge_address(&to("127.0.0.1"), 5432, address("127.0.0.1")).is_allowed());
+        assert!(mine.judge_address(&host, 5432, address("127.0.0.1"), &Translators::none()).is_allowed());
+        assert!(!mine.judge_address(&host, 5433, address("127.0.0.1"), &Translators::none()).is_allowed());
+        assert!(!mine.judge_address(&host, 5432, address("10.0.0.1"), &Translators::none()).is_allowed());
+        assert!(
+            !mine
+                .judge_address(&to("evil.com"), 5432, address("127.0.0.1"), &Translators::none())
+                .is_allowed()
+        );
+        assert!(
+            !mine
+                .judge_address(&to("127.0.0.1"), 5432, address("127.0.0.1"), &Translators::none())
+                .is_allowed()
+        );
     }
 
     fn any_target() -> impl Strategy<Value = Target> {
@@ -434,7 +475,7 @@ mod tests {
                 verdict: if allow { Verdict::Allow } else { Verdict::Deny }, target, internal: false, origin: String::new(),
             });
             let rules = Rules { mode: if public { Mode::Public } else { Mode::Allowlist }, rules: rules.collect() };
-            let allowed = rules.judge_address(&destination, port, address).is_allowed();
+            let allowed = rules.judge_address(&destination, port, address, &Translators::none()).is_allowed();
             let to_host = destination == Destination::HostLoopback && canonical(address).is_loopback();
             if internal_range(address).is_some() && !to_host {
                 prop_assert!(!allowed, "{:?} at {}", destination, address);
@@ -454,8 +495,8 @@ mod tests {
             let before = Rules { mode: Mode::Public, rules: rules.clone() };
             rules.push(Rule { verdict: Verdict::Deny, target: deny, internal: false, origin: String::new() });
             let after = Rules { mode: Mode::Public, rules };
-            if after.judge_address(&destination, 443, address).is_allowed() {
-                prop_assert!(before.judge_address(&destination, 443, address).is_allowed());
+            if after.judge_address(&destination, 443, address, &Translators::none()).is_allowed() {
+                prop_assert!(before.judge_address(&destination, 443, address, &Translators::none()).is_allowed());
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::fixture::World;
 use crate::lattice::Key;
 use crate::{Layer, LayerKind, Network};
-use agentbox_plan::net::{Destination, Rule, Rules, Verdict};
+use agentbox_plan::net::{Destination, Rule, Rules, Translators, Verdict};
 use proptest::prelude::*;
 
 fn any_settings() -> impl Strategy<Value = Vec<String>> {
@@ -89,7 +89,7 @@ fn reached(rules: &Rules) -> Vec<(&'static str, &'static str, u16)> {
             Err(_) => Destination::Name { name: place.parse().unwrap() },
         };
         for port in PORTS {
-            if rules.judge_address(&to, *port, address.parse().unwrap()).is_allowed() {
+            if rules.judge_address(&to, *port, address.parse().unwrap(), &Translators::none()).is_allowed() {
                 reached.push((*place, *address, *port));
             }
         }

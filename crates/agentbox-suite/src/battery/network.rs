@@ -39,10 +39,6 @@ const PUBLIC: &[(&str, &str)] = &[
     ("t2.literal-of-allowed", "a public address is reached as it is written"),
     ("t2.other-port-of-allowed", "every port of what is public is"),
     ("t2.label-under-allowed", "every public name may be asked for, whatever is written in it"),
-    (
-        "t2.literal-nat64",
-        "a prefix of the network's own that leads to IPv4 looks like any public address; nobody says that it does",
-    ),
 ];
 
 /// Where a mark may arrive: what is sent to a name that moves reaches the public address that it has first.

@@ -6,7 +6,7 @@
 use super::decisions::Decided;
 use super::host::HostNetwork;
 use super::session::{OnLoss, Shared};
-use crate::descriptor::watch;
+use crate::descriptor;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::failpoint::in_force;
 use agentbox_kernel::gate::{self, GateSocketError};
@@ -14,7 +14,7 @@ use agentbox_kernel::launcher::{Launcher, LauncherError};
 use agentbox_kernel::netns::{self, NetnsError, Sockets};
 use agentbox_plan::Wire;
 use agentbox_plan::gate::{Answer, MAX_REQUEST_BYTES, Request, Transport};
-use agentbox_plan::net::{Decision, Destination, Reason, Rules};
+use agentbox_plan::net::{Decision, Destination, Reason, Rules, Translators};
 use serde_json::json;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Gates that may be lost within [`LOSS_WINDOW`] before the session is stopped.
 const MAX_LOSSES: usize = 5;
@@ -158,8 +158,10 @@ impl Conversation {
 
     async fn converse(&mut self, connection: OwnedFd) -> Result<(), GateError> {
         rustix::io::ioctl_fionbio(&connection, true).map_err(io::Error::from)?;
-        let connection = watch(connection, Interest::READABLE | Interest::WRITABLE)?;
+        let connection = descriptor::watch(connection, Interest::READABLE | Interest::WRITABLE)?;
         self.say(&connection, &Answer::Rules { rules: self.network.rules() }, None).await?;
+        let mut changes = self.host.changes();
+        self.say(&connection, &Answer::OtherNetwork, None).await?;
         let mut tick = tokio::time::interval(TICK);
         let network = Arc::clone(&self.network);
         loop {
@@ -171,6 +173,11 @@ impl Conversation {
                         tracing::error!("{}: {error}", network.id);
                     }
                 }
+                changed = changes.changed() => {
+                    if changed.is_ok() {
+                        self.say(&connection, &Answer::OtherNetwork, None).await?;
+                    }
+                }
                 _ = tick.tick() => {
                     network.write_due(&self.supervisor);
                     super::live::expire(&self.supervisor, &self.host, &network);
@@ -179,7 +186,7 @@ impl Conversation {
                     let mut ready = ready?;
                     for _ in 0..BATCH {
                         match ready.try_io(|connection| receive(connection.get_ref())) {
-                            Ok(Ok(Some(request))) => self.serve(&connection, request).await?,
+                            Ok(Ok(Some(request))) => self.serve(&connection, request, &mut changes).await?,
                             Ok(Ok(None)) => return Ok(()),
                             Ok(Err(error)) => return Err(error.into()),
                             Err(_would_block) => break,
@@ -191,7 +198,12 @@ impl Conversation {
         }
     }
 
-    async fn serve(&mut self, connection: &AsyncFd<OwnedFd>, request: Request) -> Result<(), GateError> {
+    async fn serve(
+        &mut self,
+        connection: &AsyncFd<OwnedFd>,
+        request: Request,
+        changes: &mut watch::Receiver<()>,
+    ) -> Result<(), GateError> {
         let (number, made) = match request {
             Request::Ready => {
                 if let Some(ready) = self.ready.take() {
@@ -217,12 +229,23 @@ impl Conversation {
                 self.network.used(sent);
                 return Ok(());
             }
+            Request::Translates { translators } => {
+                if self.network.translates(translators) {
+                    self.host.cut(&self.network);
+                }
+                return Ok(());
+            }
             Request::Dial { number, destination, address, port } => {
                 (number, self.dial(&destination, address, port))
             }
             Request::Resolver { number, which, transport } => (number, self.resolver(which, transport)),
             Request::DialInside { number, port } => (number, self.dial_inside(port)),
         };
+        // Before what it asks for, which is of that network already.
+        if changes.has_changed().is_ok_and(|changed| changed) {
+            changes.mark_unchanged();
+            self.say(connection, &Answer::OtherNetwork, None).await?;
+        }
         match made {
             Ok(socket) => self.say(connection, &Answer::Socket { number }, Some(&socket)).await,
             Err(reason) => self.say(connection, &Answer::Refused { number, reason }, None).await,
@@ -230,7 +253,8 @@ impl Conversation {
     }
 
     fn dial(&self, destination: &Destination, address: IpAddr, port: u16) -> Result<OwnedFd, Reason> {
-        judge(&self.network.rules(), |address| self.host.what_is(address), destination, address, port)?;
+        let (rules, translators) = (self.network.rules(), self.network.translators());
+        judge(&rules, &translators, |address| self.host.what_is(address), destination, address, port)?;
         let to = SocketAddr::new(address.to_canonical(), port);
         self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
     }
@@ -280,16 +304,17 @@ impl Conversation {
 /// The second judgement: the rules again, and what only this machine knows of itself.
 fn judge(
     rules: &Rules,
+    translators: &Translators,
     what_is: impl Fn(IpAddr) -> Option<Reason>,
     destination: &Destination,
     address: IpAddr,
     port: u16,
 ) -> Result<(), Reason> {
-    match rules.judge_address(destination, port, address) {
+    match rules.judge_address(destination, port, address, translators) {
         Decision::Denied { reason, .. } if in_force("supervisor-rules") => return Err(reason),
         _ => {}
     }
-    match what_is(address) {
+    match translators.behind(address).chain([address]).find_map(what_is) {
         Some(reason)
             if in_force("supervisor-reach") && !rules.grants_internal(destination, port, address) =>
         {
@@ -303,7 +328,7 @@ fn judge(
 pub(crate) async fn end(gate: Launcher) {
     let _ = rustix::process::pidfd_send_signal(&gate.pidfd, rustix::process::Signal::KILL);
     if let Ok(pidfd) = gate.pidfd.try_clone()
-        && let Ok(ended) = watch(pidfd, Interest::READABLE)
+        && let Ok(ended) = descriptor::watch(pidfd, Interest::READABLE)
     {
         let _ = ended.readable().await.map(drop);
     }

@@ -1,7 +1,7 @@
 //! What a gate is granted, whatever it asks for and however the rules change meanwhile.
 
 use super::*;
-use agentbox_plan::net::{Mode, Rule, Verdict, canonical, internal_range, reached};
+use agentbox_plan::net::{Mode, Rule, Translator, Verdict, canonical, internal_range, reached};
 use proptest::prelude::*;
 
 /// The one internal place that a rule may name.
@@ -13,6 +13,8 @@ enum Event {
     Rules(Rules),
     /// A gate says that it wants to connect to an address on behalf of something.
     Asked(Destination, IpAddr, u16),
+    /// A gate says that the network translates by a prefix.
+    Heard(Translator),
 }
 
 fn rule(verdict: Verdict, target: &str) -> Rule {
@@ -49,6 +51,11 @@ fn any_address() -> impl Strategy<Value = IpAddr> {
         "9.9.9.9",
         "2a00::1",
         "2a00::2",
+        "2a0e:b107:64::a00:5",
+        "2a0e:b107:64::909:909",
+        "2a0e:b107:64::808:808",
+        "2a00:0:a00:5::",
+        "2a00:0:808:808::",
     ];
     let known = proptest::sample::select(KNOWN).prop_map(|text| text.parse().unwrap());
     prop_oneof![4 => known, 1 => any::<IpAddr>()]
@@ -63,8 +70,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Destination::HostLoopback),
     ];
     let port = proptest::sample::select(&[22_u16, 80, 443][..]);
+    let prefix =
+        proptest::sample::select(&["2a0e:b107:64::/96", "2a00::/32", "2a00:0:a00:5::/64", "fd00::/96"][..])
+            .prop_map(|prefix| Event::Heard(Translator::new(prefix.parse().unwrap()).unwrap()));
     prop_oneof![
         1 => any_rules().prop_map(Event::Rules),
+        1 => prefix,
         4 => (destination, any_address(), port).prop_map(|(to, address, port)| Event::Asked(to, address, port)),
     ]
 }
@@ -84,17 +95,20 @@ proptest! {
         events in proptest::collection::vec(any_event(), 1..60),
     ) {
         let mut rules = Rules { mode: Mode::Public, rules: Vec::new() };
+        let mut translators = Translators::none();
         for event in events {
             match event {
                 Event::Rules(others) => rules = others,
+                Event::Heard(translator) => drop(translators.add(translator)),
                 Event::Asked(destination, address, port) => {
-                    let made = judge(&rules, what_is, &destination, address, port);
+                    let made = judge(&rules, &translators, what_is, &destination, address, port);
                     let granted: IpAddr = [10, 0, 0, 5].into();
-                    // Behind a translator's prefix it is the same host.
+                    // Behind the well-known prefix of translators it is the same host.
                     let is_named = reached(address) == granted
                         && port == 22
                         && rules.rules.contains(&rule(Verdict::Allow, GRANTED));
-                    if internal_range(address).is_some() || what_is(address).is_some() {
+                    let all = || translators.behind(address).chain([address]);
+                    if all().any(|one| internal_range(one).or(what_is(one).map(Reason::as_str)).is_some()) {
                         prop_assert!(made.is_err() || is_named, "{:?} at {} {}", destination, address, port);
                     }
                 }
@@ -107,9 +121,26 @@ proptest! {
 fn what_is_public_and_what_a_rule_names_is_granted() {
     let to = |name: &str| Destination::Name { name: name.parse().unwrap() };
     let mut rules = Rules { mode: Mode::Public, rules: Vec::new() };
-    assert_eq!(judge(&rules, what_is, &to("a.org"), [8, 8, 8, 8].into(), 443), Ok(()));
-    assert_eq!(judge(&rules, what_is, &to("a.org"), [9, 9, 9, 9].into(), 443), Err(Reason::OnLink));
-    assert_eq!(judge(&rules, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22), Err(Reason::Internal));
+    let mut translators = Translators::none();
+    assert_eq!(judge(&rules, &translators, what_is, &to("a.org"), [8, 8, 8, 8].into(), 443), Ok(()));
+    assert_eq!(
+        judge(&rules, &translators, what_is, &to("a.org"), [9, 9, 9, 9].into(), 443),
+        Err(Reason::OnLink)
+    );
+    assert_eq!(
+        judge(&rules, &translators, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22),
+        Err(Reason::Internal)
+    );
     rules.rules.push(rule(Verdict::Allow, GRANTED));
-    assert_eq!(judge(&rules, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22), Ok(()));
+    assert_eq!(judge(&rules, &translators, what_is, &to("a.org"), [10, 0, 0, 5].into(), 22), Ok(()));
+    let behind = |last: &str| format!("2a0e:b107:64::{last}").parse().unwrap();
+    for last in ["808:808", "909:909", "a00:6"] {
+        assert_eq!(judge(&rules, &translators, what_is, &to("a.org"), behind(last), 443), Ok(()), "{last}");
+    }
+    translators.add(Translator::new("2a0e:b107:64::/96".parse().unwrap()).unwrap());
+    for (last, made) in
+        [("808:808", Ok(())), ("909:909", Err(Reason::OnLink)), ("a00:6", Err(Reason::Internal))]
+    {
+        assert_eq!(judge(&rules, &translators, what_is, &to("a.org"), behind(last), 443), made, "{last}");
+    }
 }

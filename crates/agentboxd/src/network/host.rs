@@ -1,13 +1,14 @@
 //! What all sessions with a network share on this host: the table that holds gates, what is this machine's
 //! own, and the resolvers.
 
-use crate::descriptor::watch;
+use super::session::SessionNetwork;
+use crate::descriptor;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::dial;
 use agentbox_kernel::firewall::{self, FirewallError, Flow, GRANT_LIFE, Grant, Grants, Watcher};
 use agentbox_kernel::lease::Range;
 use agentbox_kernel::reach::Reach;
-use agentbox_plan::net::{Destination, Reason, Rules, reached};
+use agentbox_plan::net::{Destination, Reason, reached};
 use serde_json::json;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 use tokio::io::Interest;
+use tokio::sync::watch;
 
 /// The shared part. Opened with the first session that needs it.
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub(crate) struct HostNetwork {
     recent: Mutex<VecDeque<(Instant, Grant)>>,
     reach: Mutex<Reach>,
     resolvers: Vec<SocketAddr>,
+    /// The resolvers of resolv.conf(5), as they were last.
+    of_host: Mutex<Vec<SocketAddr>>,
+    /// Told when addresses, routes or resolvers are others: it may be another network.
+    changed: watch::Sender<()>,
     /// Connections that gates were given, the newest last.
     flows: Mutex<HashMap<u32, VecDeque<(Destination, Flow)>>>,
 }
@@ -65,6 +71,8 @@ impl HostNetwork {
             recent: Mutex::default(),
             reach: Mutex::new(reach),
             resolvers,
+            of_host: Mutex::new(super::resolvers::of_host()),
+            changed: watch::Sender::new(()),
             flows: Mutex::default(),
         });
         host.watch_table(supervisor, watcher).map_err(|error| text("events of nftables", &error))?;
@@ -74,7 +82,7 @@ impl HostNetwork {
 
     /// Installs the table again whenever somebody takes it away.
     fn watch_table(self: &Arc<Self>, supervisor: &Arc<Supervisor>, mut watcher: Watcher) -> io::Result<()> {
-        let events = watch(watcher.events()?, Interest::READABLE)?;
+        let events = descriptor::watch(watcher.events()?, Interest::READABLE)?;
         let (host, supervisor) = (Arc::downgrade(self), Arc::downgrade(supervisor));
         tokio::spawn(async move {
             while let Ok(mut ready) = events.readable().await {
@@ -114,13 +122,13 @@ impl HostNetwork {
     }
 
     fn watch_reach(self: &Arc<Self>, events: OwnedFd) -> io::Result<()> {
-        let events = watch(events, Interest::READABLE)?;
+        let events = descriptor::watch(events, Interest::READABLE)?;
         let host: Weak<Self> = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Ok(mut ready) = events.readable().await {
                 ready.clear_ready();
                 let Some(host) = host.upgrade() else { return };
-                if let Err(error) = lock(&host.reach).refresh() {
+                if let Err(error) = host.look() {
                     tracing::error!("addresses of this machine: {error}");
                 }
             }
@@ -128,14 +136,24 @@ impl HostNetwork {
         Ok(())
     }
 
+    /// Reads what has changed.
+    fn look(&self) -> io::Result<MutexGuard<'_, Reach>> {
+        let mut reach = lock(&self.reach);
+        if reach.refresh()? {
+            self.changed.send_replace(());
+        }
+        Ok(reach)
+    }
+
+    /// Hears of every other network.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// What an address is to this machine, when it is its own or next to it.
     pub(crate) fn what_is(&self, address: IpAddr) -> Option<Reason> {
-        let mut reach = lock(&self.reach);
         // An event may wait that nobody has read yet. What cannot be known is refused.
-        if reach.refresh().is_err() {
-            return Some(Reason::OwnAddress);
-        }
-        reach.what_is(reached(address))
+        self.look().map_or(Some(Reason::OwnAddress), |reach| reach.what_is(reached(address)))
     }
 
     /// A socket of a gate's to one of a destination's addresses, being connected.
@@ -176,17 +194,25 @@ impl HostNetwork {
     /// The resolver of that number.
     pub(crate) fn resolver(&self, which: u8) -> Option<SocketAddr> {
         if self.resolvers.is_empty() {
-            return super::resolvers::of_host().get(usize::from(which)).copied();
+            let now = super::resolvers::of_host();
+            let resolver = now.get(usize::from(which)).copied();
+            let mut before = lock(&self.of_host);
+            if *before != now {
+                *before = now;
+                self.changed.send_replace(());
+            }
+            return resolver;
         }
         self.resolvers.get(usize::from(which)).copied()
     }
 
-    /// Has the kernel judge anew what a gate's rules no longer allow. Says how many connections that ended.
-    pub(crate) fn cut(&self, uid: u32, rules: &Rules) -> u32 {
-        let mut ended = 0;
-        if let Some(mine) = lock(&self.flows).get_mut(&uid) {
+    /// Has the kernel judge anew what a session may no longer reach. Says how many connections that ended.
+    pub(crate) fn cut(&self, network: &SessionNetwork) -> u32 {
+        let (mut ended, rules, translators) = (0, network.rules(), network.translators());
+        if let Some(mine) = lock(&self.flows).get_mut(&network.fixed.gate_uid) {
             mine.retain(|(destination, flow)| {
-                let stays = rules.judge_address(destination, flow.to.port(), flow.to.ip()).is_allowed();
+                let (port, address) = (flow.to.port(), flow.to.ip());
+                let stays = rules.judge_address(destination, port, address, &translators).is_allowed();
                 if !stays {
                     ended += u32::from(end(*flow));
                 }

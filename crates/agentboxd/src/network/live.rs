@@ -70,7 +70,7 @@ pub(crate) fn change(
     }
     let now = network.rules();
     let host = supervisor.network_if_open();
-    let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &now));
+    let cut = host.map_or(0, |host| host.cut(network));
     let mut event = json!({
         "event": "rule-added",
         "verdict": if change == Change::Deny { "deny" } else { "allow" },
@@ -144,7 +144,7 @@ pub(crate) fn tighten(supervisor: &Supervisor, session: &Session, old: &System, 
     network.narrow(mode, &withdrawn);
     denials.into_iter().for_each(|rule| network.add(rule, None));
     let host = supervisor.network_if_open();
-    let cut = host.map_or(0, |host| host.cut(network.fixed.gate_uid, &network.rules()));
+    let cut = host.map_or(0, |host| host.cut(network));
     if let Some(origin) = narrowed {
         network.audit(supervisor, json!({ "event": "network-narrowed", "origin": origin, "cut": cut }));
     }
@@ -165,7 +165,7 @@ pub(super) fn expire(supervisor: &Supervisor, host: &HostNetwork, network: &Sess
     if ended.is_empty() {
         return;
     }
-    let cut = host.cut(network.fixed.gate_uid, &network.rules());
+    let cut = host.cut(network);
     for rule in ended {
         network.audit(
             supervisor,
@@ -184,9 +184,9 @@ pub(super) fn expire(supervisor: &Supervisor, host: &HostNetwork, network: &Sess
 /// Which rule decides about a destination; no name is resolved for it.
 pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Error> {
     let (destination, port) = destination(what)?;
-    let rules = network.rules();
+    let (rules, translators) = (network.rules(), network.translators());
     let decision = match &destination {
-        Destination::Address { address } => rules.judge_address(&destination, port, *address),
+        Destination::Address { address } => rules.judge_address(&destination, port, *address, &translators),
         _ => rules.judge(&destination, port),
     };
     let (reason, rule) = match decision {
@@ -195,7 +195,9 @@ pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Err
     };
     let rule = rule.and_then(|at| rules.rules.get(at as usize));
     let range = match (&destination, reason) {
-        (Destination::Address { address }, Some(Reason::Internal)) => internal_range(*address),
+        (Destination::Address { address }, Some(Reason::Internal)) => {
+            translators.behind(*address).chain([*address]).find_map(internal_range)
+        }
         _ => None,
     };
     let words = |reason: Reason| match range {

@@ -8,7 +8,7 @@ use super::denials::{self, Denials};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
-use agentbox_plan::net::{Destination, Mode, Rule, Rules, Verdict};
+use agentbox_plan::net::{Destination, Mode, Rule, Rules, Translator, Translators, Verdict};
 use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -96,6 +96,9 @@ pub(crate) struct Total {
 struct Changing {
     mode: Mode,
     rules: Vec<Timed>,
+    /// What its gates have heard of the host's networks. One gate does not take back what another has said, and
+    /// what one says holds for no other session.
+    translators: Translators,
     totals: BTreeMap<Destination, Total>,
     whole: Total,
     decisions: Decisions,
@@ -137,6 +140,7 @@ impl SessionNetwork {
         let changing = Changing {
             mode,
             rules,
+            translators: Translators::none(),
             totals: BTreeMap::new(),
             whole: Total::default(),
             decisions: Decisions::default(),
@@ -201,6 +205,17 @@ impl SessionNetwork {
         let now = SystemTime::now();
         let valid = changing.rules.iter().filter(|timed| timed.until.is_none_or(|until| until > now));
         Rules { mode: changing.mode, rules: valid.map(|timed| timed.rule.clone()).collect() }
+    }
+
+    /// The translators of the host's networks so far.
+    pub(crate) fn translators(&self) -> Translators {
+        self.lock().translators.clone()
+    }
+
+    /// The network translates by these as well; says whether that is new.
+    pub(super) fn translates(&self, translators: Vec<Translator>) -> bool {
+        let mut changing = self.lock();
+        translators.into_iter().filter(|translator| changing.translators.add(*translator)).count() > 0
     }
 
     /// Adds a rule or replaces the end of an equal one; tells the gate.

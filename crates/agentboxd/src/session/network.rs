@@ -12,7 +12,6 @@ use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::{dial, gate, netns};
 use agentbox_plan::SessionId;
-use agentbox_plan::net::{Mode, Pattern, Rule, Rules, Verdict};
 use agentbox_policy::{OnGateLoss, Policy};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,15 +27,6 @@ const READY_LIMIT: Duration = Duration::from_secs(10);
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 /// Ports below need a right that a person does not have.
 const FIRST_FREE_PORT: u16 = 1024;
-
-/// Whether addresses have a way to the gate: in allowlist mode only where a rule names some.
-pub(super) fn has_literal(policy: &Policy) -> bool {
-    let Rules { mode, rules } = policy.network_rules();
-    let names_addresses = |rule: &Rule| {
-        rule.verdict == Verdict::Allow && matches!(rule.target.pattern, Pattern::Network { .. })
-    };
-    *mode == Mode::Public || rules.iter().any(names_addresses)
-}
 
 /// What a session holds of the network.
 #[derive(Debug)]
@@ -58,7 +48,6 @@ impl Network {
         directory: &OwnedFd,
         group: &OwnedFd,
     ) -> Result<Self, StepError> {
-        let rules = policy.network_rules().clone();
         let published: Vec<_> = policy.publish().iter().map(|port| (port.host_port, port.port)).collect();
         let listeners = published
             .iter()
@@ -77,7 +66,12 @@ impl Network {
                 OnGateLoss::Stop => OnLoss::Stop,
             },
         };
-        let shared = Arc::new(SessionNetwork::new(record.id.clone(), record.owner_uid, fixed, rules));
+        let shared = Arc::new(SessionNetwork::new(
+            record.id.clone(),
+            record.owner_uid,
+            fixed,
+            policy.network_rules().clone(),
+        ));
         shared.keep(directory)?;
         shared.tell_session(Denials::open(directory)?);
         let parts = Parts {

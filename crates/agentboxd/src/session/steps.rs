@@ -346,10 +346,8 @@ impl Steps {
     fn lease(&mut self) -> Result<(), StepError> {
         let supervisor = Arc::clone(&self.supervisor);
         self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease()));
-        let policy = &self.order()?.policy;
-        if policy.has_gate() {
-            let literal = super::network::has_literal(policy);
-            self.preparing = Some(tokio::task::spawn_blocking(move || netns::prepare(literal)));
+        if self.order()?.policy.has_gate() {
+            self.preparing = Some(tokio::task::spawn_blocking(netns::prepare));
         }
         Ok(())
     }

@@ -37,6 +37,43 @@ fn another_port_and_a_literal_address_are_reset_at_once() {
     });
 }
 
+/// An address of IPv6, and behind which prefix of the network it leads to 10.0.0.1.
+const TRANSLATED: [&str; 2] = ["2a0e:b107:64::a00:1", "2a0e:b107:64::192.0.0.170"];
+
+#[test]
+fn while_nobody_says_what_is_behind_ipv6_the_other_family_is_used() {
+    run(async {
+        let (_listener, places) = server();
+        let mut rig = Rig::new(allow(&["a.org:22"]), places).await;
+        let v6 = TRANSLATED[0].parse().unwrap();
+        rig.name("198.18.0.9", "a.org", Ok(vec![v6, public_address()]));
+        rig.names.is_silent = true;
+        let [address] = rig.serve(["198.18.0.9:22"]);
+        let _client = done(thread(move || client(address))).await;
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(rig.seen.borrow().dialled, [public_address()]);
+    });
+}
+
+#[test]
+fn a_connection_is_cut_when_it_leads_inside_as_the_network_says_now() {
+    run(async {
+        let v6: IpAddr = TRANSLATED[0].parse().unwrap();
+        let (listener, mut places) = server();
+        places.insert(v6, listener.local_addr().unwrap());
+        let mut rig = Rig::new(allow(&["a.org:22"]), places).await;
+        rig.name("198.18.0.9", "a.org", Ok(vec![v6]));
+        let [address] = rig.serve(["198.18.0.9:22"]);
+        let mut client = done(thread(move || client(address))).await;
+        let _server = done(thread(move || listener.accept().unwrap().0)).await;
+        sleep(Duration::from_millis(50)).await;
+        rig.link.translates(agentbox_plan::net::Translator::shown_by(TRANSLATED[1].parse().unwrap()));
+        let cut = done(thread(move || client.read(&mut [0; 9]))).await;
+        assert!(is_reset(&cut), "{cut:?}");
+        assert_eq!(rig.decided().await.last(), Some(&("a.org".into(), Some(Reason::Internal))));
+    });
+}
+
 #[test]
 fn a_connection_is_cut_when_the_rules_no_longer_allow_it() {
     run(async {

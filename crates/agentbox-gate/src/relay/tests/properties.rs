@@ -1,7 +1,7 @@
 //! Names that resolve to anything, time after time, under rules that change: what the supervisor is asked for.
 
 use super::*;
-use agentbox_plan::net::internal_range;
+use agentbox_plan::net::{Translator, Translators, internal_range};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -18,6 +18,9 @@ impl Directory for Rebinding {
     async fn addresses(&self, _name: &HostName) -> Result<Rc<[IpAddr]>, Reason> {
         self.0.borrow_mut().pop_front().map(Into::into).ok_or(Reason::NotFound)
     }
+    async fn translation(&self) -> Result<(), Reason> {
+        Ok(())
+    }
 }
 
 fn any_address() -> impl Strategy<Value = IpAddr> {
@@ -32,11 +35,22 @@ fn any_address() -> impl Strategy<Value = IpAddr> {
         "64:ff9b::7f00:1",
         "fd00::1",
         "2002:7f00:1::1",
+        "2a0e:b107:64::a00:1",
+        "2a0e:b107:64::808:808",
+        "2a0f:0:a00:1::",
+        "2a0f:0:808:808::",
         "8.8.8.8",
         "2a00::1",
     ];
     let known = proptest::sample::select(KNOWN).prop_map(|text| text.parse().unwrap());
     prop_oneof![3 => known, 1 => any::<IpAddr>()]
+}
+
+/// What resolvers say of the network.
+const TRANSLATORS: [&str; 2] = ["2a0e:b107:64::192.0.0.170", "2a0f:0:c000:aa::"];
+
+fn translators() -> impl Iterator<Item = Translator> {
+    TRANSLATORS.iter().flat_map(|shown| Translator::shown_by(shown.parse().unwrap()))
 }
 
 /// Connects once for each answer, with rules of each kind in turn. Gives what the supervisor was asked for.
@@ -47,6 +61,7 @@ fn asked_for(answers: Vec<Vec<IpAddr>>) -> Vec<IpAddr> {
         let public = Rules { mode: Mode::Public, rules: vec![] };
         let rules = [public, allow(&["a.org:22"]), allow(&["a.org:22", "0.0.0.0/0:22", "::/0"])];
         let rig = Rig::new(rules[0].clone(), Places::new()).await;
+        rig.link.translates(translators());
         let shared = Shared {
             session: "abc".parse().unwrap(),
             link: rig.link.clone(),
@@ -76,7 +91,11 @@ proptest! {
     fn no_sequence_of_answers_has_an_internal_address_asked_for(
         answers in proptest::collection::vec(proptest::collection::vec(any_address(), 0..5), 1..8),
     ) {
-        let is_public = |address: &&IpAddr| internal_range(**address).is_none();
+        let mut behind = Translators::none();
+        translators().for_each(|translator| _ = behind.add(translator));
+        let is_public = |address: &&IpAddr| {
+            behind.behind(**address).chain([**address]).all(|address| internal_range(address).is_none())
+        };
         let dialled = asked_for(answers.clone());
         prop_assert!(dialled.iter().all(|address| is_public(&address)), "{:?}", dialled);
         // What is public is asked for, so the check can fail.

@@ -320,6 +320,11 @@ fn names() -> Names {
             ("inner.example.org", Named::At(inward.clone())),
             (INWARD_NAME, Named::At(inward)),
             (METADATA_NAME, Named::At(vec![META, METADATA_ELSEWHERE[0]])),
+            // By this a network shows its prefix (RFC 7050).
+            (
+                "ipv4only.arpa",
+                Named::At(vec![std::net::Ipv6Addr::from_bits(NAT64.to_bits() | 0xc000_00aa).into()]),
+            ),
         ],
         refused,
         RESOLVER_TOKEN,
