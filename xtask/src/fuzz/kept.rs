@@ -77,11 +77,15 @@ pub(super) fn kept_state() -> Result<Vec<Seed>> {
     Ok(vec![
         behind(0, "ledger", ledger.as_bytes()),
         behind(1, "leases", b"agentbox leases 1\nfirst 2001000000\ncount 4096\nblocks 64\n"),
+        // Numbers with a sign, which nobody writes.
+        behind(1, "leases-sign", b"agentbox leases 1\nfirst 2001000000\ncount +4096\nblocks 64\n"),
         seed(2, "pinned", &pinned),
         behind(3, "resolvers", b"# a\nnameserver 9.9.9.9\nnameserver fe80::1%eth0\n"),
         behind(3, "journal", format!("{entry}\nno entry\n").as_bytes()),
         behind(3, "object", b" {\"a\": {\"b\": [1, -2.5e3, true, null, \"x\\\"}\"]}}\n"),
+        behind(3, "resolvers-latin", b"# b\xfcro\nnameserver 9.9.9.9\n"),
         behind(3, "descriptors", b"3 a:b"),
+        behind(3, "descriptors-many", b"99999999999999 a:b"),
         behind(3, "destination", b"[2606:4700::1]:443"),
         seed(4, "network", &network),
         seed(5, "keys", &keys),
@@ -137,6 +141,7 @@ pub(super) fn command_line() -> Result<Vec<Seed>> {
             "git-config",
             b"[core]\n; \\\n\thooksPath = x\n[remote \"o\"]\nurl = git@a.org:ada/x.git\n[filter \"a]\"] clean = \"y\" # z\n",
         ),
+        behind(0, "git-config-mark", b"\xef\xbb\xbf[core]\na = b\\\\\nhooksPath = x\n"),
         behind(0, "git-log", b"0 1 Ada <a@b> 7 +0000\tclone: from https://u:p@a.org/ada/x.git?t\n"),
         behind(0, "author", b"user.name\nAda\0user.email\nada@example.org\0"),
         behind(0, "known-hosts", format!("a.org {KEY}\n@revoked a.org {KEY}\n").as_bytes()),
