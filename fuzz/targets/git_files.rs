@@ -1,6 +1,7 @@
 //! Git's own files of a project, as a session left them.
 #![no_main]
 
+use agentbox_look::fuzzing::pointers;
 use agentbox_look::git::{config, index};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
@@ -19,5 +20,6 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(tracked.found.is_subset(&wanted));
         }
     }
+    pointers(bytes);
     assert!(config::escaped(bytes).bytes().all(|byte| !byte.is_ascii_control()));
 });

@@ -219,16 +219,16 @@ fn next_in_chunk(runtime: &OwnedFd, range: Range, mark: u32) -> Option<u32> {
     (recorded == range && next <= mark && mark - next < CHUNK_BLOCKS).then_some(next)
 }
 
-fn format(range: Range, mark: u32) -> Vec<u8> {
+pub(crate) fn format(range: Range, mark: u32) -> Vec<u8> {
     let body = format!("agentbox leases 1\nfirst {}\ncount {}\nblocks {mark}\n", range.first, range.count);
-    format!("{body}check {:016x}\n", checksum(body.as_bytes())).into_bytes()
+    format!("{body}check {}", check_of(&body)).into_bytes()
 }
 
-fn parse(bytes: &[u8]) -> Result<(Range, u32), LeaseError> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<(Range, u32), LeaseError> {
     let damaged = |what| LeaseError::Damaged { what };
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("not text"))?;
     let (body, check) = text.rsplit_once("check ").ok_or(damaged("its end is missing"))?;
-    if check != format!("{:016x}\n", checksum(body.as_bytes())) {
+    if check != check_of(body) {
         return Err(damaged("its checksum does not fit"));
     }
     let mut lines = body.lines();
@@ -244,7 +244,16 @@ fn parse(bytes: &[u8]) -> Result<(Range, u32), LeaseError> {
     if mark > range.blocks() {
         return Err(damaged("its mark lies behind its range"));
     }
+    // Nothing beside what is understood, and no number in another spelling.
+    if bytes != format(range, mark) {
+        return Err(damaged("not as it is written"));
+    }
     Ok((range, mark))
+}
+
+/// What stands behind `check `.
+pub(crate) fn check_of(body: &str) -> String {
+    format!("{:016x}\n", checksum(body.as_bytes()))
 }
 
 /// FNV-1a: finds damage, not forgery; whoever can write the file is root.
@@ -263,6 +272,17 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         assert_eq!(parse(&format(RANGE, 77)).unwrap(), (RANGE, 77));
+    }
+
+    #[test]
+    fn a_fitting_checksum_does_not_make_a_file_of_it() {
+        for body in [
+            "first 2000000000\ncount +4000\nblocks 77\n",
+            "first 2000000000\ncount 4000\nblocks 77\nblocks 5\n",
+        ] {
+            let body = format!("agentbox leases 1\n{body}");
+            assert!(parse(format!("{body}check {}", check_of(&body)).as_bytes()).is_err(), "{body}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Reach {
     }
 }
 
-enum Route {
+pub(crate) enum Route {
     Own(Cidr),
     Connected(Cidr),
 }
@@ -125,7 +125,7 @@ fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// struct ifaddrmsg: an address and the network that it is in.
-fn read_address(body: &[u8]) -> Option<(IpAddr, Cidr)> {
+pub(crate) fn read_address(body: &[u8]) -> Option<(IpAddr, Cidr)> {
     let (family, length) = (*body.first()?, *body.get(1)?);
     let found = attributes(body.get(8..)?);
     let value = |wanted: u16| found.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);
@@ -136,7 +136,7 @@ fn read_address(body: &[u8]) -> Option<(IpAddr, Cidr)> {
 }
 
 /// struct rtmsg: the destination of a route that leads nowhere else than to its interface.
-fn read_route(body: &[u8]) -> Option<Route> {
+pub(crate) fn read_route(body: &[u8]) -> Option<Route> {
     let (family, length, kind) = (*body.first()?, *body.get(1)?, *body.get(7)?);
     let found = attributes(body.get(12..)?);
     let value = |wanted: u16| found.iter().find(|(kind, _)| *kind == wanted).map(|(_, value)| *value);

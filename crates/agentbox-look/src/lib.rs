@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod git;
 mod masks;
 mod place;

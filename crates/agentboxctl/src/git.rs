@@ -96,7 +96,7 @@ impl Question {
 
 impl Author {
     /// Reads `key LF value NUL …`; the last value of a key is the one that counts.
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let mut author = Self::default();
         for entry in bytes.split(|byte| *byte == 0) {
             let Ok(entry) = std::str::from_utf8(entry) else { continue };

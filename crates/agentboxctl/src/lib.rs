@@ -25,17 +25,27 @@
 //! | `output` | tables, ages, sizes, networks in words; the escaping of what agents and projects name |
 //! | `errors` | [`Failure`](errors::Failure), and the exit status it gives |
 #![forbid(unsafe_code)]
+// The targets reach a few readers of it, and nothing else is compiled for them.
+#![cfg_attr(fuzzing, allow(dead_code, unused_imports, unreachable_pub))]
 #![warn(missing_docs)]
 
 mod account;
+#[cfg(fuzzing)]
+mod arguments;
+#[cfg(not(fuzzing))]
 pub mod arguments;
 mod child;
 mod client;
 mod commands;
+#[cfg(fuzzing)]
+mod complete;
+#[cfg(not(fuzzing))]
 pub mod complete;
 mod edit;
 mod embedded;
 mod errors;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod git;
 mod inspect;
 mod layers;
@@ -54,6 +64,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, its own name first.
+#[cfg(not(fuzzing))]
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // It has the person's whole environment and terminal: what else runs as the person reads none of it here.

@@ -63,7 +63,7 @@ pub(crate) struct OwnFiles {
 /// What the reading child says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+pub(crate) enum Answer {
     Read(Box<OwnFiles>),
     Failed(String),
 }

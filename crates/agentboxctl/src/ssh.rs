@@ -82,13 +82,13 @@ impl Lookup {
 
 /// Keys of a host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 #[derive(Debug, Default, PartialEq)]
-struct Lines {
-    known: Vec<KnownKey>,
-    revoked: Vec<KnownKey>,
+pub(crate) struct Lines {
+    pub(crate) known: Vec<KnownKey>,
+    pub(crate) revoked: Vec<KnownKey>,
 }
 
 impl Lines {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut lines = Self::default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
@@ -109,7 +109,7 @@ impl Lines {
         self.revoked.extend(more.revoked);
     }
 
-    fn good(self) -> Vec<KnownKey> {
+    pub(crate) fn good(self) -> Vec<KnownKey> {
         let mut known = self.known;
         known.retain(|key| !self.revoked.contains(key));
         known.sort();

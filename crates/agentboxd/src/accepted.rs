@@ -38,12 +38,16 @@ pub(crate) enum AcceptedError {
 pub(crate) fn read(supervisor: &Supervisor, uid: u32, project: &str) -> Result<Option<Layer>, AcceptedError> {
     let directory = supervisor.directories.accepted(uid)?;
     let Some(bytes) = directory::read_file(&directory, &name(project), MAX_BYTES)? else { return Ok(None) };
+    parse(project, &bytes).map(Some)
+}
+
+pub(crate) fn parse(project: &str, bytes: &[u8]) -> Result<Layer, AcceptedError> {
     let record: Record =
-        serde_json::from_slice(&bytes).map_err(|error| AcceptedError::Content(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| AcceptedError::Content(error.to_string()))?;
     if record.version != VERSION || record.project != project {
         return Err(AcceptedError::Content("it is of another version or project".to_owned()));
     }
-    Ok(Some(record.file))
+    Ok(record.file)
 }
 
 /// Accepts a file, or that there is none.
@@ -55,9 +59,12 @@ pub(crate) fn write(
 ) -> Result<(), AcceptedError> {
     let directory = supervisor.directories.accepted(uid)?;
     let Some(file) = file else { return Ok(directory::remove_file(&directory, &name(project))?) };
+    Ok(directory::write_atomic(&directory, &name(project), &record(project, file)?, 0o600, true)?)
+}
+
+pub(crate) fn record(project: &str, file: &Layer) -> Result<Vec<u8>, AcceptedError> {
     let record = Record { version: VERSION, project: project.to_owned(), file: file.clone() };
-    let bytes = serde_json::to_vec(&record).map_err(|error| AcceptedError::Content(error.to_string()))?;
-    Ok(directory::write_atomic(&directory, &name(project), &bytes, 0o600, true)?)
+    serde_json::to_vec(&record).map_err(|error| AcceptedError::Content(error.to_string()))
 }
 
 fn name(project: &str) -> String {

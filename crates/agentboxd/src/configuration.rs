@@ -31,7 +31,7 @@ pub(crate) struct Configuration {
     /// What they say.
     pub(crate) system: System,
     /// The same as it is kept for the next supervisor.
-    kept: Vec<u8>,
+    pub(crate) kept: Vec<u8>,
 }
 
 impl Configuration {
@@ -49,7 +49,11 @@ impl Configuration {
     /// What the supervisor before this one went by; none where that is not known, or cannot be understood any more.
     pub(crate) fn of_the_last(runtime: impl AsFd) -> Option<Self> {
         let bytes = directory::read_file(runtime, KEPT, MOST_KEPT_BYTES).ok().flatten()?;
-        Self::of(serde_json::from_slice(&bytes).ok()?).ok()
+        Self::parse(&bytes)
+    }
+
+    pub(crate) fn parse(kept: &[u8]) -> Option<Self> {
+        Self::of(serde_json::from_slice(kept).ok()?).ok()
     }
 }
 

@@ -32,7 +32,7 @@ const MAX_NAMES: usize = 256;
 /// Whose a layer is, and over what.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LayerRecord {
+pub(crate) struct LayerRecord {
     version: u32,
     /// Its first session.
     session: Record,
@@ -195,11 +195,15 @@ fn read(supervisor: &Supervisor, id: &SessionId) -> Result<Option<(Layer, LayerR
     };
     let bytes = directory::read_file(&layer.root, RECORD, MAX_BYTES).map_err(|error| text(&error))?;
     let Some(bytes) = bytes else { return Ok(None) };
-    let record: LayerRecord = serde_json::from_slice(&bytes).map_err(|error| text(&error))?;
+    Ok(Some((layer, parse(id, &bytes)?)))
+}
+
+pub(crate) fn parse(id: &SessionId, bytes: &[u8]) -> Result<LayerRecord, String> {
+    let record: LayerRecord = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if record.version != VERSION || record.session.id != *id {
         return Err("its record is of another version or another session".to_owned());
     }
-    Ok(Some((layer, record)))
+    Ok(record)
 }
 
 /// A layer of the caller. One of somebody else is as unknown as one that never was.

@@ -13,6 +13,7 @@
 
 use crate::session::{Record, Step};
 use agentbox_kernel::directory;
+use agentbox_plan::SessionId;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
@@ -109,15 +110,25 @@ pub(crate) struct Account {
 }
 
 /// Reads the ledger of a session's directory; `None` when there is none or nothing is in it.
-pub(crate) fn read(session: impl AsFd) -> Result<Option<Account>, LedgerError> {
-    match directory::read_file(session, NAME, MAX_BYTES)? {
-        Some(bytes) => parse(&bytes),
-        None => Ok(None),
+pub(crate) fn read(session: impl AsFd, id: &SessionId) -> Result<Option<Account>, LedgerError> {
+    let account = match directory::read_file(session, NAME, MAX_BYTES)? {
+        Some(bytes) => parse(&bytes)?,
+        None => None,
+    };
+    match account {
+        Some(account) if account.record.id != *id => {
+            Err(LedgerError::Line { line: 1, what: "of another session".to_owned() })
+        }
+        account => Ok(account),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Option<Account>, LedgerError> {
+/// Steps are begun in their order, each when the one before is done, and then only reverted: a line that was taken out
+/// or put elsewhere leaves one out of place. Only of a step that failed, and whose revert failed too, nothing follows.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Account>, LedgerError> {
     let mut account: Option<Account> = None;
+    // It is made in the middle of this step, which it therefore does not say was begun.
+    let (mut in_hand, mut last) = (Some(Step::Directory), Step::Directory);
     // What stands behind the last newline was never followed by its step.
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     for (number, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -130,22 +141,41 @@ fn parse(bytes: &[u8]) -> Result<Option<Account>, LedgerError> {
             (Line::Session { version, .. }, None) => {
                 return Err(wrong(format!("written by another version of agentboxd ({version})")));
             }
-            (Line::Begun { step }, Some(account)) => account.begun.push(step),
-            (Line::Done { .. }, Some(_)) => {}
-            (Line::Reverted { step }, Some(account)) => account.begun.retain(|begun| *begun != step),
+            (Line::Begun { step }, Some(account)) if in_hand.is_none() && follows(last, step) => {
+                account.begun.push(step);
+                (in_hand, last) = (Some(step), step);
+            }
+            (Line::Done { step }, Some(_)) if in_hand == Some(step) => in_hand = None,
+            (Line::Reverted { step }, Some(account))
+                // What goes with the directory is not written any more, but what is reverted when it could not go.
+                if step == Step::Lease || account.begun.contains(&step) =>
+            {
+                account.begun.retain(|begun| *begun != step);
+                // Nothing is begun any more.
+                (in_hand, last) = (None, Step::Release);
+            }
             (_, _) => return Err(wrong("out of place".to_owned())),
         }
     }
     Ok(account)
 }
 
+fn follows(last: Step, step: Step) -> bool {
+    Step::ALL.windows(2).any(|pair| pair == [last, step])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use tempfile::TempDir;
 
     fn open(dir: &TempDir) -> File {
         File::open(dir.path()).unwrap()
+    }
+
+    fn read(session: File) -> Result<Option<Account>, LedgerError> {
+        super::read(session, &"abc".parse().unwrap())
     }
 
     #[test]
@@ -153,14 +183,86 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let record = Record::unknown("abc".parse().unwrap());
         let mut ledger = Ledger::create(open(&dir), &record).unwrap();
-        for step in [Step::Group, Step::Sources, Step::Spawn] {
+        for step in [Step::Project, Step::Group] {
+            ledger.done(Step::ALL[step as usize - 1]).unwrap();
             ledger.begun(step).unwrap();
         }
-        ledger.done(Step::Group).unwrap();
-        ledger.reverted(Step::Spawn).unwrap();
         let account = read(open(&dir)).unwrap().unwrap();
         assert_eq!(account.record, record);
-        assert_eq!(account.begun, [Step::Group, Step::Sources]);
+        assert_eq!(account.begun, [Step::Project, Step::Group]);
+        ledger.reverted(Step::Group).unwrap();
+        assert_eq!(read(open(&dir)).unwrap().unwrap().begun, [Step::Project]);
+    }
+
+    /// The lines of a session that began so many steps, and of whose steps these were then reverted; and what is begun
+    /// and not reverted.
+    fn lines(begun: usize, reverted: Option<&[bool]>) -> (Vec<Vec<u8>>, Vec<Step>) {
+        let record = Box::new(Record::unknown("abc".parse().unwrap()));
+        let mut all = vec![Line::Session { version: VERSION, record }];
+        let mut left = Vec::new();
+        for at in 2..begun {
+            all.push(Line::Done { step: Step::ALL[at - 1] });
+            all.push(Line::Begun { step: Step::ALL[at] });
+            left.push(Step::ALL[at]);
+        }
+        let steps = Step::ALL[..begun].iter().rev().zip(reverted.unwrap_or_default());
+        for (step, _) in steps.filter(|(step, is)| **is && **step != Step::Directory) {
+            all.push(Line::Reverted { step: *step });
+            left.retain(|left| left != step);
+        }
+        let line = |line: &Line| [&serde_json::to_vec(line).unwrap()[..], b"\n"].concat();
+        (all.iter().map(line).collect(), left)
+    }
+
+    /// Whether it is refused, or nothing that was begun is missing.
+    fn nothing_is_missing(lines: &[Vec<u8>], begun: &[Step]) -> bool {
+        match parse(&lines.concat()) {
+            Ok(account) => {
+                account.is_some_and(|account| begun.iter().all(|step| account.begun.contains(step)))
+            }
+            Err(error) => matches!(error, LedgerError::Line { line, .. } if line <= lines.len() + 1),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_changed_ledger_says_that_less_was_begun(
+            begun in 2_usize..=9,
+            reverted in proptest::option::of(proptest::collection::vec(any::<bool>(), 9)),
+            at in any::<proptest::sample::Index>(),
+            other in any::<proptest::sample::Index>(),
+            bit in 0_u8..8,
+        ) {
+            let (whole, left) = lines(begun, reverted.as_deref());
+            prop_assert_eq!(parse(&whole.concat()).unwrap().unwrap().begun, left.clone());
+            let (at, other) = (at.index(whole.len()), other.index(whole.len()));
+            // What is cut off at the end was never there.
+            if at + 1 < whole.len() {
+                let failed = at + 1 == 2 * begun - 3 && left.last() == Some(&Step::ALL[begun - 1]);
+                if !failed {
+                    let mut removed = whole.clone();
+                    removed.remove(at);
+                    prop_assert!(nothing_is_missing(&removed, &left), "without line {}", at + 1);
+                }
+                let mut changed = whole.clone();
+                let byte = other % changed[at].len();
+                changed[at][byte] ^= 1 << bit;
+                prop_assert!(nothing_is_missing(&changed, &left), "bit {bit} of byte {byte} of line {}", at + 1);
+            }
+            let mut swapped = whole.clone();
+            swapped.swap(at, other);
+            prop_assert!(nothing_is_missing(&swapped, &left), "lines {} and {} swapped", at + 1, other + 1);
+            let mut twice = whole.clone();
+            twice.insert(other, whole[at].clone());
+            prop_assert!(nothing_is_missing(&twice, &left), "line {} again as {}", at + 1, other + 1);
+        }
+    }
+
+    #[test]
+    fn the_ledger_of_another_session_is_not_this_ones() {
+        let dir = TempDir::new().unwrap();
+        Ledger::create(open(&dir), &Record::unknown("abc".parse().unwrap())).unwrap();
+        assert!(super::read(open(&dir), &"abd".parse().unwrap()).is_err());
     }
 
     #[test]
@@ -180,6 +282,7 @@ mod tests {
             ([first.as_slice(), b"{\"line\":\"begun\",\"step\":\"dance\"}\n"].concat(), 2),
             ([first.as_slice(), first.as_slice()].concat(), 2),
             ([first.as_slice(), b"\xff\n"].concat(), 2),
+            ([first.as_slice(), b"{\"line\":\"begun\",\"step\":\"group\"}\n"].concat(), 2),
             (b"{\"line\":\"begun\",\"step\":\"group\"}\n".to_vec(), 1),
             (newer.into_bytes(), 1),
         ] {

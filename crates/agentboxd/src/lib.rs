@@ -20,6 +20,8 @@
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
 //! | `supervisor` | what all of these share |
 #![forbid(unsafe_code)]
+// The targets reach a few readers of it, and nothing else is compiled for them.
+#![cfg_attr(fuzzing, allow(dead_code, unused_imports))]
 
 mod accepted;
 mod audit;
@@ -28,6 +30,8 @@ mod configuration;
 mod describe;
 mod descriptor;
 mod embedded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod keys;
 mod kill_point;
@@ -53,12 +57,14 @@ use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// The command line, for its manual page.
+#[cfg(not(fuzzing))]
 #[must_use]
 pub fn command_line() -> clap::Command {
     options::Options::command()
 }
 
 /// Runs the program.
+#[cfg(not(fuzzing))]
 #[must_use]
 pub fn main() -> ExitCode {
     let options = options::Options::parse();

@@ -11,6 +11,7 @@ use agentbox_kernel::source::Opener;
 use agentbox_policy::{Pin, PolicyError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
 /// Most bytes of a record: lines of two thousand files.
 const MAX_BYTES: usize = 4 << 20;
@@ -123,12 +124,15 @@ pub(crate) fn accept(
 fn accepted(supervisor: &Supervisor, uid: u32, pin: &Pin) -> Result<Option<Vec<String>>, String> {
     let own = supervisor.directories.accepted(uid).map_err(|error| error.to_string())?;
     let bytes = directory::read_file(&own, &name(pin), MAX_BYTES).map_err(|error| error.to_string())?;
-    let Some(bytes) = bytes else { return Ok(None) };
-    let record: Record = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    if record.version != VERSION || record.path != pin.path {
+    bytes.map(|bytes| parse(&pin.path, &bytes)).transpose()
+}
+
+pub(crate) fn parse(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
+    let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if record.version != VERSION || record.path != path {
         return Err("what was accepted is of another version or path".to_owned());
     }
-    Ok(Some(record.lines))
+    Ok(record.lines)
 }
 
 fn name(pin: &Pin) -> String {
@@ -136,18 +140,18 @@ fn name(pin: &Pin) -> String {
 }
 
 /// What is otherwise: `+ path`, `- path`, `~ path`.
-fn differences(before: &[String], now: &[String]) -> Vec<String> {
-    let path = |line: &str| line.splitn(3, ' ').nth(2).unwrap_or_default().escape_debug().to_string();
-    let has = |lines: &[String], wanted: &str| lines.iter().any(|line| path(line) == wanted);
-    let mut told = Vec::new();
-    for line in now.iter().filter(|line| !before.contains(line)) {
-        let path = path(line);
-        told.push(if has(before, &path) { format!("~ {path}") } else { format!("+ {path}") });
-    }
-    for line in before.iter().filter(|line| !has(now, &path(line))) {
-        told.push(format!("- {}", path(line)));
-    }
-    told
+pub(crate) fn differences<'a>(before: &'a [String], now: &'a [String]) -> Vec<String> {
+    let by_path = |lines: &'a [String]| -> BTreeMap<&str, &str> {
+        lines.iter().map(|line| (line.splitn(3, ' ').nth(2).unwrap_or_default(), line.as_str())).collect()
+    };
+    let (before, now) = (by_path(before), by_path(now));
+    let otherwise = now.iter().filter_map(|(path, line)| match before.get(path) {
+        Some(before) if before == line => None,
+        Some(_) => Some(('~', path)),
+        None => Some(('+', path)),
+    });
+    let gone = before.keys().filter(|path| !now.contains_key(*path)).map(|path| ('-', path));
+    otherwise.chain(gone).map(|(how, path)| format!("{how} {}", path.escape_debug())).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

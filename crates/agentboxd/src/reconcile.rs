@@ -50,7 +50,7 @@ pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
     if let Ok(names) = supervisor.directories.list_sessions() {
         // What cannot be understood is not undone by this either.
         let unreadable = |id: &SessionId| match supervisor.directories.open_session(id) {
-            Ok(Some(directory)) => ledger::read(directory).is_err(),
+            Ok(Some(directory)) => ledger::read(directory, id).is_err(),
             Ok(None) => false,
             Err(_) => true,
         };
@@ -109,13 +109,13 @@ fn look(supervisor: &Arc<Supervisor>, id: &SessionId) -> Result<Fate, String> {
         return Ok(Fate::Dead);
     };
     let Some(group) = supervisor.hierarchy()?.open_existing(id).map_err(|error| text(&error))? else {
-        return match ledger::read(&directory) {
+        return match ledger::read(&directory, id) {
             Ok(_) => Ok(Fate::Dead),
             Err(error) => Err(text(&error)),
         };
     };
     let launcher = launcher::adopt(&group).map_err(|error| text(&error))?;
-    let account = match ledger::read(&directory) {
+    let account = match ledger::read(&directory, id) {
         Ok(Some(account)) => account,
         Ok(None) => return Ok(Fate::Dead),
         Err(error) => {

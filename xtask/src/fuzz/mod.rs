@@ -2,9 +2,10 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `seeds`, `others` | what each target begins with: fuzz/corpus/, written by `fuzz --seeds` |
+//! | `seeds`, `kept`, `others` | what each target begins with: fuzz/corpus/, written by `fuzz --seeds` |
 //! | `parsers` | which files read bytes of others, and what throws some at them |
 
+mod kept;
 mod others;
 pub(crate) mod parsers;
 mod seeds;

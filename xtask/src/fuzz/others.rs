@@ -6,7 +6,7 @@ use agentbox_plan::console::{Client, FromConsole, Hello, ToConsole};
 use agentbox_plan::report::Report;
 use agentbox_plan::{Streams, TerminalSize, Wire};
 
-fn behind(first: u8, name: &'static str, bytes: &[u8]) -> Seed {
+pub(super) fn behind(first: u8, name: &'static str, bytes: &[u8]) -> Seed {
     (name, [&[first], bytes].concat())
 }
 
@@ -15,7 +15,7 @@ pub(super) fn configuration() -> Vec<Seed> {
     vec![
         behind(0, "project", b"posture = \"L2\"\nnetwork = \"allowlist\"\ndeny = [\"a.example.org\"]\nmask = [\".env\"]\n"),
         behind(1, "person", b"[profile.work]\nread = [\"~/.cargo\"]\nallow = [\"*.example.org:443\"]\n[profile.work.env]\npass = [\"TERM\"]\n"),
-        behind(2, "system", b"uid_range = { first = 2001000000, count = 4096 }\nusers = [\"ada\"]\n[posture.own]\nbase = \"L2\"\n"),
+        behind(2, "system", b"uid_range = { first = 2001000000, count = 4096 }\nusers = [\"ada\"]\n[posture.own]\nextends = \"L2\"\n"),
         behind(0x80, "json", b"{\"network\": \"none\", \"limits\": {\"tasks\": 100}}"),
         behind(0, "unknown", b"nothing = [[[[1]]]]\n"),
     ]
@@ -52,6 +52,8 @@ pub(super) fn git_files() -> Vec<Seed> {
         ("odd", b"[a \"\\\"\"]\r\nb=\\\n c\\t\n;d\n".to_vec()),
         ("no-name", b"[.x]\n\tg".to_vec()),
         ("index", index),
+        ("pointer", b"gitdir: ../project/.git/modules/m/./x\n".to_vec()),
+        ("alternates", b"# a\n/project/.git/objects\n../../elsewhere\n".to_vec()),
     ]
 }
 
@@ -62,7 +64,10 @@ pub(super) fn kernel_answers() -> Vec<Seed> {
     attribute.extend([&5_u16.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[7, 0, 0, 0]].concat());
     let length = u32::try_from(16 + attribute.len()).unwrap_or_default();
     let packet = [&length.to_ne_bytes()[..], &[16, 0, 2, 0], &[0; 8], &attribute].concat();
-    vec![("mounts", table.to_vec()), ("netlink", packet), ("guard", vec![1; 1200])]
+    // An address of IPv4 with its network, in the form of a body.
+    let mut address = vec![2, 24, 0, 0, 0, 0, 0, 0];
+    address.extend([&8_u16.to_ne_bytes()[..], &1_u16.to_ne_bytes(), &[192, 0, 2, 1]].concat());
+    vec![("mounts", table.to_vec()), ("netlink", packet), ("guard", vec![1; 1200]), ("address", address)]
 }
 
 /// The first byte says which of the messages it is.
@@ -75,6 +80,7 @@ pub(super) fn session_messages() -> Vec<Seed> {
     all.extend(names.iter().zip([0, 1, 3, 4, 5, 6, 7, 8]).map(|(name, which)| behind(which, name, &[0; 64])));
     all.push(behind(9, "keys-request", &[1; 32]));
     all.push(behind(10, "keys-answer", &[1; 32]));
+    all.push(behind(11, "remembered", &[0; 64]));
     all
 }
 

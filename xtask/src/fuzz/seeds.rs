@@ -1,6 +1,6 @@
 //! What each target begins with: a few inputs of every kind, so that it need not find the form by itself.
 
-use super::others;
+use super::{kept, others};
 use agentbox_plan::console::{Client, Hello};
 use agentbox_plan::gate::{Answer, GateLimits, GatePlan, Request, Sent, Transport};
 use agentbox_plan::net::{Destination, HostName, Mode, Reason, Rule, Rules, Translator, Verdict};
@@ -33,6 +33,7 @@ fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
     Ok(vec![
         ("agent_requests", agent_requests()),
         ("client_hello", client_hello()),
+        ("command_line", kept::command_line()?),
         ("configuration", others::configuration()),
         ("console_frames", others::console_frames()),
         ("dns_answer", dns_answer()),
@@ -41,11 +42,13 @@ fn all() -> Result<Vec<(&'static str, Vec<Seed>)>> {
         ("git_files", others::git_files()),
         ("http_requests", http_requests()),
         ("kernel_answers", others::kernel_answers()),
+        ("kept_state", kept::kept_state()?),
         ("plan", plan()?),
         ("rules", rules()),
         ("session_messages", others::session_messages()),
         ("spelling", others::spelling()),
         ("terminal_output", others::terminal_output()),
+        ("trail", kept::trail()),
     ])
 }
 

@@ -53,9 +53,13 @@ pub(crate) fn named(places: &Places, directory: &Spot, text: &[u8]) -> Named {
 /// The git directory that a `.git` file names.
 pub(crate) fn git_file(places: &Places, file: &Spot) -> Option<Named> {
     let text = places.read(file, MAX_BYTES)?;
-    let text = text.strip_prefix(b"gitdir:")?.trim_ascii();
     let (parent, _) = file.path.split()?;
-    Some(named(places, &Spot { place: file.place, path: parent }, text))
+    Some(named(places, &Spot { place: file.place, path: parent }, git_file_text(&text)?))
+}
+
+/// What stands in a `.git` file.
+pub(crate) fn git_file_text(text: &[u8]) -> Option<&[u8]> {
+    Some(text.strip_prefix(b"gitdir:")?.trim_ascii())
 }
 
 /// The git directory whose parts a directory shares, by its `commondir`.
@@ -75,9 +79,13 @@ pub(crate) fn alternates(places: &Places, git_directory: &Spot) -> Vec<Named> {
     let Some(objects) = below(git_directory, b"objects") else { return Vec::new() };
     let Some(file) = below(git_directory, b"objects/info/alternates") else { return Vec::new() };
     let Some(text) = places.read(&file, MAX_BYTES) else { return Vec::new() };
+    alternate_lines(&text).map(|line| named(places, &objects, line)).collect()
+}
+
+/// What stands in a list of alternates.
+pub(crate) fn alternate_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    lines.take(MAX_ALTERNATES).map(|line| named(places, &objects, line)).collect()
+    lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).take(MAX_ALTERNATES)
 }
 
 fn line(places: &Places, directory: &Spot, name: &[u8]) -> Option<Vec<u8>> {

@@ -5,9 +5,9 @@
 
 mod backlog;
 pub(crate) mod collect;
-mod detach_key;
-mod frames;
-mod screen;
+pub(crate) mod detach_key;
+pub(crate) mod frames;
+pub(crate) mod screen;
 mod signals;
 mod sink;
 

@@ -15,7 +15,7 @@ mod explain;
 mod freeze;
 mod inspect;
 mod list;
-mod log;
+pub(crate) mod log;
 mod profile;
 mod project;
 mod report;

@@ -33,7 +33,7 @@ const BAR: usize = 30;
 /// What the child that tries says, a line each.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Said {
+pub(crate) enum Said {
     Tried(usize, usize),
     Report(Box<Report>),
     Failed(String),

@@ -9,11 +9,12 @@
 //! | `tree` | the walk, and reading one file |
 //! | `settings` | what agents' own settings say |
 //! | `servers` | tool servers, in every agent's spelling |
-//! | `repository` | git's configuration and log, read without git |
+//! | `repository`, `git_config` | git's configuration and log, read without git |
 
-mod repository;
+pub(crate) mod git_config;
+pub(crate) mod repository;
 mod servers;
-mod settings;
+pub(crate) mod settings;
 mod tree;
 
 pub(crate) use repository::Names;
@@ -90,8 +91,8 @@ pub(crate) fn is_plain(directory: impl AsFd) -> bool {
 
 /// What has been found.
 #[derive(Debug, Default)]
-struct Notes {
-    findings: Vec<Finding>,
+pub(crate) struct Notes {
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Notes {

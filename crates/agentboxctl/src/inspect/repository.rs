@@ -2,6 +2,7 @@
 //! execute what somebody else wrote.
 
 use super::Notes;
+use super::git_config::{self, Variable};
 use super::tree::{open_directory, read_file};
 use agentbox_policy::Sign;
 use std::os::fd::AsFd;
@@ -68,7 +69,7 @@ pub(super) fn look(directory: impl AsFd, names: &Names, notes: &mut Notes) -> Re
     };
     let mut remotes = Vec::new();
     match read_file(&git, b"config") {
-        Ok(Some(bytes)) => remotes = configuration(&String::from_utf8_lossy(&bytes), notes),
+        Ok(Some(bytes)) => remotes = configuration(&bytes, notes),
         Ok(None) => {}
         Err(why) => notes.add(Sign::Unread, ".git/config", why),
     }
@@ -109,32 +110,18 @@ pub(super) fn look(directory: impl AsFd, names: &Names, notes: &mut Notes) -> Re
     Repository { stranger }
 }
 
-/// Reads git's configuration (git-config(1)): remotes, and what makes git execute something.
-fn configuration(text: &str, notes: &mut Notes) -> Vec<(String, String)> {
-    let (mut section, mut name) = (String::new(), String::new());
+/// What git's configuration says: remotes, and what makes git execute something.
+pub(crate) fn configuration(bytes: &[u8], notes: &mut Notes) -> Vec<(String, String)> {
     let mut remotes = Vec::new();
-    // A line that ends in a backslash goes on in the next one.
-    let text = text.replace("\\\r\n", "").replace("\\\n", "");
-    for line in text.lines() {
-        let mut line = line.trim();
-        if let Some(rest) = line.strip_prefix('[') {
-            let Some((head, rest)) = rest.split_once(']') else { continue };
-            let (kind, sub) = head.split_once(|c: char| c.is_whitespace() || c == '.').unwrap_or((head, ""));
-            section = kind.to_ascii_lowercase();
-            name = sub.trim().trim_matches('"').to_owned();
-            line = rest.trim();
-        }
-        let (key, value) = line.split_once('=').unwrap_or((line, "true"));
-        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim().trim_matches('"'));
-        if key.is_empty() || key.starts_with(['#', ';']) {
-            continue;
+    for Variable { section, name, key, value } in git_config::variables(bytes) {
+        let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
+        let value = value.map_or("true".into(), |value| String::from_utf8_lossy(&value).into_owned());
+        if executes(&section, &key, &value) {
+            let sub = name.as_ref().map(|name| format!(".{name}")).unwrap_or_default();
+            notes.add(Sign::Hook, ".git/config", format!("`{section}{sub}.{key}` makes git run `{value}`"));
         }
         if section == "remote" && key == "url" {
-            remotes.push((name.clone(), value.to_owned()));
-        }
-        if executes(&section, &key, value) {
-            let sub = if name.is_empty() { String::new() } else { format!(".{name}") };
-            notes.add(Sign::Hook, ".git/config", format!("`{section}{sub}.{key}` makes git run `{value}`"));
+            remotes.push((name.unwrap_or_default(), value));
         }
     }
     remotes
@@ -188,14 +175,14 @@ fn hooks(git: impl AsFd, notes: &mut Notes) {
 
 /// What the log of HEAD says about who worked here.
 #[derive(Debug, Default)]
-struct Log {
-    cloned: Option<String>,
-    commits: usize,
+pub(crate) struct Log {
+    pub(crate) cloned: Option<String>,
+    pub(crate) commits: usize,
 }
 
 impl Log {
     /// Lines are `old new Name <mail> time zone TAB what`.
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let mut log = Self::default();
         for line in String::from_utf8_lossy(bytes).lines() {
             let Some((_, what)) = line.split_once('\t') else { continue };
@@ -210,15 +197,15 @@ impl Log {
 
 /// A repository elsewhere.
 #[derive(Debug, PartialEq, Eq)]
-struct Remote {
-    host: String,
-    path: String,
+pub(crate) struct Remote {
+    pub(crate) host: String,
+    pub(crate) path: String,
 }
 
 impl Remote {
     /// `scheme://[user[:password]@]host[:port]/path` or `[user@]host:path`; none for a place on this machine.
     /// What stands before the `@` may be a secret, and is dropped.
-    fn parse(url: &str) -> Option<Self> {
+    pub(crate) fn parse(url: &str) -> Option<Self> {
         let (place, path) = match url.split_once("://") {
             Some(("file", _)) => return None,
             Some((_, rest)) => rest.split_once('/').unwrap_or((rest, "")),
@@ -282,7 +269,7 @@ mod tests {
         let mut notes = Notes::default();
         let text = "[core]\n\tfsmonitor = true\n[core] hooksPath = /x\n[filter \"lfs\"]\nclean = git-lfs clean\n\
             [alias]\nx = !sh\ny = log\n[remote \"origin\"]\n url = \\\nhttps://a.org/b\n; [include]\n";
-        let remotes = configuration(text, &mut notes);
+        let remotes = configuration(text.as_bytes(), &mut notes);
         assert_eq!(remotes, [("origin".to_owned(), "https://a.org/b".to_owned())]);
         let told: Vec<_> = notes.findings.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(told.len(), 3, "{told:?}");

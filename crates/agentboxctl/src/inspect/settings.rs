@@ -6,7 +6,7 @@ use agentbox_policy::Sign;
 use serde_json::Value;
 
 /// `.claude/settings.json` and `.claude/settings.local.json`.
-pub(super) fn claude(value: &Value, place: &str, notes: &mut Notes) {
+pub(crate) fn claude(value: &Value, place: &str, notes: &mut Notes) {
     let permissions = &value["permissions"];
     for rule in permissions["allow"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if let Some(why) = broad(rule) {
@@ -151,7 +151,7 @@ pub(super) fn variable(name: &str, place: &str, notes: &mut Notes) {
 }
 
 /// `.env`: agents read it from where they are started.
-pub(super) fn variables(text: &str, place: &str, notes: &mut Notes) {
+pub(crate) fn variables(text: &str, place: &str, notes: &mut Notes) {
     for line in text.lines() {
         let line = line.trim_start().trim_start_matches("export ").trim_start();
         if let Some((name, _)) = line.split_once('=') {
@@ -161,7 +161,7 @@ pub(super) fn variables(text: &str, place: &str, notes: &mut Notes) {
 }
 
 /// `.codex/config.toml`.
-pub(super) fn codex(value: &Value, place: &str, notes: &mut Notes) {
+pub(crate) fn codex(value: &Value, place: &str, notes: &mut Notes) {
     servers::look(&value["mcp_servers"], place, notes);
     let profiles = value["profiles"].as_object().into_iter().flat_map(|all| all.values());
     for table in profiles.chain([value]) {
@@ -194,7 +194,7 @@ pub(super) fn codex(value: &Value, place: &str, notes: &mut Notes) {
 }
 
 /// `.gemini/settings.json`.
-pub(super) fn gemini(value: &Value, place: &str, notes: &mut Notes) {
+pub(crate) fn gemini(value: &Value, place: &str, notes: &mut Notes) {
     servers::look(&value["mcpServers"], place, notes);
     for (name, server) in value["mcpServers"].as_object().into_iter().flatten() {
         if server["trust"] == Value::Bool(true) {
@@ -215,7 +215,7 @@ pub(super) fn gemini(value: &Value, place: &str, notes: &mut Notes) {
 }
 
 /// `opencode.json`.
-pub(super) fn opencode(value: &Value, place: &str, notes: &mut Notes) {
+pub(crate) fn opencode(value: &Value, place: &str, notes: &mut Notes) {
     servers::look(&value["mcp"], place, notes);
     for plugin in value["plugin"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         notes.add(Sign::Skill, place, format!("the plugin `{plugin}` is loaded"));
@@ -232,7 +232,7 @@ pub(super) fn opencode(value: &Value, place: &str, notes: &mut Notes) {
 }
 
 /// JSON without comments and without commas before a closing bracket, as editors and some agents read it.
-pub(super) fn without_comments(text: &str) -> String {
+pub(crate) fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     let mut in_text = false;

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Said {
+pub(crate) enum Said {
     Answered(Box<Answer>),
     Failed(String),
 }

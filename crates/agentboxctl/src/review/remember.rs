@@ -29,23 +29,30 @@ pub(crate) struct Remembered {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(crate) struct Written {
     /// What `apply` put into the project.
     applied: Vec<(RelPath, Entry)>,
     /// What of the session's the person does not want.
     declined: Vec<(RelPath, Entry)>,
 }
 
+impl Written {
+    pub(crate) fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let mut written: Self = serde_json::from_slice(bytes)?;
+        written.applied.sort_by(|one, other| one.0.cmp(&other.0));
+        written.declined.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(written)
+    }
+}
+
 impl Remembered {
     /// Reads it from the directory of reviews.
     pub(crate) fn read(review: impl AsFd, began: (i64, u32)) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::system("cannot read what was applied before", error);
-        let mut written: Written = match read(review, NAME).map_err(failed)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?,
+        let written = match read(review, NAME).map_err(failed)? {
+            Some(bytes) => Written::parse(&bytes).map_err(failed)?,
             None => Written::default(),
         };
-        written.applied.sort_by(|one, other| one.0.cmp(&other.0));
-        written.declined.sort_by(|one, other| one.0.cmp(&other.0));
         Ok(Self { began, written })
     }
 

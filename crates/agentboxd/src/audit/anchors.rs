@@ -9,8 +9,8 @@ use serde_json::Value;
 /// The unit that this program is a service of. Whatever else writes entries like ours is in another one, or is
 /// not root.
 const UNIT: &str = "agentboxd.service";
-const SEQ: &str = "AGENTBOX_SEQ";
-const HASH: &str = "AGENTBOX_HASH";
+pub(crate) const SEQ: &str = "AGENTBOX_SEQ";
+pub(crate) const HASH: &str = "AGENTBOX_HASH";
 
 /// The entry of a line. One that is lost costs nothing: the next one vouches for this line as well.
 pub(super) fn write(journal: &Journal, line: &[u8], head: &Head, event: &Value) {
@@ -50,7 +50,7 @@ pub(crate) fn read() -> Result<Vec<Head>, JournalError> {
     Ok(parse(&journal::read_back(UNIT, &[SEQ, HASH])?))
 }
 
-fn parse(entries: &[u8]) -> Vec<Head> {
+pub(crate) fn parse(entries: &[u8]) -> Vec<Head> {
     let head = |line: &[u8]| {
         let entry: Value = serde_json::from_slice(line).ok()?;
         Some(Head { seq: entry[SEQ].as_str()?.parse().ok()?, hash: Hash::parse(entry[HASH].as_str()?)? })

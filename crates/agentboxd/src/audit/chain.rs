@@ -56,6 +56,17 @@ impl Head {
     pub(crate) fn empty() -> Self {
         Self { seq: 0, hash: Hash::zero() }
     }
+
+    /// As [`Self::text`] writes it, with or without what fills it up.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(bytes).ok()?;
+        Some(Self { seq: value.get("seq")?.as_u64()?, hash: Hash::parse(value.get("hash")?.as_str()?)? })
+    }
+
+    /// As it is kept.
+    pub(crate) fn text(&self) -> String {
+        json!({ "seq": self.seq, "hash": self.hash.as_str() }).to_string()
+    }
 }
 
 /// A line that was read and whose own hash is right.

@@ -16,14 +16,14 @@
 pub(crate) mod anchors;
 pub(crate) mod chain;
 mod reading;
-mod verify;
+pub(crate) mod verify;
 
 pub(crate) use reading::Reading;
 
 use agentbox_ipc::Event;
 use agentbox_kernel::directory;
 use agentbox_kernel::journal::Journal;
-use chain::{Hash, Head, MAX_LINE_BYTES};
+use chain::{Head, MAX_LINE_BYTES};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -215,7 +215,7 @@ impl Trail {
     /// (ext4(5), auto_da_alloc), for each event. A head that a crash of the host tore is one that cannot
     /// be read, which the verdict says.
     fn write_head(&self) -> Result<(), AuditError> {
-        let head = json!({ "seq": self.head.seq, "hash": self.head.hash.as_str() }).to_string();
+        let head = self.head.text();
         Ok(self.head_file.write_all_at(format!("{head:<width$}\n", width = HEAD_BYTES - 1).as_bytes(), 0)?)
     }
 
@@ -238,12 +238,7 @@ impl Trail {
 
 /// The head, `None` when there is none that can be read.
 fn read_head(logs: &OwnedFd) -> Result<Option<Head>, AuditError> {
-    let Some(bytes) = directory::read_file(logs, HEAD, 4096)? else { return Ok(None) };
-    let parse = || {
-        let value: Value = serde_json::from_slice(&bytes).ok()?;
-        Some(Head { seq: value.get("seq")?.as_u64()?, hash: Hash::parse(value.get("hash")?.as_str()?)? })
-    };
-    Ok(parse())
+    Ok(directory::read_file(logs, HEAD, 4096)?.and_then(|bytes| Head::parse(&bytes)))
 }
 
 #[cfg(test)]

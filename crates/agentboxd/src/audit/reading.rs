@@ -16,12 +16,12 @@ const PIECE_BYTES: usize = 1 << 16;
 /// The trail as it was a moment ago.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(super) file: File,
-    pub(super) length: u64,
+    pub(crate) file: File,
+    pub(crate) length: u64,
     /// The head that its file names.
-    pub(super) said: Option<Head>,
+    pub(crate) said: Option<Head>,
     /// The head that was written.
-    pub(super) written: Head,
+    pub(crate) written: Head,
 }
 
 impl Reading {

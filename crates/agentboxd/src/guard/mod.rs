@@ -56,7 +56,7 @@ impl Held {
 /// What a session is held to, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+pub(crate) struct Kept {
     device: u32,
     inode: u64,
     refused: Vec<String>,
@@ -93,6 +93,10 @@ impl Kept {
         Ok((kept, left_out))
     }
 
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+
     /// Adds what somebody asked to hide, by its pattern, and every secret that is there, by its path: a pattern
     /// for all that could come to be would refuse a session its own `.env` too.
     fn mask(&mut self, masks: &Masks, surveyed: &Surveyed) -> Result<usize, GuardError> {
@@ -113,7 +117,7 @@ impl Kept {
         Ok(left_out)
     }
 
-    fn rules(&self) -> Result<Rules, GuardError> {
+    pub(crate) fn rules(&self) -> Result<Rules, GuardError> {
         let globs = |texts: &[String]| -> Result<Vec<PathGlob>, GuardError> {
             texts.iter().map(|text| text.parse().map_err(|error| refused(&error))).collect()
         };
@@ -252,7 +256,7 @@ fn take_over(supervisor: &Arc<Supervisor>, living: &[SessionId]) -> Result<(), S
 
 fn read(directory: impl AsFd) -> Result<Option<Kept>, String> {
     let bytes = directory::read_file(directory, KEPT, MAX_KEPT_BYTES).map_err(|error| error.to_string())?;
-    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())).transpose()
+    bytes.map(|bytes| Kept::parse(&bytes)).transpose()
 }
 
 /// Whether the kernel holds a session that was re-adopted.

@@ -115,13 +115,16 @@ impl SessionKeys {
     /// Of a session that an earlier supervisor started; none when it has no ssh-agent.
     pub(crate) fn read(id: SessionId, owner_uid: u32, directory: impl AsFd) -> Result<Option<Self>, String> {
         let bytes = directory::read_file(&directory, FILE, MAX_BYTES).map_err(|error| error.to_string())?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| format!("{FILE}: {error}"))?;
+        bytes.map(|bytes| Self::parse(id, owner_uid, &bytes)).transpose()
+    }
+
+    pub(crate) fn parse(id: SessionId, owner_uid: u32, bytes: &[u8]) -> Result<Self, String> {
+        let kept: Kept = serde_json::from_slice(bytes).map_err(|error| format!("{FILE}: {error}"))?;
         let hosts = kept.hosts.into_iter().map(|known| KnownHost {
             host: known.host.0,
             keys: known.keys.into_iter().map(|key| key.0).collect(),
         });
-        Ok(Some(Self {
+        Ok(Self {
             id,
             owner_uid,
             gate_uid: kept.gate_uid,
@@ -134,7 +137,7 @@ impl SessionKeys {
             stop_on_loss: kept.stop_on_loss,
             changing: Mutex::default(),
             more_wait: Notify::new(),
-        }))
+        })
     }
 
     /// What the person is told at the start.
@@ -155,6 +158,10 @@ impl SessionKeys {
 
     /// Writes what a later supervisor needs.
     pub(crate) fn keep(&self, directory: impl AsFd) -> Result<(), directory::DirectoryError> {
+        directory::write_atomic(directory, FILE, &self.kept(), 0o600, false)
+    }
+
+    pub(crate) fn kept(&self) -> Vec<u8> {
         let hosts = self.hosts.iter().map(|known| agentbox_policy::KnownKeys {
             host: agentbox_policy::AgentHost(known.host.clone()),
             keys: known.keys.iter().cloned().map(agentbox_policy::KnownKey).collect(),
@@ -169,8 +176,7 @@ impl SessionKeys {
             confirm: self.confirm,
             stop_on_loss: self.stop_on_loss,
         };
-        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-        directory::write_atomic(directory, FILE, &bytes, 0o600, false)
+        serde_json::to_vec(&kept).unwrap_or_default()
     }
 
     /// Takes the file that the session itself reads.

@@ -228,7 +228,7 @@ fn mode(rules: &agentbox_plan::net::Rules) -> &'static str {
 }
 
 /// `HOST` or `HOST:PORT`, the host a name, an address or the host itself.
-fn destination(what: &str) -> Result<(Destination, u16), Error> {
+pub(crate) fn destination(what: &str) -> Result<(Destination, u16), Error> {
     let invalid = |why: &dyn std::fmt::Display| {
         Error::Invalid(format!(
             "`{}`: {why}\nagentboxctl why ID HOST[:PORT]",

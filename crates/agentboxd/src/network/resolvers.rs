@@ -31,14 +31,16 @@ pub(crate) fn of_host() -> Vec<SocketAddr> {
     resolvers
 }
 
-fn read() -> std::io::Result<String> {
+fn read() -> std::io::Result<Vec<u8>> {
     use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(FILE)?.take(MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    std::fs::File::open(FILE)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-fn parse(text: &str) -> Vec<SocketAddr> {
+/// A comment in another encoding than UTF-8 is still one.
+pub(crate) fn parse(bytes: &[u8]) -> Vec<SocketAddr> {
+    let text = String::from_utf8_lossy(bytes);
     let named = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         (words.next() == Some("nameserver")).then(|| words.next()).flatten()
@@ -55,8 +57,13 @@ mod tests {
     fn what_libc_takes_is_taken() {
         let text = "# a comment\nsearch example.org\nnameserver 127.0.0.53\n nameserver\t2620:fe::fe \nnameserver fe80::1%eth0\n\
                     nameserver nonsense\nnameserver 9.9.9.9\nnameserver 1.1.1.1\n";
-        let found: Vec<_> = parse(text).iter().map(ToString::to_string).collect();
+        let found: Vec<_> = parse(text.as_bytes()).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["127.0.0.53:53", "[2620:fe::fe]:53", "9.9.9.9:53"]);
-        assert!(parse("").is_empty());
+        assert!(parse(b"").is_empty());
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_hides_no_resolver() {
+        assert_eq!(parse(b"# b\xfcro\nnameserver 9.9.9.9\n"), ["9.9.9.9:53".parse().unwrap()]);
     }
 }

@@ -155,8 +155,11 @@ impl SessionNetwork {
     /// Of a session that an earlier supervisor started; none when it has no gate.
     pub(crate) fn read(id: SessionId, owner_uid: u32, directory: impl AsFd) -> Result<Option<Self>, String> {
         let bytes = directory::read_file(&directory, FILE, MAX_BYTES).map_err(|error| error.to_string())?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| format!("{FILE}: {error}"))?;
+        bytes.map(|bytes| Self::parse(id, owner_uid, &bytes)).transpose()
+    }
+
+    pub(crate) fn parse(id: SessionId, owner_uid: u32, bytes: &[u8]) -> Result<Self, String> {
+        let kept: Kept = serde_json::from_slice(bytes).map_err(|error| format!("{FILE}: {error}"))?;
         let mut rules = Vec::new();
         for kept in kept.rules {
             let target = kept.target.parse().map_err(|error| format!("{FILE}: {}: {error}", kept.target))?;
@@ -167,11 +170,15 @@ impl SessionNetwork {
             });
         }
         let mode = if kept.public { Mode::Public } else { Mode::Allowlist };
-        Ok(Some(Self::with(id, owner_uid, kept.fixed, mode, rules)))
+        Ok(Self::with(id, owner_uid, kept.fixed, mode, rules))
     }
 
     /// Writes what a later supervisor needs.
     pub(crate) fn keep(&self, directory: impl AsFd) -> Result<(), directory::DirectoryError> {
+        directory::write_atomic(directory, FILE, &self.kept(), 0o600, false)
+    }
+
+    pub(crate) fn kept(&self) -> Vec<u8> {
         let changing = self.lock();
         let rules = changing.rules.iter().map(|timed| KeptRule {
             allow: timed.rule.verdict == Verdict::Allow,
@@ -186,8 +193,7 @@ impl SessionNetwork {
         let kept =
             Kept { fixed: self.fixed.clone(), public: changing.mode == Mode::Public, rules: rules.collect() };
         drop(changing);
-        let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-        directory::write_atomic(directory, FILE, &bytes, 0o600, false)
+        serde_json::to_vec(&kept).unwrap_or_default()
     }
 
     /// Takes the file that the session itself reads.

@@ -21,7 +21,7 @@ mod keys;
 pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod order;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod sources;
 pub(crate) mod steps;
 pub(crate) mod still;

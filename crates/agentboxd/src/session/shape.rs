@@ -5,7 +5,7 @@
 const MAX_DEPTH: usize = 32;
 
 /// Whether these are one object and nothing else; if not, why.
-pub(super) fn is_object(bytes: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn is_object(bytes: &[u8]) -> Result<(), &'static str> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8")?.trim_matches([' ', '\t', '\n', '\r']);
     if !text.starts_with('{') {

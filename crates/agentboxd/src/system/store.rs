@@ -9,6 +9,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// FileDescriptorStoreMax= of the unit.
+const MOST: usize = 1024;
+
 /// Descriptors by their names; those of one name in the order of the store.
 pub(crate) type Left = BTreeMap<String, Vec<OwnedFd>>;
 
@@ -64,12 +67,12 @@ pub(crate) fn inherited() -> io::Result<Left> {
 }
 
 /// The names of the descriptors that this process was started with, by sd_listen_fds(3).
-fn names(variable: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+pub(crate) fn names(variable: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let number = |name: &str| variable(name)?.parse::<usize>().ok();
     if number("LISTEN_PID") != usize::try_from(std::process::id()).ok() {
         return Vec::new();
     }
-    let count = number("LISTEN_FDS").unwrap_or(0);
+    let count = number("LISTEN_FDS").unwrap_or(0).min(MOST);
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names: Vec<String> = names.split(':').map(str::to_owned).collect();
     names.resize(count, String::new());

@@ -58,7 +58,7 @@ pub(super) fn reader_has_left() -> Result<bool, Failure> {
 const ENVELOPE: [&str; 6] = ["seq", "time_unix_ms", "session", "event", "prev", "hash"];
 
 /// Time, session, event, what it means where that is known, and the rest as `key=value`.
-fn shown(event: &Map<String, Value>, with_session: bool) -> String {
+pub(crate) fn shown(event: &Map<String, Value>, with_session: bool) -> String {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or("-");
     let time = event.get("time_unix_ms").and_then(Value::as_u64).map_or_else(|| "-".to_owned(), units::utc);
     let mut line = time;

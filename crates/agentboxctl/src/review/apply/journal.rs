@@ -54,7 +54,7 @@ pub(crate) struct Step {
 /// Which way the steps go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// They are taken.
     Forward,
     /// They are taken back.
@@ -64,7 +64,7 @@ pub(super) enum Direction {
 /// An `apply` that is under way.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     version: u32,
     pub(super) direction: Direction,
     /// How many of the steps may have been taken.
@@ -83,14 +83,17 @@ impl Journal {
     }
 
     pub(super) fn read(review: impl AsFd) -> io::Result<Option<Self>> {
-        let Some(bytes) = remember::read(review, NAME)? else { return Ok(None) };
-        let journal: Self = serde_json::from_slice(&bytes)?;
+        remember::read(review, NAME)?.map(|bytes| Self::parse(&bytes)).transpose()
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let journal: Self = serde_json::from_slice(bytes)?;
         // Its own owner wrote it; but a path that leads elsewhere would be taken for one of the project.
         let fits = |step: &Step| RelPath::new(step.path.as_bytes()).is_some();
         if journal.version != VERSION || !journal.steps.iter().all(fits) {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
-        Ok(Some(journal))
+        Ok(journal)
     }
 
     pub(super) fn remove(review: impl AsFd) -> io::Result<()> {

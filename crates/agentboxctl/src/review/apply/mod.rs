@@ -19,7 +19,7 @@
 //! | `engine` | preparing, carrying out, taking back |
 
 mod engine;
-mod journal;
+pub(crate) mod journal;
 mod select;
 #[cfg(test)]
 mod tests;

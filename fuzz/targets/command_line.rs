@@ -1,0 +1,37 @@
+//! What a person's program reads: a project that anybody wrote, other programs, what is typed, what it kept itself.
+#![no_main]
+
+use agentbox_fuzz::stays;
+use agentboxctl::fuzzing::{KEPT, git_variables, merge, repository, settings, terminal, words};
+use libfuzzer_sys::fuzz_target;
+
+// First byte: who wrote it.
+fuzz_target!(|bytes: &[u8]| {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    match usize::from(*which) % (5 + KEPT.len()) {
+        0 => {
+            repository(bytes);
+            git_variables_are_those_of_git(bytes);
+        }
+        1 => settings(bytes),
+        2 => words(bytes),
+        3 => {
+            let Some((piece, bytes)) = bytes.split_first() else { return };
+            terminal(bytes, usize::from(*piece).max(1));
+        }
+        4 => {
+            let mut texts = bytes.splitn(3, |byte| *byte == 0);
+            let mut next = || texts.next().unwrap_or_default();
+            merge(next(), next(), next());
+        }
+        which => stays(KEPT[which - 5], bytes),
+    }
+});
+
+/// Nothing that git would read is hidden from an inspection: the reader that judges and restores git's configuration
+/// refuses what git refuses.
+fn git_variables_are_those_of_git(bytes: &[u8]) {
+    let Ok(entries) = agentbox_look::git::config::parse(bytes) else { return };
+    let entries = entries.into_iter().map(|entry| (entry.section, entry.subsection, entry.key, entry.value));
+    assert_eq!(git_variables(bytes), entries.collect::<Vec<_>>());
+}
