@@ -13,7 +13,7 @@ use crate::demo::remove_abandoned;
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
-use crate::{fuzz, host, nix, program, rig, structure, workspace};
+use crate::{fuzz, host, mutants, nix, program, rig, structure, workspace};
 use anyhow::{Result, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
@@ -42,6 +42,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "structure", quick: true, filtered: false, run: shape },
     Part { name: "unit tests", quick: true, filtered: true, run: unit },
     Part { name: "doc tests", quick: true, filtered: false, run: docs },
+    Part { name: "mutants", quick: false, filtered: false, run: mutated },
     Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "build", quick: false, filtered: true, run: programs },
     Part { name: "nix", quick: false, filtered: false, run: nixos },
@@ -143,6 +144,16 @@ fn docs(run: &mut Run) -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["test", "--no-fail-fast", "--workspace", "--exclude", "agentbox-suite", "--doc"]);
     run.tally.count(&mut command, 0)
+}
+
+fn mutated(run: &mut Run) -> Result<()> {
+    let (red, all) = mutants::check(None)?;
+    run.tally.passed += red as u64;
+    run.tally.failed += (all - red) as u64;
+    if red < all {
+        bail!("{} mutants are noticed by no test", all - red);
+    }
+    Ok(())
 }
 
 /// Seconds of each target: enough to see that it runs and finds nothing near its seeds.
