@@ -6,11 +6,12 @@
 //!
 //! | file | responsible for |
 //! |---|---|
-//! | `gate`, `plan`, `policy` | the mutants of those crates |
+//! | `daemon`, `gate`, `plan`, `policy` | the mutants of those crates |
 //! | `weave` | putting them into the text of a file |
 //! | `copy` | the copy of the repository and its test programs |
 
 mod copy;
+mod daemon;
 mod gate;
 mod plan;
 mod policy;
@@ -51,6 +52,7 @@ const CRATES: &[Crate] = &[
     Crate { name: "agentbox-policy", mutants: policy::mutants, whole: policy::WHOLE },
     Crate { name: "agentbox-plan", mutants: plan::mutants, whole: plan::WHOLE },
     Crate { name: "agentbox-gate", mutants: gate::mutants, whole: &[] },
+    Crate { name: "agentboxd", mutants: daemon::mutants, whole: &[] },
 ];
 
 /// A judgement that judges otherwise.
