@@ -10,6 +10,7 @@ mod host;
 mod install;
 mod lab;
 mod manual;
+mod mutants;
 mod nix;
 mod program;
 mod rig;

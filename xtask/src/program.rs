@@ -25,11 +25,23 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A command that takes what others leave of the processors: SCHED_IDLE of sched(7).
-pub(crate) fn idle(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("chrt");
-    command.args(["--idle", "0"]).arg(program);
-    command
+/// How much of the machine something takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Alone,
+    /// What others leave of the processors: SCHED_IDLE of sched(7).
+    Beside,
+}
+
+impl Pace {
+    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
+        if self == Self::Alone {
+            return Command::new(program);
+        }
+        let mut idle = Command::new("chrt");
+        idle.args(["--idle", "0"]).arg(program);
+        idle
+    }
 }
 
 /// The command line, for messages; of a script only the word.

@@ -1,6 +1,6 @@
 //! The verbs, and who does each.
 
-use crate::{bench, build, deb, demo, fuzz, install, nix, rig, setup, soak, structure, test};
+use crate::{bench, build, deb, demo, fuzz, install, mutants, nix, rig, setup, soak, structure, test};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -27,6 +27,8 @@ pub(crate) enum Verb {
     Nix(nix::Arguments),
     /// Does everything that can happen to sessions, at random, for hours
     Soak(soak::Arguments),
+    /// Lets each judgement judge otherwise, and demands that its test turns red
+    Mutants(mutants::Arguments),
     /// Throws bytes of strangers at everything that reads them
     Fuzz(fuzz::Arguments),
     /// Shows a session at work, then attacks it, on this machine
@@ -51,6 +53,7 @@ impl Verb {
             Self::Structure => structure::run(),
             Self::Nix(arguments) => nix::run(&arguments),
             Self::Soak(arguments) => soak::run(&arguments),
+            Self::Mutants(arguments) => mutants::run(&arguments),
             Self::Fuzz(arguments) => fuzz::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
             Self::Bench(arguments) => bench::run(&arguments),

@@ -97,6 +97,17 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_what_is_sent_counts() {
+        let mut both = budget(Some(10), Some(6), &[]);
+        assert!(both.is_within_session(10) && !both.is_within_session(11));
+        for left in [4, 2] {
+            both.spend(&to("a.org"), 2);
+            assert_eq!(both.left(&to("a.org")), Ok(left));
+        }
+        assert!(both.is_within_session(6) && !both.is_within_session(7));
+    }
+
+    #[test]
     fn what_was_sent_before_counts() {
         let before = [Sent { destination: to("a.org"), sent: 7, received: 100 }];
         assert_eq!(budget(Some(10), None, &before).left(&to("b.org")), Ok(3));

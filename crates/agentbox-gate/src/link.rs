@@ -387,6 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_supervisor_has_an_end() {
+        block_on(async {
+            let (_supervisor, listener) = Supervisor::new();
+            let link = Link::serve(listener, Rules::nothing()).unwrap();
+            for _ in 0..QUEUE + 9 {
+                link.decided(HOST, 1, None, None, None);
+            }
+            assert_eq!(link.0.queue.borrow().len(), QUEUE);
+            // As if one were there that reads nothing.
+            link.0.is_connected.set(true);
+            assert!(matches!(link.dial_inside(1).await, Err(Reason::TooMany)));
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_socket_comes_to_who_asked_for_it() {
         block_on(async {
             let (supervisor, listener) = Supervisor::new();

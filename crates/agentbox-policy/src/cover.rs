@@ -66,7 +66,9 @@ mod tests {
             &target("a.org")
         ));
         assert!(!allowed_by(&[target("a.org")], &target("a.org:22")));
-        assert!(!allowed_by(&[target("a.org:443")], &target("a.org")));
+        for one in ["a.org:80", "a.org:443"] {
+            assert!(!allowed_by(&[target(one)], &target("a.org")), "{one}");
+        }
         assert!(denied_by(&target("a.org"), &target("a.org:22")));
         assert!(!denied_by(&target("a.org:443"), &target("a.org")));
     }
@@ -76,6 +78,7 @@ mod tests {
         "a.org:443",
         "a.org:22",
         "x.a.org",
+        "y.x.a.org",
         "*.a.org",
         "*.a.org:22",
         "**.a.org",

@@ -168,10 +168,17 @@ mod tests {
         let entry: HostRule = "a.example.org".parse().unwrap();
         let allowed = with_live(&rules(), &allow("a.example.org").unwrap()).unwrap();
         assert!(reaches(&allowed, "a.example.org"));
+        assert!(live_allow(&system(SYSTEM), &allowed, &entry, false).is_ok(), "it is allowed already");
         let denied = with_live(&allowed, &live_deny(&entry)).unwrap();
         assert!(!reaches(&denied, "a.example.org"));
         let again = live_allow(&system(SYSTEM), &denied, &entry, false).unwrap();
         assert_eq!(with_live(&denied, &again).unwrap(), allowed);
+        // What configuration says about it stays beside.
+        let system = "[profile.w]\nnetwork = \"allowlist\"\nallow = [\"a.example.org\"]";
+        let world = World::new().system(system).ask(|request| request.profile = Some("w".into()));
+        let configured = world.resolve().unwrap().network_rules().clone();
+        let denied = with_live(&configured, &live_deny(&entry)).unwrap();
+        assert_eq!(denied.rules.len(), configured.rules.len() + 1);
     }
 
     #[test]

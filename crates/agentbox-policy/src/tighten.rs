@@ -2,7 +2,7 @@
 //! network it closes. Whatever it opens, and everything else, is for sessions that start.
 
 use crate::config::{Config, HostRule, InternalName, differences};
-use crate::lattice::{Key, Setting};
+use crate::lattice::Setting;
 use crate::paths::{expand, overlap};
 use crate::policy::BUILT_IN;
 use crate::posture::Chain;
@@ -141,8 +141,7 @@ fn agent_is_systems(system: &System, session: Running<'_>) -> bool {
 
 fn of_posture(system: &System, name: &str) -> Option<Network> {
     let chain = Chain { own: &system.source, below: None };
-    let settings = chain.settings(name).into_iter().map(|(setting, _)| setting);
-    settings.filter(|setting| setting.key() == Key::Network).find_map(|setting| match setting {
+    chain.settings(name).into_iter().find_map(|(setting, _)| match setting {
         Setting::Network(network) => Some(network),
         _ => None,
     })
@@ -255,6 +254,7 @@ mod tests {
         ] {
             let found = after(&format!("{OLD}{more}"));
             assert_eq!(found.mode.0, Mode::Allowlist, "{more}");
+            assert!(!found.is_nothing(), "{more}");
             assert!(found.mode.1.is_some_and(|by| by.ends_with(origin)), "{more}");
             assert!(found.withdrawn.is_empty(), "{more}");
         }
@@ -286,6 +286,13 @@ mod tests {
         assert!(allowed > 1 && found.withdrawn.len() == allowed, "{found:?}");
         let left = Rules { mode: found.mode.0, rules: Vec::new() };
         assert!(tightened(&new, &new, SESSION, &left).is_nothing());
+        // Nor does a looser bound beside it, or that only what is listed was reached before.
+        let listed = format!("{OLD}\ndeny = [\"c.org\"]\nnetwork = \"allowlist\"");
+        let (new, old) = (system(&format!("{listed}\n[floor]\nnetwork = \"none\"")), rules(&listed));
+        let found = tightened(&system(&listed), &new, SESSION, &old);
+        assert!(found.mode.1.is_some_and(|by| by.ends_with("floor.network")));
+        assert!(!found.withdrawn.is_empty());
+        assert!(found.withdrawn.iter().all(|rule| rule.verdict == Verdict::Allow));
     }
 
     #[test]
@@ -298,6 +305,39 @@ mod tests {
         assert!(!found.withdrawn.is_empty());
         let denied = targets(&found.denials).join(" ");
         assert!(denied.contains("c.org") && denied.contains("d.org"), "{denied}");
+        for new in ["[profile.w]\nallow = [\"a.org\"]".to_owned(), format!("{OLD}\ndeny = [\"a.org\"]")] {
+            assert!(!after(&new).is_nothing(), "{new}");
+        }
+    }
+
+    #[test]
+    fn what_holds_already_is_told_no_second_time() {
+        let denying = format!("{OLD}\ndeny = [\"c.org\"]");
+        let (same, there) = (system(&denying), rules(&denying));
+        assert!(tightened(&same, &same, SESSION, &there).is_nothing());
+        let twice = format!("{denying}\n[project.s]\npath = \"~/src\"\ndeny = [\"c.org\"]");
+        assert_eq!(after(&twice).denials.len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_that_table_gave() {
+        // It is given by another table now.
+        let moved = "[profile.w]\nallow = [\"a.org\"]\n[project.s]\npath = \"~/src\"\nallow = [\"b.org\"]";
+        assert!(after(moved).is_nothing());
+        // A person allowed the same.
+        let mut own = rules(OLD);
+        own.rules.iter_mut().for_each(|rule| rule.origin = crate::LIVE_ALLOW.to_owned());
+        let fewer = system("[profile.w]\nallow = [\"a.org\"]");
+        assert!(tightened(&system(OLD), &fewer, SESSION, &own).is_nothing());
+        // It is still given, and no longer for internal addresses.
+        let internal = "[profile.w]\ninternal = [\"wiki.corp:443\"]";
+        let public = system("[profile.w]\nallow = [\"wiki.corp:443\"]");
+        let found = tightened(&system(internal), &public, SESSION, &rules(internal));
+        assert!(matches!(&found.withdrawn[..], [rule] if rule.internal), "{found:?}");
+        // The system's own table is above no ceiling of the system's.
+        let wide = format!("{OLD}\n[ceiling]\nallow = [\"a.org\", \"b.org\"]");
+        let narrow = system(&format!("{OLD}\n[ceiling]\nallow = []"));
+        assert!(tightened(&system(&wide), &narrow, SESSION, &rules(&wide)).withdrawn.is_empty());
     }
 
     #[test]

@@ -186,6 +186,17 @@ mod tests {
         assert!(matches!(caller(1000, Decision::Allowed).may(Method::Repair), Decision::Refused(_)));
     }
 
+    #[tokio::test]
+    async fn root_needs_no_consent_and_without_a_bus_nobody_gives_it() {
+        for (uid, access, may) in [
+            (0, Decision::Allowed, true),
+            (1000, Decision::Allowed, false),
+            (1000, Decision::Refused("no".into()), false),
+        ] {
+            assert_eq!(caller(uid, access).is_authorized(Action::Control, "abc").await, may, "{uid}");
+        }
+    }
+
     #[test]
     fn sessions_belong_to_their_owner_and_to_root() {
         assert!(caller(1000, Decision::Allowed).owns(Method::Status, 1000));

@@ -10,11 +10,10 @@ mod others;
 pub(crate) mod parsers;
 mod seeds;
 
-use crate::program;
+use crate::program::{self, Pace};
 use crate::setup::{self, Verb};
 use crate::workspace::{cargo, host_triple, root, target_directory};
 use anyhow::{Context as _, Result, bail};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,23 +83,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     none_found(&found.into_inner().unwrap_or_else(PoisonError::into_inner))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// How much of the machine it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    Alone,
-    /// What others leave.
-    Beside,
-}
-
-impl Pace {
-    fn command(self, program: impl AsRef<OsStr>) -> Command {
-        match self {
-            Self::Alone => Command::new(program),
-            Self::Beside => program::idle(program),
-        }
-    }
 }
 
 /// Lints and builds the targets and runs each as long, one after the other, beside what else is done. What they say, and an

@@ -13,10 +13,11 @@ use crate::demo::remove_abandoned;
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
-use crate::{fuzz, host, nix, program, rig, structure, workspace};
+use crate::{fuzz, host, mutants, nix, program, rig, structure, workspace};
 use anyhow::{Result, anyhow, bail};
 use part::{Part, Parts};
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 
@@ -29,13 +30,17 @@ pub(crate) struct Arguments {
     filter: Option<String>,
 }
 
+/// What it says, and what comes of it.
+type Beside<Said, Told> = JoinHandle<(Said, Result<Told>)>;
+
 /// What the parts share.
 struct Run {
     filter: Option<String>,
     host_before: BTreeSet<String>,
     programs: Option<Copies>,
     /// What runs beside the suite and the rigs, which wait more than they compute.
-    beside: Option<JoinHandle<(Vec<String>, Result<()>)>>,
+    fuzzers: Option<Beside<Vec<String>, ()>>,
+    mutants: Option<Beside<Vec<u8>, (usize, usize)>>,
     tally: Tally,
 }
 
@@ -50,6 +55,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
     Part { name: "vm rig", quick: false, filtered: true, run: vm },
+    Part { name: "mutants", quick: false, filtered: false, run: mutated },
     Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
 ];
@@ -62,7 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         filter: arguments.filter.clone(),
         host_before: host::snapshot()?,
         programs: None,
-        beside: None,
+        fuzzers: None,
+        mutants: None,
         tally: Tally::default(),
     };
     let mut parts = Parts::new(paint);
@@ -175,7 +182,8 @@ fn suite(run: &mut Run) -> Result<()> {
         bail!("not run: the programs were not built")
     };
     if run.filter.is_none() {
-        run.beside = Some(std::thread::spawn(|| {
+        run.mutants = Some(std::thread::spawn(mutants::beside));
+        run.fuzzers = Some(std::thread::spawn(|| {
             if let Err(error) = nix::install() {
                 println!("{error:#}; it is tried again");
             }
@@ -207,10 +215,23 @@ fn vm(run: &mut Run) -> Result<()> {
     rig::run_vm(debug, testing, run.filter.as_deref(), &mut run.tally)
 }
 
+fn mutated(run: &mut Run) -> Result<()> {
+    let Some(mutants) = run.mutants.take() else { bail!("not run: the suite was not begun") };
+    let (said, result) = mutants.join().map_err(|_panic| anyhow!("they ended without a word"))?;
+    std::io::stdout().write_all(&said)?;
+    let (red, all) = result?;
+    run.tally.passed += red as u64;
+    run.tally.failed += (all - red) as u64;
+    if red < all {
+        bail!("{} mutants are noticed by no test", all - red);
+    }
+    Ok(())
+}
+
 /// What became of the fuzzers.
 fn fuzzing(run: &mut Run) -> Result<()> {
-    let Some(beside) = run.beside.take() else { bail!("not run: the suite was not begun") };
-    let (said, result) = beside.join().map_err(|_panic| anyhow!("they ended without a word"))?;
+    let Some(fuzzers) = run.fuzzers.take() else { bail!("not run: the suite was not begun") };
+    let (said, result) = fuzzers.join().map_err(|_panic| anyhow!("they ended without a word"))?;
     said.iter().for_each(|line| println!("{line}"));
     run.tally.passed += said.iter().filter(|line| line.starts_with("test ")).count() as u64;
     result

@@ -78,6 +78,11 @@ mod tests {
             assert_eq!(read_frame(&ours, 9).await.unwrap().unwrap(), b"");
             assert_eq!(read_frame(&ours, 9).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
             assert!(read_frame(&ours, 9).await.unwrap().is_none());
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let ours = Fd::new(ours).unwrap();
+            theirs.write_all(b"\0").unwrap();
+            drop(theirs);
+            assert_eq!(read_frame(&ours, 9).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         })
         .unwrap();
     }

@@ -214,6 +214,10 @@ pub(super) mod tests {
         let read = read_question(&with_edns(question(1, "a.org", 1), 1232, 0, &cookie)).unwrap();
         assert_eq!(read.edns, Some(Edns { size: 1232, version: 0, dnssec: true }));
         assert!(is_malformed(&with_edns(question(1, "a.org", 1), 1232, 0, &cookie[..11])));
+        let mut with_owner = with_edns(question(1, "a.org", 1), 1232, 0, &[]);
+        let at = question(1, "a.org", 1).len();
+        with_owner.splice(at..at, *b"\x01a");
+        assert!(is_malformed(&with_owner), "it is about the whole message");
     }
 
     #[test]
@@ -231,6 +235,7 @@ pub(super) mod tests {
             (7, 1, "an answer"),
             (9, 1, "an authority"),
             (11, 1, "a record that is not there"),
+            (11, 2, "two records that are not there"),
             (12, 0x41, "a label of an unknown kind"),
             (12, 0xc0, "a pointer"),
             (12, 63, "a label that ends behind the message"),

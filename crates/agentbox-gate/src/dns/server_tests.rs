@@ -152,6 +152,17 @@ fn names_that_are_made_up_by_the_thousand_are_not_all_reported() {
 }
 
 #[test]
+fn names_that_are_refused_take_neither_a_place_nor_memory_without_end() {
+    let test = test(rules(Mode::Allowlist, &["a.org"], &[]));
+    let Step::Answer(Outcome::Address(address)) = test.step("a.org", A) else { panic!("a.org") };
+    for number in 0..STANDINGS + 9 {
+        test.step(&format!("{number}.evil.org"), A);
+        assert!(test.server.standings.borrow().1.len() <= STANDINGS);
+    }
+    assert_eq!(test.names.destination_of(address), to("a.org"));
+}
+
+#[test]
 fn only_addresses_are_answered() {
     let test = test(rules(Mode::Public, &["a.org"], &[]));
     for rtype in [64, 65] {
@@ -415,5 +426,8 @@ fn a_stream_is_let_go_when_there_are_too_many_or_when_it_says_nothing() {
         }
         let time = begun.elapsed();
         assert!((Duration::from_secs(9)..Duration::from_secs(12)).contains(&time), "{time:?}");
+        // There is room again.
+        let next = Fd::new(TcpStream::connect(stream).unwrap()).unwrap();
+        assert!(ended(&next, Duration::from_millis(300)).await.is_err());
     });
 }

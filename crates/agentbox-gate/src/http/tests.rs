@@ -158,6 +158,8 @@ fn what_could_be_read_in_two_ways_is_malformed() {
         // Chunks.
         chunked("5 \r\nabcde\r\n0\r\n\r\n"),
         chunked("0x5\r\nabcde\r\n0\r\n\r\n"),
+        chunked("+5\r\nabcde\r\n0\r\n\r\n"),
+        chunked("5;a\rb\r\nabcde\r\n0\r\n\r\n"),
         chunked("\r\nabcde\r\n"),
         chunked("5\nabcde\r\n0\r\n\r\n"),
         chunked("5;a\nb\r\nabcde\r\n0\r\n\r\n"),
@@ -189,6 +191,8 @@ fn at_an_address_the_host_is_the_address_or_what_the_rules_allow() {
         assert_eq!(said, expected_reason, "{host} at {at}");
     }
     assert_eq!(judge(&expected("1.2.3.4"), b"GET / HTTP/1.0\r\n\r\n").1, Ok(Want::More));
+    let host = Expected { destination: Destination::HostLoopback, ..expected("a.org") };
+    assert_eq!(judge(&host, b"GET / HTTP/1.1\r\nHost: localhost:3000\r\n\r\n").1, Ok(Want::More));
     let two = b"GET http://a.org/ HTTP/1.1\r\nHost: 1.2.3.4\r\n\r\n";
     assert_eq!(judge(&expected("1.2.3.4"), two).1, Err(Refusal::because(Reason::Malformed)));
 }

@@ -60,3 +60,24 @@ pub(super) async fn write(stream: &Fd<OwnedFd>, message: &[u8]) -> io::Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::block_on;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn what_is_longer_than_allowed_is_not_read() {
+        block_on(async {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let [ours, theirs] = [ours, theirs].map(|stream| Fd::new(OwnedFd::from(stream)).unwrap());
+            for length in [9, 10] {
+                write(&theirs, &vec![7; length]).await.unwrap();
+            }
+            assert_eq!(read(&ours, 9).await.unwrap().unwrap(), [7; 9]);
+            assert_eq!(read(&ours, 9).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        })
+        .unwrap();
+    }
+}

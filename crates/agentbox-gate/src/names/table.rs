@@ -207,6 +207,17 @@ mod tests {
         assert_eq!(before_first_again, Some(Place::COUNT));
     }
 
+    #[test]
+    fn a_place_that_is_held_is_passed_over_when_all_others_were_given() {
+        let mut table = Table::new(2, 1);
+        let held = table.place_of(&name(0), Class::Allowed).unwrap();
+        assert!(table.hold(held));
+        for number in 1..=Place::COUNT {
+            assert_ne!(table.place_of(&name(number), Class::Allowed), Some(held), "{number}");
+        }
+        assert_eq!(table.name_at(held), Some(&name(0)));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Ask(usize, Class),

@@ -70,6 +70,11 @@ fn records_about_others_are_not_believed() {
     let answer =
         forged(0).alias("b.org", "c.org", 60).address("a.org", "9.9.9.9", 60).address("c.org", "6.6.6.6", 60);
     assert_eq!(read(answer), addresses(&["9.9.9.9"], 60));
+    // Of another class than the internet: behind it are the time, a length and four bytes.
+    let mut chaos = forged(0).address("a.org", "6.6.6.6", 60);
+    let at = chaos.0.len() - 11;
+    chaos.0[at] = 3;
+    assert_eq!(read(chaos), Ok(Reply::NoData { ttl: None }));
 }
 
 #[test]

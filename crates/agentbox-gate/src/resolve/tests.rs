@@ -43,6 +43,26 @@ fn both_families_are_found_in_one_round() {
 }
 
 #[test]
+fn every_question_has_an_id_that_is_hard_to_guess() {
+    static IDS: std::sync::Mutex<Vec<u16>> = std::sync::Mutex::new(Vec::new());
+    let server = Server::new(
+        |question| {
+            IDS.lock().unwrap().push(u16::from_be_bytes([question[0], question[1]]));
+            good(question)
+        },
+        silent,
+    );
+    for name in ["a.org", "b.org", "c.org", "d.org"] {
+        assert_eq!(find(&[&server], name).0, both());
+    }
+    let mut ids = IDS.lock().unwrap().clone();
+    ids.sort_unstable();
+    ids.dedup();
+    // Of eight, two may be the same by chance.
+    assert!(ids.len() > 6, "{ids:?}");
+}
+
+#[test]
 fn what_belongs_to_other_questions_is_passed_over() {
     let server = Server::new(
         |question| {

@@ -153,6 +153,22 @@ fn where_two_readers_could_find_different_names_it_is_malformed() {
     // Something behind the hello in its record, behind the extensions, before the hello.
     let twice = [good.clone(), good.clone()].concat();
     assert_eq!(outcome(&records(&twice, 1 << 14, [3, 1])), Outcome::Malformed);
+    // Without extensions, what is behind it could be taken for theirs.
+    let bare = message(None);
+    let none = [&bare[..], &[0, 0]].concat();
+    assert_eq!(outcome(&records(&bare, 1 << 14, [3, 1])), Outcome::Name(None));
+    assert_eq!(outcome(&records(&none, 1 << 14, [3, 1])), Outcome::Malformed);
+    // A session id that is longer than any, no suite, half a suite, no compression: from behind the random bytes.
+    for (fields, what) in [
+        ([&[33][..], &[7; 33], &[0, 2, 0x13, 1, 1, 0]].concat(), "session id"),
+        (vec![0, 0, 0, 1, 0], "suites"),
+        (vec![0, 0, 3, 0x13, 1, 0, 1, 0], "half a suite"),
+        (vec![0, 0, 2, 0x13, 1, 0], "compressions"),
+    ] {
+        let mut odd = [&bare[..38], &fields].concat();
+        odd[3] = (odd.len() - 4) as u8;
+        assert_eq!(outcome(&records(&odd, 1 << 14, [3, 1])), Outcome::Malformed, "{what}");
+    }
     let mut behind = good.clone();
     behind.push(0);
     behind[3] += 1;

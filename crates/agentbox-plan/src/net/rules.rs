@@ -388,6 +388,44 @@ mod tests {
         );
     }
 
+    /// Names of a content network have their addresses together.
+    #[test]
+    fn an_address_that_belongs_to_several_names_is_denied_for_all_of_them_and_on_its_ports_alone() {
+        let rules = rules(Mode::Public, &["a.org"], &["9.9.9.9:443", "bad.org"]);
+        for name in ["a.org", "b.org"] {
+            assert!(
+                !rules.judge_address(&to(name), 443, address("9.9.9.9"), &Translators::none()).is_allowed(),
+                "{name}"
+            );
+            assert!(
+                rules.judge_address(&to(name), 80, address("9.9.9.9"), &Translators::none()).is_allowed(),
+                "{name}"
+            );
+            assert!(
+                rules.judge_address(&to(name), 443, address("9.9.9.8"), &Translators::none()).is_allowed(),
+                "{name}"
+            );
+        }
+        // A name that is denied takes nothing from the others at its address.
+        assert!(
+            !rules.judge_address(&to("bad.org"), 80, address("9.9.9.8"), &Translators::none()).is_allowed()
+        );
+    }
+
+    #[test]
+    fn an_address_that_was_asked_for_is_the_one_that_is_reached() {
+        let rules = rules(Mode::Public, &[], &[]);
+        let to_other = rules.judge_address(&to("9.9.9.9"), 443, address("8.8.8.8"), &Translators::none());
+        assert_eq!(to_other, Decision::Denied { reason: Reason::NameMismatch, rule: None });
+        assert!(
+            rules
+                .judge_address(&to("::ffff:9.9.9.9"), 443, address("9.9.9.9"), &Translators::none())
+                .is_allowed()
+        );
+        let internal = rules.judge(&to("10.0.0.5"), 443);
+        assert_eq!(internal, Decision::Denied { reason: Reason::Internal, rule: None });
+    }
+
     #[test]
     fn behind_a_translator_rules_are_about_the_address_that_is_reached() {
         let rules = rules(Mode::Public, &[], &["9.9.9.9"]);
@@ -402,6 +440,13 @@ mod tests {
                 "{refused}"
             );
         }
+        // The translator's own range can be named as well.
+        let rules = self::rules(Mode::Public, &[], &["64:ff9b::/96"]);
+        assert!(
+            !rules
+                .judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8"), &Translators::none())
+                .is_allowed()
+        );
     }
 
     #[test]
@@ -416,6 +461,9 @@ mod tests {
         );
         assert!(
             !mine.judge_address(&to("10.0.0.5"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
+        );
+        assert!(
+            !mine.judge_address(&to("a.lan"), 22, address("10.0.0.6"), &Translators::none()).is_allowed()
         );
         mine.rules[0].internal = true;
         assert!(
@@ -445,6 +493,8 @@ mod tests {
                 .judge_address(&to("127.0.0.1"), 5432, address("127.0.0.1"), &Translators::none())
                 .is_allowed()
         );
+        assert!(mine.grants_internal(&host, 5432, address("::1")));
+        assert!(!mine.grants_internal(&host, 5432, address("10.0.0.1")));
     }
 
     fn any_target() -> impl Strategy<Value = Target> {

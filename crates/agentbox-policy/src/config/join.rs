@@ -188,17 +188,21 @@ mod tests {
 
     #[test]
     fn of_each_key_the_tighter_value_holds_whichever_file_says_it() {
-        let accepted =
-            layer("network = \"none\"\nread = [\"/a\", \"/b\"]\ndeny = [\"a.org\"]\nmemory_max = \"1G\"");
+        let accepted = layer(
+            "network = \"none\"\nread = [\"/a\", \"/b\"]\ndeny = [\"a.org\"]\nmemory_max = \"1G\"\nworkspace = \"overlay\"\n\
+             write = [\"/a\"]\nallow = [\"a.org\", \"b.org\"]\nmask = [\"/a\"]\nprivate = true\nenv.pass = [\"A\", \"B\"]",
+        );
         let present = layer(
-            "network = \"public\"\nread = [\"/b\", \"/c\"]\ndeny = [\"b.org\"]\nworkspace = \"readonly\"",
+            "network = \"public\"\nread = [\"/b\", \"/c\"]\ndeny = [\"b.org\"]\nworkspace = \"readonly\"\n\
+             write = [\"/a\", \"/c\"]\nallow = [\"b.org\", \"c.org\"]\nmask = [\"/b\"]\nprivate = false\nenv.pass = [\"B\", \"C\"]",
         );
         let joined = join(Some(&present), &accepted);
         let expected = layer(
-            "network = \"none\"\nread = [\"/b\"]\ndeny = [\"b.org\", \"a.org\"]\nmemory_max = \"1G\"\nworkspace = \"readonly\"",
+            "network = \"none\"\nread = [\"/b\"]\ndeny = [\"b.org\", \"a.org\"]\nmemory_max = \"1G\"\nworkspace = \"readonly\"\n\
+             write = [\"/a\"]\nallow = [\"b.org\"]\nmask = [\"/b\", \"/a\"]\nprivate = true\nenv.pass = [\"B\"]",
         );
         assert_eq!(joined.layer.config, expected.config);
-        assert_eq!(joined.kept.len(), 4, "{:?}", joined.kept);
+        assert_eq!(joined.kept.len(), 9, "{:?}", joined.kept);
         assert!(joined.kept.contains(&"network: public → none".to_owned()), "{:?}", joined.kept);
     }
 

@@ -368,3 +368,45 @@ impl Settings {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Layer, LayerKind};
+
+    fn setting(key: Key, value: &str) -> Setting {
+        let text = format!("[floor]\n{} = {value}", key.as_str());
+        let layer = Layer::parse("f", text.as_bytes(), LayerKind::System).unwrap();
+        layer.config.floor.unwrap().get(key).unwrap()
+    }
+
+    #[test]
+    fn every_value_is_read_as_it_is_written() {
+        for value in Network::ALL {
+            assert_eq!(value.as_str().parse(), Ok(*value));
+        }
+        assert!("nothing".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn every_setting_is_ordered_as_the_table_says() {
+        for key in Key::ALL {
+            let row = TABLE.iter().find(|row| row.key == format!("floor.{}", key.as_str())).unwrap();
+            let two = match row.takes {
+                "size" => ["\"32M\"", "\"64M\""],
+                "time" => ["\"1h\"", "\"2h\""],
+                _ => ["100", "200"],
+            };
+            let values: Vec<String> = match row.order {
+                "larger is tighter" => two.map(str::to_owned).into(),
+                "smaller is tighter" => two.into_iter().rev().map(str::to_owned).collect(),
+                order => order.split(" < ").map(|value| format!("{value:?}")).collect(),
+            };
+            assert!(values.len() > 1, "{}", row.key);
+            for pair in values.windows(2) {
+                let (loose, tight) = (setting(*key, &pair[0]), setting(*key, &pair[1]));
+                assert!(loose.tightness() < tight.tightness(), "{}: {loose} < {tight}", row.key);
+            }
+        }
+    }
+}

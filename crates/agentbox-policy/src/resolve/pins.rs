@@ -96,6 +96,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_person_pins_is_within_the_ceiling() {
+        let pinned = "skills = [\"~/skills/review\"]";
+        for (ceiling, above) in [("~/skills", false), ("/opt", true)] {
+            let world = world(pinned).system(&format!("[ceiling]\nread = [\"{ceiling}\"]"));
+            assert_eq!(world.resolve().is_err(), above, "{ceiling}");
+        }
+    }
+
+    #[test]
     fn what_is_secret_or_closed_is_no_skill() {
         for path in ["~/.ssh", "~/.aws/x", "/proc/self"] {
             assert!(

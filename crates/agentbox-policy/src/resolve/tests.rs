@@ -517,6 +517,49 @@ fn grants_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn there_is_an_end_to_what_can_be_granted() {
+    let world = |each: usize| {
+        let list =
+            |from: &str| (0..each).map(|at| format!("\"/srv/{from}{at}\"")).collect::<Vec<_>>().join(", ");
+        let lists = |a, b| format!("read = [{}]\nwrite = [{}]", list(a), list(b));
+        let system = format!(
+            "[profile.mine]\n{}\n[project.s]\npath = \"~/src/site\"\n{}\ngit_dirs = [{}]",
+            lists("a", "b"),
+            lists("c", "d"),
+            list("e")
+        );
+        World::new().system(&system).ask(|request| request.profile = Some("mine".into()))
+    };
+    assert!(world(102).resolve().is_ok());
+    assert!(world(103).refusal().contains("there can be 512"));
+}
+
+#[test]
+fn what_nothing_holds_is_not_promised() {
+    for (key, value) in [
+        ("filesystem", "\"shared\""),
+        ("identity", "\"leased\""),
+        ("network", "\"none\""),
+        ("workspace", "\"readonly\""),
+        ("state", "\"ephemeral\""),
+        ("tmp_size", "\"1M\""),
+        ("home_size", "\"1M\""),
+        ("upload_max", "\"1M\""),
+        ("name_upload_max", "\"1M\""),
+        ("on_gate_loss", "\"repair\""),
+        ("guard", "\"require\""),
+    ] {
+        let posture = format!("[posture.odd]\nextends = \"L0\"\n{key} = {value}");
+        let world = World::new().system(&posture).ask(|request| {
+            request.posture = Some("odd".into());
+            request.allow_unconfined = true;
+        });
+        let refusal = world.refusal();
+        assert!(refusal.contains(&format!("isolation `none` cannot hold {key} `")), "{key}: {refusal}");
+    }
+}
+
+#[test]
 fn a_readonly_project_cannot_be_written_through_a_grant_around_it() {
     let world = World::new()
         .own("[profile.mine]\nwrite = [\"~/src\"]\nworkspace = \"readonly\"")

@@ -166,6 +166,42 @@ fn git_signs_where_it_is_permitted_and_no_other_namespace_does() {
 }
 
 #[test]
+fn what_is_to_be_signed_says_in_full_what_it_is_for() {
+    let git = |reserved: &[u8], hash: &[u8]| {
+        [b"SSHSIG", &string(b"git")[..], &string(reserved), &string(b"sha512"), &string(hash)].concat()
+    };
+    let host = Host::new(2);
+    let good = login(SESSION, USER_KEY, None);
+    // Behind the session's id: the number of the request, and behind three strings whether it has a signature.
+    let number = 4 + SESSION.len();
+    let signed = number
+        + 1
+        + [&b"git"[..], b"ssh-connection", b"publickey"].map(|part| 4 + part.len()).iter().sum::<usize>();
+    let with = |at: usize, byte: u8| {
+        let mut data = good.clone();
+        data[at] = byte;
+        data
+    };
+    let service = good.windows(14).position(|bytes| bytes == b"ssh-connection").unwrap();
+    let mut without_algorithm = good[..=signed].to_vec();
+    without_algorithm.extend([string(b""), string(USER_KEY)].concat());
+    for (data, why, what) in [
+        (git(b"x", &[1; 64]), KeyReason::NotPermitted, "something reserved"),
+        (git(b"", &[1; 32]), KeyReason::NotPermitted, "a hash of another length"),
+        (with(number, 51), KeyReason::NotPermitted, "another request"),
+        (with(service, b'S'), KeyReason::NotPermitted, "another service"),
+        (with(signed, 0), KeyReason::NotPermitted, "without a signature"),
+        (without_algorithm, KeyReason::NotPermitted, "without an algorithm"),
+        (login(SESSION, USER_KEY, Some(&Host::new(1).key())), KeyReason::OtherSession, "another host"),
+    ] {
+        let asked = last(plan(true), &[host.binding(SESSION, 0), request(USER_KEY, &data, 0)]);
+        assert_eq!(reason(asked), Some(why), "{what}");
+    }
+    let longer = [request(USER_KEY, &good, 0), vec![0]].concat();
+    assert_eq!(reason(last(plan(true), &[host.binding(SESSION, 0), longer])), Some(KeyReason::Malformed));
+}
+
+#[test]
 fn a_key_of_rsa_does_not_sign_with_sha_1() {
     let data = namespace(b"git");
     assert_eq!(reason(last(plan(true), &[request(RSA_KEY, &data, 0)])), Some(KeyReason::Sha1));
@@ -212,7 +248,10 @@ fn the_list_has_chosen_keys_and_no_comments() {
     assert_eq!(chosen_keys(&list(&[(OTHER_KEY, b"a")]), &chosen), list(&[]));
     let mut longer = list(&[(USER_KEY, b"x")]);
     longer.push(0);
-    for bad in [&b""[..], b"\x05", b"\x0c\xff\xff\xff\xff", &longer] {
+    let mut other = list(&[(USER_KEY, b"x")]);
+    other[0] = 13;
+    let too_many = list(&vec![(&b""[..], &b""[..]); 4097]);
+    for bad in [&b""[..], b"\x05", b"\x0c\xff\xff\xff\xff", &longer, &other, &too_many] {
         assert_eq!(chosen_keys(bad, &chosen), [5], "{bad:?}");
     }
     assert!(is_signature(&[&[14], &string(b"x")[..]].concat()));
@@ -283,6 +322,11 @@ fn signatures_of_every_kind_of_host_key_are_verified() {
         let (key, data, signature) = signed(kind);
         assert!(verify(&key, &data, &signature).is_err(), "{kind:?}");
     }
+    // The curve is said twice, the second time behind the kind.
+    let (mut key, data, signature) = signed(&["ecdsa", "-b", "256"]);
+    let at = key.windows(8).rposition(|bytes| bytes == b"nistp256").unwrap();
+    key[at..at + 8].copy_from_slice(b"nistp384");
+    assert_eq!(verify(&key, &data, &signature), Err(KeyReason::Malformed));
     let (key, data, _) = signed(&["ed25519"]);
     let (_, _, other) = signed(&["ed25519"]);
     assert_eq!(verify(&key, &data, &other), Err(KeyReason::BadBinding));

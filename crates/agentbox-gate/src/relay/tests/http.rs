@@ -41,6 +41,69 @@ fn read_answer(stream: &mut TcpStream, length: usize) -> String {
 }
 
 #[test]
+fn a_slow_request_is_not_waited_for() {
+    run(async {
+        let (listener, places) = server();
+        let mut rig = Rig::new(allow(&["a.org"]), places).await;
+        rig.patience = Patience { silence: Duration::from_millis(300), words: Duration::from_millis(200) };
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        let [address] = rig.serve(["198.18.0.9:80"]);
+        let begun = Instant::now();
+        let refusal = done(thread(move || {
+            let mut stream = client(address);
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            let mut refusal = String::new();
+            stream.read_to_string(&mut refusal).map(|_| refusal)
+        }));
+        let refusal = refusal.await.unwrap();
+        assert!(refusal.starts_with("HTTP/1.1 400 ") && since(begun, 200, 4000), "{refusal}");
+        drop(listener);
+        assert_eq!(rig.decided().await, [("a.org".into(), Some(Reason::Malformed))]);
+    });
+}
+
+#[test]
+fn a_request_of_more_bytes_than_are_left_is_not_sent_and_the_budget_is_named() {
+    for (session, name, reason) in [(Some(40), None, Reason::Budget), (None, Some(40), Reason::NameBudget)] {
+        run(async move {
+            let (listener, places) = server();
+            let mut rig = Rig::new(allow(&["a.org"]), places).await;
+            (rig.limits.upload_max, rig.limits.name_upload_max) = (session, name);
+            rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+            let [address] = rig.serve(["198.18.0.9:80"]);
+            let server = serve(listener, vec![]);
+            let long = get("a.org").replace("\r\n\r\n", "\r\nX: 01234567890123456789\r\n\r\n");
+            let _ = done(thread(move || say(address, long.as_bytes()))).await;
+            assert!(done(server).await.is_empty());
+            assert_eq!(rig.decided().await.last(), Some(&("a.org".into(), Some(reason))));
+        });
+    }
+}
+
+#[test]
+fn a_name_at_an_address_is_cut_when_it_is_no_longer_allowed() {
+    run(async {
+        let (listener, places) = server();
+        let rig = Rig::new(allow(&["9.9.9.9:80", "a.org:80"]), places).await;
+        let [address] = rig.serve(["9.9.9.9:80"]);
+        let server = serve(listener, vec![OK]);
+        let stream = done(thread(move || {
+            let mut stream = client(address);
+            stream.write_all(get("a.org").as_bytes()).unwrap();
+            assert_eq!(read_answer(&mut stream, OK.len()).as_bytes(), OK);
+            stream
+        }));
+        let mut stream = stream.await;
+        rig.change(allow(&["9.9.9.9:80"]));
+        let begun = Instant::now();
+        let cut = done(thread(move || stream.read(&mut [0; 9]))).await;
+        assert!(is_reset(&cut) && since(begun, 0, 5000), "{cut:?}");
+        done(server).await;
+    });
+}
+
+#[test]
 fn requests_go_on_until_one_is_for_another_host() {
     run(async {
         let (rig, listener, address) = rig(allow(&["a.org"])).await;

@@ -97,6 +97,33 @@ fn a_connection_is_cut_when_the_rules_no_longer_allow_it() {
     });
 }
 
+#[test]
+fn rules_that_change_while_a_connection_is_made_hold_for_it() {
+    run(async {
+        let (rig, _listener, [address, _]) = rig(|_| {}).await;
+        rig.seen.borrow_mut().before_socket = Some(allow(&["b.org:22"]));
+        let begun = Instant::now();
+        let answer = done(thread(move || say(address, b"x"))).await;
+        assert!(is_reset(&answer) && since(begun, 0, 5000), "{answer:?}");
+        assert_eq!(rig.decided().await, [("a.org".into(), Some(Reason::NotListed))]);
+    });
+}
+
+#[test]
+fn what_an_address_stands_for_is_kept_while_a_connection_lives() {
+    run(async {
+        let (rig, listener, [address, _]) = rig(|_| {}).await;
+        let before = Rc::strong_count(&rig.names.held);
+        let stream = done(thread(move || client(address))).await;
+        let server = done(thread(move || listener.accept().unwrap().0)).await;
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(Rc::strong_count(&rig.names.held), before + 1);
+        drop((stream, server));
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(Rc::strong_count(&rig.names.held), before);
+    });
+}
+
 /// Sends to a connection until it ends; gives what arrived.
 async fn arrives(listener: TcpListener, address: SocketAddr) -> usize {
     let server = thread(move || {
@@ -148,6 +175,36 @@ fn not_one_byte_more_than_the_budget_is_sent() {
             }
         });
     }
+}
+
+#[test]
+fn a_piece_that_is_larger_than_what_is_left_is_moved_as_far_as_that() {
+    run(async {
+        let (rig, listener, [a, _]) = rig(|rig| rig.limits.upload_max = Some(200_001)).await;
+        arrives(listener, a).await;
+        rig.decided().await;
+        sleep(Duration::from_millis(1100)).await;
+        assert_eq!(rig.seen.borrow().used.iter().map(|used| used.sent).sum::<u64>(), 200_001);
+    });
+}
+
+#[test]
+fn a_name_that_is_refused_is_not_looked_up_and_an_address_of_none_is_not_reached() {
+    run(async {
+        let mut rig =
+            Rig::new(Rules { mode: Mode::Public, rules: vec![rule(Verdict::Deny, "a.org")] }, Places::new())
+                .await;
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        for (address, to, reason) in
+            [("198.18.0.9:22", "a.org", Reason::Denied), ("198.18.0.77:22", "198.18.0.77", Reason::NotFound)]
+        {
+            let [address] = rig.serve([address]);
+            let answer = done(thread(move || say(address, b"x"))).await;
+            assert!(is_reset(&answer), "{answer:?}");
+            assert_eq!(rig.decided().await.last(), Some(&(to.into(), Some(reason))));
+        }
+        assert_eq!(rig.names.asked.get(), 0);
+    });
 }
 
 #[test]

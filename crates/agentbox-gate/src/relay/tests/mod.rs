@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) decided: Vec<Decided>,
     pub(crate) used: Vec<Sent>,
     pub(crate) dialled: Vec<IpAddr>,
+    /// Rules that come while the next connection is made.
+    pub(crate) before_socket: Option<Rules>,
 }
 
 /// Names by synthetic address and addresses by name.
@@ -47,15 +49,22 @@ pub(crate) struct Names {
     pub(crate) addresses: HashMap<HostName, Result<Rc<[IpAddr]>, Reason>>,
     /// Nobody says what is behind addresses of IPv6.
     pub(crate) is_silent: bool,
+    /// One more for each connection to what stands for something.
+    pub(crate) held: Rc<()>,
+    /// How often a name was looked up.
+    pub(crate) asked: Rc<Cell<u32>>,
 }
 
 impl Directory for Names {
-    type Hold = ();
+    type Hold = Option<Rc<()>>;
     fn destination_of(&self, address: IpAddr) -> Option<Destination> {
         self.stands_for.get(&address).cloned()
     }
-    fn hold(&self, _address: IpAddr) {}
+    fn hold(&self, address: IpAddr) -> Self::Hold {
+        self.stands_for.contains_key(&address).then(|| Rc::clone(&self.held))
+    }
     async fn addresses(&self, name: &HostName) -> Result<Rc<[IpAddr]>, Reason> {
+        self.asked.set(self.asked.get() + 1);
         self.addresses.get(name).cloned().unwrap_or(Err(Reason::NotFound))
     }
     async fn translation(&self) -> Result<(), Reason> {
@@ -179,6 +188,9 @@ fn answer(connection: &Fd<OwnedFd>, log: &RefCell<Seen>, places: &Places, reques
     let (number, place) = match request {
         Request::Dial { number, address, .. } => {
             seen.dialled.push(address);
+            if let Some(rules) = seen.before_socket.take() {
+                give(connection, &Answer::Rules { rules }, None);
+            }
             (number, places.get(&address).copied())
         }
         Request::DialInside { number, port } => (number, Some(SocketAddr::from(([127, 0, 0, 1], port)))),

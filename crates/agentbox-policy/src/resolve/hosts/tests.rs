@@ -157,6 +157,9 @@ fn an_agent_reaches_its_own_service_and_not_where_it_reports() {
 
 #[test]
 fn a_project_file_picks_from_what_is_allowed() {
+    let denying = plain("allow = [\"*.b.org\"]\ndeny = [\"evil.b.org\"]").file("allow = [\"*.b.org\"]");
+    let policy = denying.resolve().unwrap();
+    assert!(reaches(&policy, "x.b.org", 443) && !reaches(&policy, "evil.b.org", 443));
     let world = plain("agent = \"claude\"\nallow = [\"@npm\", \"a.org:22\", \"*.b.org\"]");
     let keep = |list: &str| {
         let policy = world.clone().file(&format!("allow = {list}")).resolve().unwrap();
