@@ -299,9 +299,15 @@ impl Asker<'_> {
         let before = self.requests.known().clone();
         let Answer::Good(message) = self.call("List", &()).await? else { return Ok(false) };
         let listed: Vec<HashMap<String, OwnedVariant>> = message.body().deserialize()?;
-        let mut ids = Vec::new();
+        let (mut ids, mut running) = (Vec::new(), Vec::new());
         for one in listed {
-            ids.push(String::try_from(one.get("id").context("no id")?.try_clone()?)?);
+            let text = |key| anyhow::Ok(String::try_from(one.get(key).context(key)?.try_clone()?)?);
+            let id = text("id")?;
+            // A start that somebody stops is answered with that.
+            if text("state")? == "running" && !self.requests.others.contains(&id) {
+                running.push(id.clone());
+            }
+            ids.push(id);
         }
         let now = self.requests.known().clone();
         for (id, known) in &before {
@@ -309,7 +315,7 @@ impl Asker<'_> {
             ensure!(!lives || ids.contains(id), "{id} is not listed: {known:?}");
             ensure!(!known.gone || !ids.contains(id), "{id} is listed: {known:?}");
         }
-        for id in ids.into_iter().filter(|id| !self.requests.others.contains(id)) {
+        for id in running {
             self.requests.known().entry(id).or_insert(Known { unheard: true, ..Known::default() });
         }
         Ok(true)

@@ -36,7 +36,7 @@ struct Held {
 fn held(machine: &Machine) -> Result<(Held, u64)> {
     let supervisor = machine.supervisor()?;
     let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", supervisor.pid))?;
-    let rules = run(Command::new("nft").args(["list", "ruleset"]), b"", LIMIT)?.success()?.text();
+    let rules = run(Command::new("nft").args(["--terse", "list", "ruleset"]), b"", LIMIT)?.success()?.text();
     // Others on this machine have rules of their own, in tables of their own.
     let table = format!("agentbox_{}", machine.lease_range().start);
     let rules =

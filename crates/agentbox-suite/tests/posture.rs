@@ -142,7 +142,9 @@ fn a_second_program_is_held_as_the_first_is() -> Result<()> {
         ensure!(first.namespaces == second.namespaces);
         ensure!((first.umask, first.oom_score_adj) == (second.umask, second.oom_score_adj));
         ensure!(first.limits == second.limits);
-        ensure!(first.mounts == second.mounts);
+        let differ: Vec<_> =
+            first.mounts.iter().zip(&second.mounts).filter(|(one, other)| one != other).collect();
+        ensure!(first.mounts == second.mounts, "{posture}: {differ:#?}");
         ensure!(first.environment == second.environment, "{:?} {:?}", first.environment, second.environment);
         session.stop()?;
     }
