@@ -1,6 +1,6 @@
 //! Where things are: the repository, cargo, the target directory.
 
-use crate::program::capture;
+use crate::program::{Pace, capture};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +19,16 @@ pub(crate) fn target_directory() -> PathBuf {
 
 /// The cargo that runs this program, in the root of the repository.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo_at(Pace::Alone)
+}
+
+/// The same, taking so much of the machine. Beside other things it says nothing of what it builds.
+pub(crate) fn cargo_at(pace: Pace) -> Command {
+    let mut command = pace.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    if pace == Pace::Beside {
+        command.env("CARGO_TERM_QUIET", "true");
+    }
     command
 }
 

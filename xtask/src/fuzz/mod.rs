@@ -12,7 +12,7 @@ mod seeds;
 
 use crate::program::{self, Pace};
 use crate::setup::{self, Verb};
-use crate::workspace::{cargo, host_triple, root, target_directory};
+use crate::workspace::{cargo_at, host_triple, root, target_directory};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -137,12 +137,8 @@ fn corpus() -> PathBuf {
 }
 
 fn cargo_of_targets(pace: Pace, verb: &str, arguments: &[&str]) -> Result<Command> {
-    let mut command = pace.command(cargo().get_program());
-    command.current_dir(root()).arg(verb);
-    if pace == Pace::Beside {
-        command.arg("--quiet");
-    }
-    command.args(["--manifest-path", "fuzz/Cargo.toml"]);
+    let mut command = cargo_at(pace);
+    command.arg(verb).args(["--manifest-path", "fuzz/Cargo.toml"]);
     if verb != "fmt" {
         // With --target the flags are those of the targets only, not of build scripts and macros.
         command.arg("--target").arg(host_triple()?);

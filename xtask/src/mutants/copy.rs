@@ -3,7 +3,7 @@
 use super::weave::{SWITCH, weave, without_any};
 use super::{Crate, Mutant};
 use crate::program::Pace;
-use crate::workspace::{cargo, root, target_directory};
+use crate::workspace::{cargo_at, root, target_directory};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,7 +129,7 @@ fn remove_others(directory: &Path, there: &BTreeSet<PathBuf>) -> Result<()> {
 }
 
 fn build(root: &Path, names: &[&str], pace: Pace) -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = pace.command(cargo().get_program());
+    let mut command = cargo_at(pace);
     command.current_dir(root).args(["test", "--quiet", "--no-run", "--lib", "--message-format=json"]);
     // To cargo the crates of the copy are those of the repository: in one directory it would take one for the other.
     command.arg("--target-dir").arg(directory().join("build"));

@@ -1,7 +1,7 @@
 //! Names in Nix files that nothing uses: deadnix, which crates.io has and Debian has not.
 
 use crate::program::{Pace, capture, run};
-use crate::workspace::{cargo, root, target_directory};
+use crate::workspace::{cargo_at, target_directory};
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,9 +32,8 @@ pub(crate) fn installed() -> Result<PathBuf> {
     let deadnix = tools.join("bin/deadnix");
     let is_it = |text: String| text.trim() == format!("deadnix {VERSION}");
     if !capture(Command::new(&deadnix).arg("--version")).is_ok_and(is_it) {
-        let mut install = Pace::Beside.command(cargo().get_program());
+        let mut install = cargo_at(Pace::Beside);
         install
-            .current_dir(root())
             .args(["install", "--quiet", "--debug", "--locked", "deadnix", "--version", VERSION, "--root"])
             .arg(&tools);
         run(install.env("CARGO_TARGET_DIR", tools.join("build")))?;

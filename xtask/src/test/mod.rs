@@ -10,6 +10,7 @@ pub(crate) use tally::Tally;
 
 use crate::build::{Kind, build};
 use crate::demo::remove_abandoned;
+use crate::program::Pace;
 use crate::setup::{self, Verb};
 use crate::table::Table;
 use crate::terminal::Paint;
@@ -39,6 +40,7 @@ struct Run {
     host_before: BTreeSet<String>,
     programs: Option<Copies>,
     /// What runs beside the suite and the rigs, which wait more than they compute.
+    lints: Option<JoinHandle<Result<()>>>,
     fuzzers: Option<Beside<Vec<String>, ()>>,
     mutants: Option<Beside<Vec<u8>, (usize, usize)>>,
     tally: Tally,
@@ -46,7 +48,6 @@ struct Run {
 
 const PARTS: &[Part<Run>] = &[
     Part { name: "format", quick: true, filtered: false, run: format },
-    Part { name: "lints", quick: true, filtered: false, run: lints },
     Part { name: "structure", quick: true, filtered: false, run: shape },
     Part { name: "unit tests", quick: true, filtered: true, run: unit },
     Part { name: "doc tests", quick: true, filtered: false, run: docs },
@@ -55,6 +56,7 @@ const PARTS: &[Part<Run>] = &[
     Part { name: "nix", quick: false, filtered: false, run: nixos },
     Part { name: "nspawn rig", quick: false, filtered: true, run: nspawn },
     Part { name: "vm rig", quick: false, filtered: true, run: vm },
+    Part { name: "lints", quick: true, filtered: false, run: lints },
     Part { name: "mutants", quick: false, filtered: false, run: mutated },
     Part { name: "fuzz", quick: false, filtered: false, run: fuzzing },
     Part { name: "leftovers", quick: false, filtered: true, run: leftovers },
@@ -68,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         filter: arguments.filter.clone(),
         host_before: host::snapshot()?,
         programs: None,
+        lints: None,
         fuzzers: None,
         mutants: None,
         tally: Tally::default(),
@@ -118,9 +121,16 @@ fn format(_: &mut Run) -> Result<()> {
     program::run(workspace::cargo().args(["fmt", "--all", "--check"]))
 }
 
-fn lints(_: &mut Run) -> Result<()> {
+fn lints(run: &mut Run) -> Result<()> {
+    match run.lints.take() {
+        Some(lints) => lints.join().map_err(|_panic| anyhow!("they ended without a word"))?,
+        None => clippy(Pace::Alone),
+    }
+}
+
+fn clippy(pace: Pace) -> Result<()> {
     let clippy = |arguments: &[&str]| {
-        let mut command = workspace::cargo();
+        let mut command = workspace::cargo_at(pace);
         program::run(command.arg("clippy").args(arguments).args(["--all-targets", "--", "-D", "warnings"]))
     };
     let plain = clippy(&["--workspace"]);
@@ -181,7 +191,13 @@ fn suite(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, testing, .. }) = &run.programs else {
         bail!("not run: the programs were not built")
     };
+    let mut own = workspace::cargo();
+    own.args(["test", "--no-fail-fast", "--package", "agentbox-suite", "--lib", "--"]).args(&run.filter);
+    let own = run.tally.count(&mut own, 0);
+    let programs = crate::suite::programs("agentbox-suite", &[])?;
+    // From here on nobody builds where the lints do.
     if run.filter.is_none() {
+        run.lints = Some(std::thread::spawn(|| clippy(Pace::Beside)));
         run.mutants = Some(std::thread::spawn(mutants::beside));
         run.fuzzers = Some(std::thread::spawn(|| {
             if let Err(error) = nix::install() {
@@ -190,14 +206,11 @@ fn suite(run: &mut Run) -> Result<()> {
             fuzz::beside(FUZZ_SECONDS)
         }));
     }
-    let mut own = workspace::cargo();
-    own.args(["test", "--no-fail-fast", "--package", "agentbox-suite", "--lib", "--"]).args(&run.filter);
-    let own = run.tally.count(&mut own, 0);
     let prepare = |command: &mut std::process::Command| {
         command.env("AGENTBOX_BIN_DIR", debug).env("AGENTBOX_TESTING_BIN_DIR", testing);
         command.arg("--test-threads=2").args(&run.filter);
     };
-    let lanes = lanes::run(crate::suite::programs("agentbox-suite", &[])?, &prepare, &mut run.tally);
+    let lanes = lanes::run(programs, &prepare, &mut run.tally);
     own.and(lanes)
 }
 
