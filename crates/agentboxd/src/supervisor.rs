@@ -256,7 +256,7 @@ impl Supervisor {
                 empty.insert(opened.map_err(|error| format!("leases: {error}"))?)
             }
         };
-        let in_use: Vec<u32> = lock(&self.sessions).values().map(|session| session.live().uid).collect();
+        let in_use: Vec<u32> = lock(&self.sessions).values().map(|session| session.uid()).collect();
         let known = |id: u32| person::uid_known(id) || person::gid_known(id) || in_use.contains(&id);
         leases.take(&known).map_err(|error| format!("leases: {error}"))
     }

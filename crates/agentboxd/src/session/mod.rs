@@ -144,6 +144,11 @@ impl Session {
         self.live.borrow().clone()
     }
 
+    /// Its user id on the host; 0 before it has one.
+    pub(crate) fn uid(&self) -> u32 {
+        self.live.borrow().uid
+    }
+
     /// Ends it; returns when nothing of it is left.
     pub(crate) async fn stop(&self, timeout: Duration) {
         // A driver that is gone has ended its session.
