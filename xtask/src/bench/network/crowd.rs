@@ -71,7 +71,10 @@ fn gather(lab: &Lab, place: &Place, all: &[Sessions]) -> Result<Crowd> {
         let begun = Instant::now();
         match sessions.stay(&["--posture", "L2", "--network", "allowlist"]) {
             Ok(_) => times.push(begun.elapsed()),
-            Err(error) => why_no_more = Some(format!("{error:#}")),
+            // What was said, without the command line and where it is.
+            Err(error) => {
+                why_no_more = format!("{error:#}").rsplit("agentboxctl: ").next().map(str::to_owned)
+            }
         }
         match times.len() {
             1 if with_one.is_none() => with_one = Some(ruleset(lab)?),

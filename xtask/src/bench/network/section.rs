@@ -7,9 +7,13 @@ use crate::table::Table;
 
 impl Network {
     pub(in crate::bench) fn markdown(&self) -> String {
-        let lab = "In two network namespaces with a wire between them and no way out of either. Direct: the \
-                   same client on the same wire, without a session.\n";
-        [lab.to_owned(), self.names(), self.connections(), self.pulls(), crowd(&self.crowd)].concat()
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let lab = format!(
+            "In two network namespaces with a wire between them and no way out of either. Direct: the same client on the \
+             same wire, without a session. Client, gate and server share {processors} processors; client and server alone \
+             fill two.\n"
+        );
+        [lab, self.names(), self.connections(), self.pulls(), crowd(&self.crowd)].concat()
     }
 
     fn names(&self) -> String {
