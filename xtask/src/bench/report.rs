@@ -3,7 +3,7 @@
 use super::files::Row;
 use super::peer::BUBBLEWRAP;
 use super::round::Measured;
-use super::start::{ALLOWLIST, COLD, LAUNCHER, WARM};
+use super::start::{ALLOWLIST, COLD, LAUNCHER, STOP, WARM};
 use crate::program;
 use crate::table::Table;
 use anyhow::{Context as _, Result};
@@ -108,7 +108,7 @@ pub(super) fn start_section(starts: &[Measured]) -> String {
     let baseline = starts.iter().find(|row| row.name == BUBBLEWRAP).and_then(Measured::median_ms);
     let mut table = Table::new(&["start of `true`", "median ms", "p95 ms", "against bubblewrap"]);
     let mut missing = Vec::new();
-    for row in starts {
+    for row in starts.iter().filter(|row| row.name != STOP) {
         match (row.median_ms(), row.p95_ms(), &row.times) {
             (Some(median), Some(p95), _) => {
                 let ratio =
@@ -127,6 +127,13 @@ pub(super) fn start_section(starts: &[Measured]) -> String {
          all others have no network.\n\n![Start of true in each of them](benchmarks/start.svg)\n\n{}",
         table.markdown()
     );
+    let stop = starts.iter().find(|row| row.name == STOP);
+    if let Some((median, p95)) = stop.and_then(|row| row.median_ms().zip(row.p95_ms())) {
+        out.push_str(&format!(
+            "\nStop of a session with network `allowlist` that waits, until nothing of it is left: median {median:.2} ms, \
+             p95 {p95:.2} ms.\n"
+        ));
+    }
     if !missing.is_empty() {
         out.push_str(&format!("\nNot measured:\n\n{}", missing.concat()));
     }

@@ -15,6 +15,8 @@ pub(super) const LAUNCHER: &str = "agentbox: launcher alone";
 pub(super) const WARM: &str = "agentbox: start, supervisor runs";
 pub(super) const ALLOWLIST: &str = "agentbox: start, network allowlist";
 pub(super) const COLD: &str = "agentbox: start, with its supervisor";
+/// No start: `agentboxctl stop` of a session that waits.
+pub(super) const STOP: &str = "agentbox: stop";
 
 /// Measures everybody; who cannot be measured says why.
 pub(super) fn measure(
@@ -56,6 +58,13 @@ pub(super) fn measure(
     runners.push(Runner { name: WARM.to_owned(), once: Box::new(|| start(sessions)) });
     let with_network = Box::new(|| start_with(sessions, "allowlist"));
     runners.push(Runner { name: ALLOWLIST.to_owned(), once: with_network });
+    runners.push(Runner {
+        name: STOP.to_owned(),
+        once: Box::new(|| {
+            let id = sessions.stay(&["--posture", "L2", "--network", "allowlist"])?;
+            timed(sessions.agentboxctl().args(["stop", &id]))
+        }),
+    });
     runners.push(Runner {
         name: COLD.to_owned(),
         once: Box::new(|| {
