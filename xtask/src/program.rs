@@ -44,6 +44,19 @@ impl Pace {
     }
 }
 
+/// Environment and directory.
+pub(crate) fn copy_surroundings(of: &Command, to: &mut Command) {
+    for (name, value) in of.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+    if let Some(directory) = of.get_current_dir() {
+        to.current_dir(directory);
+    }
+}
+
 /// The command line, for messages; of a script only the word.
 pub(crate) fn shown(command: &Command) -> String {
     let mut text = command.get_program().to_string_lossy().into_owned();

@@ -154,9 +154,7 @@ impl Bare {
         command.arg("sh").arg(options).arg(&self.project);
         let inside = person.command("env");
         command.env_clear().arg(inside.get_program()).args(inside.get_args());
-        for (name, value) in inside.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
+        program::copy_surroundings(&inside, &mut command);
         Ok(command)
     }
 }

@@ -63,19 +63,6 @@ enum What {
     Plot,
 }
 
-impl What {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Bus => "bus",
-            Self::Files => "files",
-            Self::Network => "network",
-            Self::Guard => "guard",
-            Self::Plot => "plot",
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.what == Some(What::Plot) {
         plot::write()?;
@@ -89,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     setup::ensure(&verbs)?;
     let programs = build(Kind::Release)?;
-    let what = arguments.what.map(|what| format!(" {}", what.name())).unwrap_or_default();
+    let what = arguments.what.map(|what| format!(" {what:?}").to_lowercase()).unwrap_or_default();
     let mut report = Report::new(&format!("cargo xtask bench{what} -n {}", arguments.n))?;
     if wants(What::Start) || wants(What::Files) || wants(What::Network) {
         in_a_lab(&programs, arguments.n, wants, &mut report)?;

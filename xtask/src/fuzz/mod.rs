@@ -14,6 +14,7 @@ use crate::program::{self, Pace};
 use crate::setup::{self, Verb};
 use crate::workspace::{cargo_at, host_triple, root, target_directory};
 use anyhow::{Context as _, Result, bail};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,56 +64,51 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("no target is called {unknown}; there are {}", all.join(", "));
     }
     let chosen = if arguments.targets.is_empty() { &all } else { &arguments.targets };
-    let programs = build(Pace::Alone)?;
-    // One for each processor: each is a single thread.
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    throw(chosen, arguments.seconds, Pace::Alone, &mut std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lints the targets and runs them all, each as long, beside what else is done: what they say, and how many ran.
+pub(crate) fn beside(seconds: u32) -> (Vec<u8>, Result<u64>) {
+    let mut said = Vec::new();
+    let result = lint().and_then(|()| throw(&targets()?, seconds, Pace::Beside, &mut said));
+    (said, result)
+}
+
+/// Builds and runs them, each as long; an error names those that found something. The number that ran. Each is a single
+/// thread: there is one for each processor, and beside other things one.
+fn throw(targets: &[String], seconds: u32, pace: Pace, out: &mut (impl Write + Send)) -> Result<u64> {
+    let programs = build(pace)?;
+    let workers = match pace {
+        Pace::Alone => std::thread::available_parallelism().map_or(1, usize::from),
+        Pace::Beside => 1,
+    };
+    let (next, state) = (AtomicUsize::new(0), Mutex::new((out, Vec::new())));
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..workers {
             scope.spawn(|| {
-                while let Some(target) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match one(&programs, target, arguments.seconds, Pace::Alone) {
-                        Ok(said) => println!("{said}"),
+                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = one(&programs, target, seconds, pace);
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (out, found) = &mut *state;
+                    let told = match result {
+                        Ok(inputs) => writeln!(out, "test {target} ... ok, {inputs} inputs"),
                         Err(error) => {
-                            println!("{target}: {error:#}");
-                            found.lock().unwrap_or_else(PoisonError::into_inner).push(target.as_str());
+                            found.push(target.as_str());
+                            writeln!(out, "{target}: {error:#}")
                         }
-                    }
+                    };
+                    // Who does not hear of it hears of the error.
+                    let _ = told;
                 }
             });
         }
     });
-    none_found(&found.into_inner().unwrap_or_else(PoisonError::into_inner))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Lints and builds the targets and runs each as long, one after the other, beside what else is done. What they say, and an
-/// error that names those that found something.
-pub(crate) fn beside(seconds: u32) -> (Vec<String>, Result<()>) {
-    let mut said = Vec::new();
-    let result = (|| {
-        lint(Pace::Beside)?;
-        let programs = build(Pace::Beside)?;
-        let mut found = Vec::new();
-        for target in targets()? {
-            match one(&programs, &target, seconds, Pace::Beside) {
-                Ok(line) => said.push(line),
-                Err(error) => {
-                    said.push(format!("{target}: {error:#}"));
-                    found.push(target);
-                }
-            }
-        }
-        none_found(&found)
-    })();
-    (said, result)
-}
-
-fn none_found(found: &[impl AsRef<str>]) -> Result<()> {
-    let found: Vec<&str> = found.iter().map(AsRef::as_ref).collect();
+    let (_, found) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !found.is_empty() {
         bail!("found something: {}", found.join(", "));
     }
-    Ok(())
+    Ok(targets.len() as u64)
 }
 
 /// Every target has a file of its name.
@@ -127,9 +123,9 @@ pub(crate) fn targets() -> Result<Vec<String>> {
 }
 
 /// Format and lints of the targets, which are no member of the workspace.
-fn lint(pace: Pace) -> Result<()> {
-    program::run(&mut cargo_of_targets(pace, "fmt", &["--", "--check"])?)?;
-    program::run(&mut cargo_of_targets(pace, "clippy", &["--release", "--", "-D", "warnings"])?)
+fn lint() -> Result<()> {
+    program::run(&mut cargo_of_targets(Pace::Beside, "fmt", &["--", "--check"])?)?;
+    program::run(&mut cargo_of_targets(Pace::Beside, "clippy", &["--release", "--", "-D", "warnings"])?)
 }
 
 fn corpus() -> PathBuf {
@@ -155,7 +151,7 @@ fn build(pace: Pace) -> Result<PathBuf> {
     Ok(target_directory().join("fuzz").join(host_triple()?).join("release"))
 }
 
-/// Runs one, and says how much it tried. What it learns stays below target/ for the next time; the seeds are only read.
+/// Runs one, and says how many inputs it tried. What it learns stays below target/ for the next time; the seeds are only read.
 fn one(programs: &Path, target: &str, seconds: u32, pace: Pace) -> Result<String> {
     let learned = target_directory().join("fuzz/corpus").join(target);
     let findings = target_directory().join("fuzz/findings").join(target);
@@ -179,7 +175,7 @@ fn one(programs: &Path, target: &str, seconds: u32, pace: Pace) -> Result<String
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
         bail!("ended with {}; the input is in {}\n{tail}", output.status, findings.display());
     }
-    Ok(format!("test {target} ... ok, {} inputs", inputs(&said).unwrap_or("no")))
+    Ok(inputs(&said).unwrap_or("no").to_owned())
 }
 
 /// How many inputs were tried, as it says itself.

@@ -31,18 +31,17 @@ pub(crate) struct Arguments {
     filter: Option<String>,
 }
 
-/// What it says, and what comes of it.
-type Beside<Said, Told> = JoinHandle<(Said, Result<Told>)>;
+/// Something that runs beside the suite and the rigs, which wait more than they compute: what it says, and what comes of it.
+type Beside<T> = JoinHandle<(Vec<u8>, Result<T>)>;
 
 /// What the parts share.
 struct Run {
     filter: Option<String>,
     host_before: BTreeSet<String>,
     programs: Option<Copies>,
-    /// What runs beside the suite and the rigs, which wait more than they compute.
-    lints: Option<JoinHandle<Result<()>>>,
-    fuzzers: Option<Beside<Vec<String>, ()>>,
-    mutants: Option<Beside<Vec<u8>, (usize, usize)>>,
+    lints: Option<Beside<()>>,
+    fuzzers: Option<Beside<u64>>,
+    mutants: Option<Beside<(usize, usize)>>,
     tally: Tally,
 }
 
@@ -123,9 +122,17 @@ fn format(_: &mut Run) -> Result<()> {
 
 fn lints(run: &mut Run) -> Result<()> {
     match run.lints.take() {
-        Some(lints) => lints.join().map_err(|_panic| anyhow!("they ended without a word"))?,
+        Some(lints) => joined(Some(lints)),
         None => clippy(Pace::Alone),
     }
+}
+
+/// Waits for it, and shows what it says.
+fn joined<T>(beside: Option<Beside<T>>) -> Result<T> {
+    let Some(beside) = beside else { bail!("not run: the suite was not begun") };
+    let (said, result) = beside.join().map_err(|_panic| anyhow!("it ended without a word"))?;
+    std::io::stdout().write_all(&said)?;
+    result
 }
 
 fn clippy(pace: Pace) -> Result<()> {
@@ -197,7 +204,7 @@ fn suite(run: &mut Run) -> Result<()> {
     let programs = crate::suite::programs("agentbox-suite", &[])?;
     // From here on nobody builds where the lints do.
     if run.filter.is_none() {
-        run.lints = Some(std::thread::spawn(|| clippy(Pace::Beside)));
+        run.lints = Some(std::thread::spawn(|| (Vec::new(), clippy(Pace::Beside))));
         run.mutants = Some(std::thread::spawn(mutants::beside));
         run.fuzzers = Some(std::thread::spawn(|| {
             if let Err(error) = nix::install() {
@@ -229,10 +236,7 @@ fn vm(run: &mut Run) -> Result<()> {
 }
 
 fn mutated(run: &mut Run) -> Result<()> {
-    let Some(mutants) = run.mutants.take() else { bail!("not run: the suite was not begun") };
-    let (said, result) = mutants.join().map_err(|_panic| anyhow!("they ended without a word"))?;
-    std::io::stdout().write_all(&said)?;
-    let (red, all) = result?;
+    let (red, all) = joined(run.mutants.take())?;
     run.tally.passed += red as u64;
     run.tally.failed += (all - red) as u64;
     if red < all {
@@ -241,13 +245,9 @@ fn mutated(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
-/// What became of the fuzzers.
 fn fuzzing(run: &mut Run) -> Result<()> {
-    let Some(fuzzers) = run.fuzzers.take() else { bail!("not run: the suite was not begun") };
-    let (said, result) = fuzzers.join().map_err(|_panic| anyhow!("they ended without a word"))?;
-    said.iter().for_each(|line| println!("{line}"));
-    run.tally.passed += said.iter().filter(|line| line.starts_with("test ")).count() as u64;
-    result
+    run.tally.passed += joined(run.fuzzers.take())?;
+    Ok(())
 }
 
 fn leftovers(run: &mut Run) -> Result<()> {

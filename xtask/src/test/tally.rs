@@ -1,5 +1,6 @@
 //! Counting tests: what cargo's test programs print is read while it passes by.
 
+use crate::program;
 use anyhow::{Context as _, Result, bail};
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write};
@@ -49,7 +50,7 @@ impl Tally {
         // What a test says besides comes in the same order as its lines.
         let mut whole = Command::new("sh");
         whole.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program()).args(command.get_args());
-        copy_surroundings(command, &mut whole);
+        program::copy_surroundings(command, &mut whole);
         self.count_into(&mut bounded(&whole), 0, out)
     }
 
@@ -58,7 +59,7 @@ impl Tally {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot run {}", crate::program::shown(command)))?;
+            .with_context(|| format!("cannot run {}", program::shown(command)))?;
         let output = child.stdout.take().context("the test program has no output")?;
         let mut ran = 0;
         for line in BufReader::new(output).split(b'\n') {
@@ -72,7 +73,7 @@ impl Tally {
         }
         let status = child.wait().context("cannot wait for the test program")?;
         if !status.success() {
-            bail!("{} ended with {status}", crate::program::shown(command));
+            bail!("{} ended with {status}", program::shown(command));
         }
         if ran < least {
             bail!("only {ran} tests ran");
@@ -96,21 +97,8 @@ fn bounded(command: &Command) -> Command {
     let mut bounded = Command::new("timeout");
     bounded.args(["--verbose", "--kill-after=10", LIMIT_SECONDS]);
     bounded.arg(command.get_program()).args(command.get_args());
-    copy_surroundings(command, &mut bounded);
+    program::copy_surroundings(command, &mut bounded);
     bounded
-}
-
-/// Environment and directory.
-fn copy_surroundings(of: &Command, to: &mut Command) {
-    for (name, value) in of.get_envs() {
-        match value {
-            Some(value) => to.env(name, value),
-            None => to.env_remove(name),
-        };
-    }
-    if let Some(directory) = of.get_current_dir() {
-        to.current_dir(directory);
-    }
 }
 
 impl fmt::Display for Tally {
