@@ -330,6 +330,11 @@ mod tests {
         Rule { verdict, target: target.parse().unwrap(), internal: false, origin: "test".into() }
     }
 
+    /// The judgement in a network that translates nothing of its own.
+    fn at_address(rules: &Rules, destination: &Destination, port: u16, address: IpAddr) -> Decision {
+        rules.judge_address(destination, port, address, &Translators::none())
+    }
+
     fn rules(mode: Mode, allow: &[&str], deny: &[&str]) -> Rules {
         let allow = allow.iter().map(|target| rule(Verdict::Allow, target));
         let deny = deny.iter().map(|target| rule(Verdict::Deny, target));
@@ -383,9 +388,7 @@ mod tests {
         assert!(!rules.judge(&to("a.org"), 443).is_allowed());
         assert!(!rules.judge(&to("x.b.org"), 25).is_allowed());
         assert!(rules.judge(&to("a.com"), 25).is_allowed());
-        assert!(
-            !rules.judge_address(&to("a.com"), 443, address("9.9.9.9"), &Translators::none()).is_allowed()
-        );
+        assert!(!at_address(&rules, &to("a.com"), 443, address("9.9.9.9")).is_allowed());
     }
 
     /// Names of a content network have their addresses together.
@@ -393,35 +396,20 @@ mod tests {
     fn an_address_that_belongs_to_several_names_is_denied_for_all_of_them_and_on_its_ports_alone() {
         let rules = rules(Mode::Public, &["a.org"], &["9.9.9.9:443", "bad.org"]);
         for name in ["a.org", "b.org"] {
-            assert!(
-                !rules.judge_address(&to(name), 443, address("9.9.9.9"), &Translators::none()).is_allowed(),
-                "{name}"
-            );
-            assert!(
-                rules.judge_address(&to(name), 80, address("9.9.9.9"), &Translators::none()).is_allowed(),
-                "{name}"
-            );
-            assert!(
-                rules.judge_address(&to(name), 443, address("9.9.9.8"), &Translators::none()).is_allowed(),
-                "{name}"
-            );
+            assert!(!at_address(&rules, &to(name), 443, address("9.9.9.9")).is_allowed(), "{name}");
+            assert!(at_address(&rules, &to(name), 80, address("9.9.9.9")).is_allowed(), "{name}");
+            assert!(at_address(&rules, &to(name), 443, address("9.9.9.8")).is_allowed(), "{name}");
         }
         // A name that is denied takes nothing from the others at its address.
-        assert!(
-            !rules.judge_address(&to("bad.org"), 80, address("9.9.9.8"), &Translators::none()).is_allowed()
-        );
+        assert!(!at_address(&rules, &to("bad.org"), 80, address("9.9.9.8")).is_allowed());
     }
 
     #[test]
     fn an_address_that_was_asked_for_is_the_one_that_is_reached() {
         let rules = rules(Mode::Public, &[], &[]);
-        let to_other = rules.judge_address(&to("9.9.9.9"), 443, address("8.8.8.8"), &Translators::none());
+        let to_other = at_address(&rules, &to("9.9.9.9"), 443, address("8.8.8.8"));
         assert_eq!(to_other, Decision::Denied { reason: Reason::NameMismatch, rule: None });
-        assert!(
-            rules
-                .judge_address(&to("::ffff:9.9.9.9"), 443, address("9.9.9.9"), &Translators::none())
-                .is_allowed()
-        );
+        assert!(at_address(&rules, &to("::ffff:9.9.9.9"), 443, address("9.9.9.9")).is_allowed());
         let internal = rules.judge(&to("10.0.0.5"), 443);
         assert_eq!(internal, Decision::Denied { reason: Reason::Internal, rule: None });
     }
@@ -429,70 +417,37 @@ mod tests {
     #[test]
     fn behind_a_translator_rules_are_about_the_address_that_is_reached() {
         let rules = rules(Mode::Public, &[], &["9.9.9.9"]);
-        assert!(
-            rules
-                .judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8"), &Translators::none())
-                .is_allowed()
-        );
+        assert!(at_address(&rules, &to("a.com"), 443, address("64:ff9b::8.8.8.8")).is_allowed());
         for refused in ["64:ff9b::9.9.9.9", "64:ff9b::10.0.0.5", "64:ff9b::127.0.0.1", "64:ff9b:1::8.8.8.8"] {
-            assert!(
-                !rules.judge_address(&to("a.com"), 443, address(refused), &Translators::none()).is_allowed(),
-                "{refused}"
-            );
+            assert!(!at_address(&rules, &to("a.com"), 443, address(refused)).is_allowed(), "{refused}");
         }
         // The translator's own range can be named as well.
         let rules = self::rules(Mode::Public, &[], &["64:ff9b::/96"]);
-        assert!(
-            !rules
-                .judge_address(&to("a.com"), 443, address("64:ff9b::8.8.8.8"), &Translators::none())
-                .is_allowed()
-        );
+        assert!(!at_address(&rules, &to("a.com"), 443, address("64:ff9b::8.8.8.8")).is_allowed());
     }
 
     #[test]
     fn an_internal_address_needs_a_grant_of_its_own() {
         let mut mine = rules(Mode::Public, &["a.lan", "10.0.0.5:22", "0.0.0.0/0"], &[]);
-        assert!(
-            !mine.judge_address(&to("a.lan"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
-        );
-        assert!(mine.judge_address(&to("a.lan"), 22, address("10.0.0.5"), &Translators::none()).is_allowed());
-        assert!(
-            mine.judge_address(&to("10.0.0.5"), 22, address("10.0.0.5"), &Translators::none()).is_allowed()
-        );
-        assert!(
-            !mine.judge_address(&to("10.0.0.5"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
-        );
-        assert!(
-            !mine.judge_address(&to("a.lan"), 22, address("10.0.0.6"), &Translators::none()).is_allowed()
-        );
+        assert!(!at_address(&mine, &to("a.lan"), 443, address("10.0.0.5")).is_allowed());
+        assert!(at_address(&mine, &to("a.lan"), 22, address("10.0.0.5")).is_allowed());
+        assert!(at_address(&mine, &to("10.0.0.5"), 22, address("10.0.0.5")).is_allowed());
+        assert!(!at_address(&mine, &to("10.0.0.5"), 443, address("10.0.0.5")).is_allowed());
+        assert!(!at_address(&mine, &to("a.lan"), 22, address("10.0.0.6")).is_allowed());
         mine.rules[0].internal = true;
-        assert!(
-            mine.judge_address(&to("a.lan"), 443, address("10.0.0.5"), &Translators::none()).is_allowed()
-        );
-        assert!(
-            !mine
-                .judge_address(&to("b.lan"), 443, address("::ffff:10.0.0.5"), &Translators::none())
-                .is_allowed()
-        );
+        assert!(at_address(&mine, &to("a.lan"), 443, address("10.0.0.5")).is_allowed());
+        assert!(!at_address(&mine, &to("b.lan"), 443, address("::ffff:10.0.0.5")).is_allowed());
     }
 
     #[test]
     fn the_loopback_of_the_host_is_reached_by_its_rule_only() {
         let mine = rules(Mode::Public, &["host:5432"], &[]);
         let host = Destination::HostLoopback;
-        assert!(mine.judge_address(&host, 5432, address("127.0.0.1"), &Translators::none()).is_allowed());
-        assert!(!mine.judge_address(&host, 5433, address("127.0.0.1"), &Translators::none()).is_allowed());
-        assert!(!mine.judge_address(&host, 5432, address("10.0.0.1"), &Translators::none()).is_allowed());
-        assert!(
-            !mine
-                .judge_address(&to("evil.com"), 5432, address("127.0.0.1"), &Translators::none())
-                .is_allowed()
-        );
-        assert!(
-            !mine
-                .judge_address(&to("127.0.0.1"), 5432, address("127.0.0.1"), &Translators::none())
-                .is_allowed()
-        );
+        assert!(at_address(&mine, &host, 5432, address("127.0.0.1")).is_allowed());
+        assert!(!at_address(&mine, &host, 5433, address("127.0.0.1")).is_allowed());
+        assert!(!at_address(&mine, &host, 5432, address("10.0.0.1")).is_allowed());
+        assert!(!at_address(&mine, &to("evil.com"), 5432, address("127.0.0.1")).is_allowed());
+        assert!(!at_address(&mine, &to("127.0.0.1"), 5432, address("127.0.0.1")).is_allowed());
         assert!(mine.grants_internal(&host, 5432, address("::1")));
         assert!(!mine.grants_internal(&host, 5432, address("10.0.0.1")));
     }
@@ -525,7 +480,7 @@ mod tests {
                 verdict: if allow { Verdict::Allow } else { Verdict::Deny }, target, internal: false, origin: String::new(),
             });
             let rules = Rules { mode: if public { Mode::Public } else { Mode::Allowlist }, rules: rules.collect() };
-            let allowed = rules.judge_address(&destination, port, address, &Translators::none()).is_allowed();
+            let allowed = at_address(&rules, &destination, port, address).is_allowed();
             let to_host = destination == Destination::HostLoopback && canonical(address).is_loopback();
             if internal_range(address).is_some() && !to_host {
                 prop_assert!(!allowed, "{:?} at {}", destination, address);
@@ -545,8 +500,8 @@ mod tests {
             let before = Rules { mode: Mode::Public, rules: rules.clone() };
             rules.push(Rule { verdict: Verdict::Deny, target: deny, internal: false, origin: String::new() });
             let after = Rules { mode: Mode::Public, rules };
-            if after.judge_address(&destination, 443, address, &Translators::none()).is_allowed() {
-                prop_assert!(before.judge_address(&destination, 443, address, &Translators::none()).is_allowed());
+            if at_address(&after, &destination, 443, address).is_allowed() {
+                prop_assert!(at_address(&before, &destination, 443, address).is_allowed());
             }
         }
     }
