@@ -10,8 +10,8 @@ use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-/// How long a stream that is still open is looked at when its process has ended. What the process
-/// wrote is readable at once.
+/// How long a stream that is still open is looked at when its process has ended but others live that may
+/// hold it. What the process wrote is readable at once.
 const DRAIN: Duration = Duration::from_millis(100);
 /// Between the two sizes of [`Process::nudge`]: long enough for the program to see the first one.
 const NUDGE: Duration = Duration::from_millis(50);
@@ -35,7 +35,8 @@ pub(super) struct Process {
     pub(super) abandoned: bool,
     /// When it gets SIGKILL.
     pub(super) kill: Option<Instant>,
-    ended: Option<Instant>,
+    /// When a stream without bytes is not waited for any longer, once it has ended.
+    drained: Option<Instant>,
     /// Streams that nobody reads any more.
     closed: Streams,
     size: TerminalSize,
@@ -57,7 +58,7 @@ impl Process {
             done: false,
             abandoned: false,
             kill: None,
-            ended: None,
+            drained: None,
             closed: Streams::PIPES,
             size,
             nudged: None,
@@ -162,8 +163,7 @@ impl Process {
     /// When something is due next.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let nudge = self.nudged.map(|(at, _)| at);
-        let drain =
-            self.ended.filter(|_| !self.sources.is_empty()).map(|at| at + DRAIN).filter(|at| *at > now);
+        let drain = self.drained.filter(|at| !self.sources.is_empty() && *at > now);
         let retry = self.sources.iter().filter_map(|source| source.retry(now)).min();
         [nudge, drain, retry, self.kill].into_iter().flatten().min()
     }
@@ -171,14 +171,20 @@ impl Process {
     /// PID 1 says how it ended, or has ended itself.
     pub(super) fn end(&mut self, exit: Exit, now: Instant) {
         if self.exit.is_none() {
-            (self.exit, self.ended, self.kill) = (Some(exit), Some(now), None);
+            (self.exit, self.drained, self.kill) = (Some(exit), Some(now + DRAIN), None);
             self.input.close();
         }
     }
 
+    /// Nobody lives who could write any more, and nobody comes who would read: what is not there now never
+    /// will be.
+    pub(super) fn writers_gone(&mut self, now: Instant) {
+        self.drained = self.drained.map(|at| at.min(now));
+    }
+
     /// Whether a stream without bytes is not waited for any longer.
     pub(super) fn is_drained(&self, now: Instant) -> bool {
-        self.ended.is_some_and(|at| at + DRAIN <= now)
+        self.drained.is_some_and(|at| at <= now)
     }
 
     /// Closes a stream that it writes.

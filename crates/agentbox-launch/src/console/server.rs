@@ -313,8 +313,15 @@ impl Server {
         while ended && self.hear(now) {}
         if !self.init_gone && (ended || self.init_until.is_some_and(|at| at <= now)) {
             self.init_gone = true;
+            // A client that is expected is connected before the agent runs, so it is there or waits.
+            let awaited = ready.iter().any(|(token, _)| *token == Token::Listener)
+                || !self.can_accept(now)
+                || self.clients.values().any(|client| client.role == Role::New);
             for process in self.processes.values_mut() {
                 process.end(Exit::Signal { number: SIGKILL }, now);
+                if ended && !awaited {
+                    process.writers_gone(now);
+                }
             }
         }
     }

@@ -38,6 +38,8 @@ struct Rig {
     life: Option<OwnedFd>,
     thread: JoinHandle<Exit>,
     thread_id: i32,
+    /// The console begins when this is said.
+    begin: mpsc::Sender<()>,
 }
 
 fn packets() -> (OwnedFd, OwnedFd) {
@@ -58,6 +60,13 @@ impl Rig {
     }
 
     fn for_peer(streams: Streams, uid: u32) -> Self {
+        let rig = Self::before(streams, uid);
+        rig.begin.send(()).unwrap();
+        rig
+    }
+
+    /// One whose console has not begun.
+    fn before(streams: Streams, uid: u32) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("agentbox-console-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -76,12 +85,14 @@ impl Rig {
             size: SIZE,
         };
         let (sender, receiver) = mpsc::channel();
+        let (begin, begun) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             sender.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+            begun.recv().unwrap();
             Server::new(wiring, uid).run()
         });
         let thread_id = receiver.recv().unwrap();
-        Self { address, inner: Some(inner), report, life: Some(life), thread, thread_id }
+        Self { address, inner: Some(inner), report, life: Some(life), thread, thread_id, begin }
     }
 
     fn connect(&self) -> Peer {

@@ -66,6 +66,32 @@ fn what_is_still_in_the_pipes_when_everything_has_ended_is_delivered() {
 }
 
 #[test]
+fn what_a_short_agent_wrote_is_delivered_though_it_ended_before_the_console_began() {
+    let mut rig = Rig::before(Streams::PIPES, rustix::process::getuid().as_raw());
+    let supervisor = rig.hello(Hello::Supervise);
+    let mut client = rig.attach(Streams::PIPES);
+    let mut pipes = rig.start_pipes(0);
+    pipes.output.write_all(b"all of it").unwrap();
+    rig.say(&FromInner::Ended { number: 0, exit: DONE }, &[]);
+    (rig.inner, rig.life) = (None, None);
+    drop(pipes);
+    rig.begin.send(()).unwrap();
+    assert_eq!(client.rest(), (b"all of it".to_vec(), vec![], Some(FromConsole::Exited(DONE))));
+    drop(supervisor);
+    assert_eq!(rig.finish(), DONE);
+}
+
+#[test]
+fn a_stream_without_bytes_is_waited_for_only_while_somebody_lives_who_could_write() {
+    let now = std::time::Instant::now();
+    let mut process = super::super::process::Process::new(Streams::PIPES, SIZE, None);
+    process.end(DONE, now);
+    assert!(!process.is_drained(now));
+    process.writers_gone(now);
+    assert!(process.is_drained(now));
+}
+
+#[test]
 fn nothing_is_lost_before_the_first_client_comes() {
     let rig = Rig::new(Streams::PIPES);
     let mut pipes = rig.start_pipes(0);
