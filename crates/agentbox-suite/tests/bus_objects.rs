@@ -13,6 +13,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 
+/// A peer has objects once it is told of them; on the bus they are always there.
+async fn subscribe(connection: &Connection) -> Result<()> {
+    call(connection, PATH, MANAGER, "Subscribe", &()).await?;
+    Ok(())
+}
+
 async fn property(connection: &Connection, path: &str, name: &str) -> Result<String> {
     let answer = call(connection, path, PROPERTIES, "Get", &(SESSION, name)).await?;
     let value: OwnedVariant = answer.body().deserialize()?;
@@ -26,6 +32,7 @@ fn the_owner_of_a_session_sees_and_uses_its_object() -> Result<()> {
     let path = object(&session.id);
     for uid in [machine.person.uid, 0] {
         converse(&machine, uid, async |connection| {
+            subscribe(connection).await?;
             let answer = call(connection, &path, PROPERTIES, "GetAll", &SESSION).await?;
             let all: HashMap<String, OwnedVariant> = answer.body().deserialize()?;
             ensure!(all.len() == 13, "{all:?}");
@@ -44,6 +51,7 @@ fn the_owner_of_a_session_sees_and_uses_its_object() -> Result<()> {
         })?;
     }
     converse(&machine, machine.person.uid, async |connection| {
+        subscribe(connection).await?;
         call(connection, &path, SESSION, "Stop", &(2000_u64)).await?;
         Ok(())
     })?;
@@ -58,7 +66,7 @@ fn to_everybody_else_it_is_not_there() -> Result<()> {
     let session = machine.detached("L2", &["sleep", "600"])?;
     converse(&machine, other.uid, async |connection| {
         // The control: they may use the supervisor.
-        call(connection, PATH, MANAGER, "List", &()).await?;
+        subscribe(connection).await?;
         let asked = async |id: &str| -> Result<Vec<String>> {
             let path = object(id);
             let results = [
@@ -108,7 +116,7 @@ fn what_becomes_of_a_session_is_told_to_its_owner_and_to_nobody_else() -> Result
         let stranger = scope.spawn(move || {
             converse(machine, uid, async move |connection| {
                 let mut stream = MessageStream::from(connection);
-                call(connection, PATH, MANAGER, "Subscribe", &()).await?;
+                subscribe(connection).await?;
                 ready.send(())?;
                 may_go_on.recv_timeout(LIMIT)?;
                 // Everything that was sent to them came before this answer.
@@ -119,7 +127,7 @@ fn what_becomes_of_a_session_is_told_to_its_owner_and_to_nobody_else() -> Result
         let owner = scope.spawn(move || {
             converse(machine, machine.person.uid, async move |connection| {
                 let mut stream = MessageStream::from(connection);
-                call(connection, PATH, MANAGER, "Subscribe", &()).await?;
+                subscribe(connection).await?;
                 subscribed.send(())?;
                 heard(&mut stream, Some("SessionRemoved")).await
             })

@@ -265,9 +265,6 @@ async fn converse(stream: UnixStream, manager: Manager, guid: OwnedGuid, guard: 
     };
     match tokio::time::timeout(AUTHENTICATION_LIMIT, connection).await {
         Ok(Ok(connection)) => {
-            if let Err(error) = objects::serve(&guard.supervisor, &connection, manager.clone()).await {
-                tracing::warn!("a connection of uid {}: {error}", guard.uid);
-            }
             connection.closed().await;
             objects::leave(&guard.supervisor, &manager);
         }

@@ -7,7 +7,7 @@
 use crate::audit::Reader;
 use crate::caller::Caller;
 use crate::network::live::{self, Change};
-use crate::objects::Subscriber;
+use crate::objects::{self, Subscriber};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, sources};
 use crate::supervisor::Supervisor;
@@ -545,7 +545,11 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Subscribe, &header, connection).await?;
-        self.supervisor.subscribers.add(self.subscriber(&caller, &header, connection)).await
+        self.supervisor.subscribers.add(self.subscriber(&caller, &header, connection)).await?;
+        // It is told of objects, so it has them.
+        objects::show(&self.supervisor, connection, self)
+            .await
+            .map_err(|error| Error::Failed(format!("objects of sessions: {error}")))
     }
 
     async fn unsubscribe(

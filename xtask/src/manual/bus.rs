@@ -39,7 +39,7 @@ pub(crate) fn page() -> Result<String> {
         "# On the bus\n\nWritten by `cargo xtask dist`, from the interfaces that are published and from what `agentbox-ipc` says of them.\n\n\
          The supervisor is `{BUS_NAME}` on the system bus, with the interface `{INTERFACE}` at `{PATH}`. Each session has an object, \
          `{PATH}/session/ID`, with `{SESSION_INTERFACE}`, for its owner and root; to everybody else it is not there. Embedded, the same \
-         manager is served peer to peer on a socket, to whoever the kernel says it is. Who may use it at all, and what polkit is asked: \
+         manager is served peer to peer on a socket, to whoever the kernel says it is, and the objects to who has called `Subscribe`. Who may use it at all, and what polkit is asked: \
          [SERVICE.md](SERVICE.md#who-may-do-what).\n\nWhat is structured is `a{{sv}}`: integers are `t`, lists `av`, what is absent has no \
          key. Keys that a table does not have are refused by name.\n\n## `{INTERFACE}`\n"
     );

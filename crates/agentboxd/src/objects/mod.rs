@@ -1,5 +1,8 @@
 //! An object for each session, at `/org/agentbox1/session/ID`, and who hears of what becomes of it.
 //!
+//! The bus has them always. A peer has them once it has subscribed: most connections are one command, which asks the
+//! manager, and would pay for the objects of all sessions.
+//!
 //! Objects are for the owner of a session and for root; to everybody else they are as unknown as any other path,
 //! also when they are looked at with the standard interfaces. What polkit consents to goes through the manager.
 //! Signals are sent to each subscriber by itself, never broadcast: who may not see a session hears nothing of it.
@@ -42,24 +45,37 @@ impl Buses {
     }
 }
 
-/// Serves the manager and all sessions there.
+/// Serves the manager on the bus, and all sessions.
 pub(crate) async fn serve(
     supervisor: &Supervisor,
     connection: &Connection,
     manager: Manager,
 ) -> zbus::Result<()> {
-    if manager.is_shared() {
-        // What zbus would tell everybody is told by whom it concerns: of each object, and of what is around them.
-        let server = connection.object_server();
-        server.at(PATH, manager.clone()).await?;
-        for path in ["/", "/org", PATH] {
-            server.remove_named(path, names::INTROSPECTABLE.try_into()?).await?;
-            server.at(path, Introspectable::of_manager(path, &manager)).await?;
-        }
+    // What zbus would tell everybody is told by whom it concerns: of each object, and of what is around them.
+    let server = connection.object_server();
+    server.at(PATH, manager.clone()).await?;
+    for path in ["/", "/org", PATH] {
+        server.remove_named(path, names::INTROSPECTABLE.try_into()?).await?;
+        server.at(path, Introspectable::of_manager(path, &manager)).await?;
     }
-    supervisor.buses.lock().push((connection.clone(), manager.clone()));
+    show(supervisor, connection, &manager).await
+}
+
+/// Shows all sessions there from now on.
+pub(crate) async fn show(
+    supervisor: &Supervisor,
+    connection: &Connection,
+    manager: &Manager,
+) -> zbus::Result<()> {
+    {
+        let mut buses = supervisor.buses.lock();
+        if buses.iter().any(|(_, other)| other.number() == manager.number()) {
+            return Ok(());
+        }
+        buses.push((connection.clone(), manager.clone()));
+    }
     for session in supervisor.sessions() {
-        add(connection, &manager, &session).await?;
+        add(connection, manager, &session).await?;
     }
     Ok(())
 }
