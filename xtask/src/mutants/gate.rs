@@ -34,10 +34,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ("http/upgrade.rs", UPGRADE),
         ("keys/answer.rs", TOLD),
         ("keys/bind.rs", BIND),
+        ("keys/client.rs", KEYS_CLIENT),
         ("keys/frame.rs", KEYS_FRAME),
         ("keys/judge.rs", JUDGE),
         ("keys/purpose.rs", PURPOSE),
         ("keys/read.rs", READ),
+        ("keys/serve.rs", KEYS_SERVE),
         ("keys/verify.rs", VERIFY),
         ("link.rs", LINK),
     ];
@@ -317,6 +319,23 @@ const BIND: &[Row] = &[
     ("keys: a session id of any length", "!SESSION_ID_BYTES.contains(&session.len())", "false", "a_login_is_signed_for_a_chosen_host_that_proved_itself"),
     ("keys: a host that nobody knows", "hosts.iter().position(is_known).ok_or(KeyReason::OtherHost)?", "hosts.iter().position(is_known).unwrap_or(0)", "a_login_is_signed_for_a_chosen_host_that_proved_itself"),
     ("keys: a binding without the host's signature", "verify(host_key, session, signature)?", "()", "a_binding_is_worth_what_the_signature_of_the_host_is"),
+];
+
+#[rustfmt::skip]
+const KEYS_CLIENT: &[Row] = &[
+    ("keys: what is no message is not told", "error.kind() == io::ErrorKind::InvalidData", "false", "what_is_no_message_is_told_and_ends_the_connection"),
+    ("keys: the agent's own list", "chosen_keys(&answer, &self.plan.keys)", "answer", "of_the_persons_agent_the_session_hears_signatures_and_chosen_keys"),
+    ("keys: nobody would sign", "if let Err(reason) = «self.connect().await»", "Ok::<(), KeyReason>(())", "nothing_is_written_down_as_signed_where_nobody_is_who_would_sign"),
+    ("keys: what the supervisor refused", "self.link.sign(key, purpose).await.is_err()", "false", "a_signature_is_written_down_before_the_persons_agent_is_asked_for_it"),
+    ("keys: an answer that is no signature", "Ok(answer) if «is_signature(&answer)»", "true", "of_the_persons_agent_the_session_hears_signatures_and_chosen_keys"),
+    ("keys: the binding stays here", "exchange(&agent, bound).await?", "Vec::new()", "what_binds_a_connection_is_said_to_the_persons_agent_first"),
+];
+
+#[rustfmt::skip]
+const KEYS_SERVE: &[Row] = &[
+    ("keys: somebody else's connection", "peer.uid.as_raw() == plan.client_uid", "true", "nobody_but_the_session_is_answered"),
+    ("keys: number of connections", "clients.get() >= MAX_CLIENTS", "false", "more_connections_than_there_may_be_are_closed_and_told"),
+    ("keys: a connection that ended makes room", "clients.set(clients.get() - 1)", "()", "more_connections_than_there_may_be_are_closed_and_told"),
 ];
 
 #[rustfmt::skip]

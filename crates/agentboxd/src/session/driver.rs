@@ -363,7 +363,11 @@ impl Driver {
 
     fn agent_ended(&mut self, exit: Exit) -> Event {
         self.tell_of_memory();
-        self.live.exit.get_or_insert(exit);
+        let exit = *self.live.exit.get_or_insert(exit);
+        if self.state == State::Released {
+            let why = exit_text(exit);
+            self.failure.get_or_insert(Error::Failed(format!("the session ended before it ran: {why}")));
+        }
         Event::AgentEnded
     }
 

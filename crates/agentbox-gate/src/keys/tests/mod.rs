@@ -1,5 +1,7 @@
 //! What is signed for whom, in the words of the protocol; and any bytes at all.
 
+mod served;
+
 use super::answer::{chosen_keys, fingerprint, is_signature};
 use super::judge::{Asked, Judge};
 use super::read::Reader;
