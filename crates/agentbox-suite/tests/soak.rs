@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use std::time::Duration;
 
 /// Where nobody says how long. The requests take a fifth of it.
-const SECONDS: u64 = 100;
+const SECONDS: u64 = 180;
 /// Fewer acts of a kind, on average, are no proof of anything.
 const LEAST_ACTS: u64 = 100;
 
