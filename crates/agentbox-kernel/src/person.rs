@@ -4,6 +4,7 @@
 //! because everything it would be written into (messages, policies) is text.
 
 use crate::sys::{self, Key};
+use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
 use std::io;
 
@@ -22,6 +23,20 @@ pub struct Person {
     pub home: String,
     /// Login shell.
     pub shell: String,
+}
+
+impl Person {
+    /// With the home where it really is, when there is one: the paths of projects are real ones, and what a rule says
+    /// of `~` is held against them.
+    #[must_use]
+    pub fn at_real_home(mut self) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let home = rustix::fs::open(&self.home, flags, Mode::empty()).ok();
+        if let Some(real) = home.and_then(|home| crate::source::real_path(home).ok()) {
+            self.home = real;
+        }
+        self
+    }
 }
 
 /// Why an account could not be looked up.

@@ -60,7 +60,7 @@ pub enum PinnedError {
 /// # Errors
 /// [`PinnedError`]: it cannot be read by whoever names it, is too large, or holds links or devices.
 pub fn read(path: &str, by: &Opener) -> Result<Vec<Entry>, PinnedError> {
-    let opened = source::open_wanted(path, by, source::Kind::Any)?;
+    let opened = source::open_wanted(path, by, source::Kind::Behind)?;
     let mut reading = Reading { entries: Vec::new(), bytes: 0 };
     let whole = |reading: &mut Reading| match &opened {
         Opened::File(file) => reading.file(file.as_fd(), String::new()),

@@ -3,7 +3,8 @@
 //! What the system's own lists name is opened by root, through no link that others could have made. What
 //! a person names is opened with that person's rights and nothing of root's: a thread of its own takes
 //! the person's groups and file ids and drops every capability, so root cannot be talked into opening what
-//! the person could not read. Only after a real open for reading has proved the right is a descriptor
+//! the person could not read. Nor does it lead through a link that others than root could have made: a session
+//! that may write where a rule points would have the next one open whatever it likes. Only after a real open for reading has proved the right is a descriptor
 //! handed on, and that one is `O_PATH`: enough to mount, and nothing else.
 
 use crate::person::Person;
@@ -43,8 +44,11 @@ impl Opener {
 /// What is expected at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A file or a directory; for the system also a link or a character device.
+    /// A file, a directory or a link; for the system also a character device.
     Any,
+    /// A file or a directory, wherever links of the person's lead: what is found there is compared with what was
+    /// looked at before.
+    Behind,
     /// A directory.
     Directory,
     /// A character device.
@@ -67,7 +71,7 @@ pub struct Request {
 pub enum Opened {
     /// Nothing has that path.
     Missing,
-    /// A symbolic link of the system's, and what it says. A person's links are followed instead.
+    /// A symbolic link, and what it says.
     Symlink(String),
     /// A regular file.
     File(OwnedFd),
@@ -109,7 +113,7 @@ pub enum SourceError {
         /// What is needed.
         wanted: &'static str,
     },
-    /// A link in the middle of a path of the system's that others than root can replace.
+    /// A link in the middle of a path that others than root can replace.
     #[error(
         "{path:?} leads through the symbolic link {link:?}, which others than root can replace; name the real path"
     )]
@@ -262,35 +266,50 @@ pub(crate) fn with_rights_keeping<T: Send>(
 }
 
 fn open_as_system(request: &Request) -> Result<Opened, SourceError> {
+    let failed = |errno: Errno| SourceError::Io { path: request.path.clone(), cause: errno.into() };
+    let Some(found) = through_roots_links(request, &failed)? else { return Ok(Opened::Missing) };
+    let stat = fs::fstat(&found).map_err(failed)?;
+    match (FileType::from_raw_mode(stat.st_mode), request.kind) {
+        (FileType::Directory, Kind::Any | Kind::Behind | Kind::Directory) => Ok(Opened::Directory(found)),
+        (FileType::RegularFile, Kind::Any | Kind::Behind) => Ok(Opened::File(found)),
+        (FileType::CharacterDevice, Kind::Any | Kind::CharDevice) => Ok(Opened::CharDevice(found)),
+        (FileType::Symlink, Kind::Any | Kind::Directory) => link(request, &found, &failed),
+        _ => Err(wrong_kind(request, stat.st_mode)),
+    }
+}
+
+/// What is at a path, its last component not followed; none when nothing is.
+fn through_roots_links(
+    request: &Request,
+    failed: &impl Fn(Errno) -> SourceError,
+) -> Result<Option<OwnedFd>, SourceError> {
     let path = || request.path.clone();
-    let io = |errno: Errno| SourceError::Io { path: path(), cause: errno.into() };
     let end = match walk::to_parent(OsStr::new(&request.path), false) {
         Ok(end) => end,
-        Err(Stop::Errno(Errno::NOENT | Errno::NOTDIR)) => return Ok(Opened::Missing),
-        Err(Stop::Errno(errno)) => return Err(io(errno)),
+        Err(Stop::Errno(Errno::NOENT | Errno::NOTDIR)) => return Ok(None),
+        Err(Stop::Errno(errno)) => return Err(failed(errno)),
         Err(Stop::Link(link)) => {
             return Err(SourceError::Link { path: path(), link: link.to_string_lossy().into_owned() });
         }
         Err(Stop::Path) => return Err(SourceError::Path { path: path() }),
     };
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let found = match fs::openat(&end.parent, &end.name, flags, Mode::empty()) {
-        Ok(found) => found,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Opened::Missing),
-        Err(errno) => return Err(io(errno)),
-    };
-    let stat = fs::fstat(&found).map_err(io)?;
-    match (FileType::from_raw_mode(stat.st_mode), request.kind) {
-        (FileType::Directory, Kind::Any | Kind::Directory) => Ok(Opened::Directory(found)),
-        (FileType::RegularFile, Kind::Any) => Ok(Opened::File(found)),
-        (FileType::CharacterDevice, Kind::Any | Kind::CharDevice) => Ok(Opened::CharDevice(found)),
-        (FileType::Symlink, Kind::Any | Kind::Directory) => {
-            let target = fs::readlinkat(&found, c"", Vec::new()).map_err(io)?;
-            let not_text = |_| SourceError::NoPath { path: path(), what: "is a link that is not UTF-8" };
-            target.into_string().map(Opened::Symlink).map_err(not_text)
-        }
-        _ => Err(wrong_kind(request, stat.st_mode)),
+    match fs::openat(&end.parent, &end.name, flags, Mode::empty()) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(failed(errno)),
     }
+}
+
+fn link(
+    request: &Request,
+    found: &OwnedFd,
+    failed: &impl Fn(Errno) -> SourceError,
+) -> Result<Opened, SourceError> {
+    let target = fs::readlinkat(found, c"", Vec::new()).map_err(failed)?;
+    let not_text =
+        |_| SourceError::NoPath { path: request.path.clone(), what: "is a link that is not UTF-8" };
+    target.into_string().map(Opened::Symlink).map_err(not_text)
 }
 
 /// Runs with the person's rights.
@@ -300,21 +319,16 @@ fn open_as_person(request: &Request, uid: u32) -> Result<Opened, SourceError> {
         Errno::ACCESS | Errno::PERM => SourceError::Denied { path: path(), uid },
         errno => SourceError::Io { path: path(), cause: errno.into() },
     };
-    let dots = request.path.split('/').any(|part| part == "..");
-    if !request.path.starts_with('/') || dots || request.path.contains('\0') {
-        return Err(SourceError::Path { path: path() });
-    }
-    // Links are followed, as the person could follow them; those of /proc lead past every right.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let found = match fs::openat2(fs::CWD, &request.path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
-        Ok(found) => found,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Opened::Missing),
-        Err(errno) => return Err(failed(errno)),
+    let found = match request.kind {
+        Kind::Behind => behind_links(request, &failed)?,
+        Kind::Any | Kind::Directory | Kind::CharDevice => through_roots_links(request, &failed)?,
     };
+    let Some(found) = found else { return Ok(Opened::Missing) };
     let stat = fs::fstat(&found).map_err(failed)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let fits = match request.kind {
-        Kind::Any => matches!(kind, FileType::Directory | FileType::RegularFile),
+        Kind::Any if kind == FileType::Symlink => return link(request, &found, &failed),
+        Kind::Any | Kind::Behind => matches!(kind, FileType::Directory | FileType::RegularFile),
         Kind::Directory => kind == FileType::Directory,
         Kind::CharDevice => kind == FileType::CharacterDevice,
     };
@@ -334,9 +348,26 @@ fn open_as_person(request: &Request, uid: u32) -> Result<Opened, SourceError> {
     })
 }
 
+/// What is at a path when every link is followed but those of /proc, which lead past every right.
+fn behind_links(
+    request: &Request,
+    failed: &impl Fn(Errno) -> SourceError,
+) -> Result<Option<OwnedFd>, SourceError> {
+    let dots = request.path.split('/').any(|part| part == "..");
+    if !request.path.starts_with('/') || dots || request.path.contains('\0') {
+        return Err(SourceError::Path { path: request.path.clone() });
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match fs::openat2(fs::CWD, &request.path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
 fn wrong_kind(request: &Request, mode: u32) -> SourceError {
     let wanted = match request.kind {
-        Kind::Any => "a file or directory",
+        Kind::Any | Kind::Behind => "a file or directory",
         Kind::Directory => "a directory",
         Kind::CharDevice => "a character device",
     };

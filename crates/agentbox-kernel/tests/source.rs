@@ -83,7 +83,37 @@ fn what_lies_behind_a_closed_directory_stays_closed() {
 }
 
 #[test]
-fn a_persons_link_gives_what_the_person_can_read_behind_it() {
+fn a_link_on_the_way_of_a_person_is_told_and_not_followed() {
+    let (place, home) = place();
+    std::fs::create_dir(home.join("own")).unwrap();
+    std::fs::write(home.join("own/file"), "x").unwrap();
+    chown(home.join("own"), Some(UID), Some(GID)).unwrap();
+    set_mode(&home.join("own/file"), 0o644);
+    std::fs::write(place.path().join("secret"), "x").unwrap();
+    set_mode(&place.path().join("secret"), 0o600);
+    for (link, to) in [
+        ("good", "own/file"),
+        ("way", "own"),
+        ("bad", "../secret"),
+        ("dangling", "nowhere"),
+        ("magic", "/proc/self/root"),
+    ] {
+        symlink(to, home.join(link)).unwrap();
+        lchown(home.join(link), Some(UID), Some(GID)).unwrap();
+        let told = open(&home.join(link), &person(), Kind::Any);
+        assert!(matches!(&told, Ok(Opened::Symlink(said)) if said == to), "{told:?}");
+    }
+    let refused = open(&home.join("way/file"), &person(), Kind::Any).unwrap_err();
+    assert!(matches!(&refused, SourceError::Link { link, .. } if link == "way"), "{refused}");
+    assert!(open(&home.join("way"), &person(), Kind::Directory).is_err());
+    // A link of root's, where only root makes some, is as good as a directory.
+    let roots = place.path().join("roots");
+    symlink(&home, &roots).unwrap();
+    assert!(matches!(open(&roots.join("own/file"), &person(), Kind::Any), Ok(Opened::File(_))));
+}
+
+#[test]
+fn behind_a_link_is_what_the_person_can_read() {
     let (place, home) = place();
     std::fs::write(home.join("file"), "x").unwrap();
     set_mode(&home.join("file"), 0o644);
@@ -95,17 +125,19 @@ fn a_persons_link_gives_what_the_person_can_read_behind_it() {
         symlink(to, home.join(link)).unwrap();
         lchown(home.join(link), Some(UID), Some(GID)).unwrap();
     }
-    let Ok(Opened::File(fd)) = open(&home.join("good"), &person(), Kind::Any) else { panic!() };
+    let Ok(Opened::File(fd)) = open(&home.join("good"), &person(), Kind::Behind) else { panic!() };
     assert_eq!(real_path(&fd).unwrap(), home.join("file").to_str().unwrap());
-    assert!(matches!(open(&home.join("bad"), &person(), Kind::Any), Err(SourceError::Denied { .. })));
-    assert!(matches!(open(&home.join("dangling"), &person(), Kind::Any), Ok(Opened::Missing)));
-    assert!(open(&home.join("magic"), &person(), Kind::Any).is_err());
+    assert!(matches!(open(&home.join("bad"), &person(), Kind::Behind), Err(SourceError::Denied { .. })));
+    assert!(matches!(open(&home.join("dangling"), &person(), Kind::Behind), Ok(Opened::Missing)));
+    assert!(open(&home.join("magic"), &person(), Kind::Behind).is_err());
 }
 
 #[test]
 fn a_persons_rights_do_not_reach_into_processes_of_root() {
     for path in ["/proc/1/environ", "/proc/1/root/etc/passwd", "/proc/self/fd/0"] {
-        assert!(open(Path::new(path), &person(), Kind::Any).is_err(), "{path}");
+        assert!(open(Path::new(path), &person(), Kind::Behind).is_err(), "{path}");
+        let opened = open(Path::new(path), &person(), Kind::Any);
+        assert!(matches!(opened, Err(_) | Ok(Opened::Symlink(_))), "{path}: {opened:?}");
     }
     assert!(matches!(open(Path::new("/proc/1/environ"), &Opener::System, Kind::Any), Ok(Opened::File(_))));
 }

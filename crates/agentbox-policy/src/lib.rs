@@ -96,7 +96,7 @@ pub use policy::{Limit, Policy, Value};
 pub use project::{Secrets, built_in_keys, built_in_secrets};
 pub use reach::{ForeignName, MAX_RULES_BYTES};
 pub use request::{Inputs, KnownKeys, Person, ProjectFacts, Request, Ssh};
-pub use resolve::resolve;
+pub use resolve::{projects_elsewhere, resolve};
 pub use secrets::{SecretGrant, SecretHow};
 pub use system::{System, changed_file, check_person, merge_system};
 pub use tighten::{Running, Tightened, tightened, waiting};

@@ -82,6 +82,40 @@ fn links_in_the_project_lead_nowhere_outside() -> Result<()> {
     Ok(())
 }
 
+/// A session that may write where a rule of another profile points puts a link there.
+#[test]
+fn a_link_that_a_session_made_leads_no_other_session_to_what_it_points_to() -> Result<()> {
+    let machine = Machine::new()?;
+    let lib = directory(&machine, OsStr::new("lib"))?;
+    machine.person.shell(&lib, "mkdir include; echo header > include/h; echo token > token")?;
+    machine.configure(&format!(
+        "[profile.reads]\nread = [\"{0}/include\"]\n[profile.writes]\nwrite = [\"{0}/include\"]\n\
+         [profile.deep]\nread = [\"{0}/include/sub\"]\n\
+         [profile.token.env]\nTOKEN = {{ file = \"{0}/token\", as = \"env\" }}\n",
+        lib.display()
+    ))?;
+    let start = |profile: &str, script: &str| {
+        let options = ["--profile", profile];
+        machine.ctl(&machine.start_arguments("L2", &options, &["sh", "-c", script]))
+    };
+    let shown = format!("cat {}/include/h", lib.display());
+    // The control: what is no link is there.
+    ensure!(start("reads", &shown)?.success()?.text() == "header\n");
+    ensure!(start("token", "echo $TOKEN")?.success()?.text() == "token\n");
+    let ssh = machine.person.home.join(".ssh");
+    let script = format!("rm -r include token; ln -s {0} include; ln -s {0}/id_ed25519 token", ssh.display());
+    start_in(&machine, &lib, &["sh", "-c", &script])?.success()?;
+    ensure!(fs::read_link(lib.join("include"))? == ssh, "the session could not make the link");
+    machine.person.shell(&ssh, "mkdir sub")?;
+    for profile in ["reads", "writes", "deep", "token"] {
+        let said = start(profile, "echo it runs")?;
+        ensure!(said.status == 125, "{profile}: {said:?}");
+        let words = said.error_text();
+        ensure!(words.contains("symbolic link") && words.contains(profile), "{profile}: {words}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_git_directory_that_points_elsewhere_brings_nothing_in() -> Result<()> {
     let machine = Machine::new()?;

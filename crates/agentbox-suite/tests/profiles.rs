@@ -33,6 +33,40 @@ fn a_session_that_removes_or_loosens_the_projects_file_does_not_loosen_the_next_
 }
 
 #[test]
+fn what_could_not_be_accepted_whole_is_not_accepted() -> Result<()> {
+    let machine = Machine::new()?;
+    let file = machine.project().join(".agentbox.toml");
+    machine.person.write(&file, NONE.as_bytes(), 0o644)?;
+    ensure!(network(&machine)? == "none");
+    machine.person.write(&file, b"network = \"public\"\n", 0o644)?;
+    let refused = machine.ctl(&["trust", ".", "--profile", "nobody"])?;
+    ensure!(refused.status != 0, "{refused:?}");
+    ensure!(network(&machine)? == "none", "it was refused, and holds");
+    let trail = fs::read_to_string(machine.logs().join("audit.jsonl"))?;
+    ensure!(!trail.contains("\"trusted\""), "{trail}");
+    Ok(())
+}
+
+#[test]
+fn a_bound_by_path_is_not_passed_by_through_a_link() -> Result<()> {
+    let machine = Machine::new()?;
+    let link = machine.person.home.join("link");
+    std::os::unix::fs::symlink(machine.project(), &link)?;
+    let bound = |path: &std::path::Path| {
+        machine.configure(&format!("[project.bound]\npath = \"{}\"\nnetwork = \"none\"\n", path.display()))
+    };
+    bound(&link)?;
+    let refused = machine.ctl(&["start", ".", "--", "true"])?;
+    let words = refused.error_text();
+    ensure!(refused.status == 125 && words.contains("project.bound.path"), "{refused:?}");
+    ensure!(words.contains(&*machine.project().to_string_lossy()), "{words}");
+    // The control: by its real path it holds.
+    bound(machine.project())?;
+    ensure!(network(&machine)? == "none");
+    Ok(())
+}
+
+#[test]
 fn a_project_is_in_one_profile_at_a_time() -> Result<()> {
     let machine = Machine::new()?;
     machine.configure("[profile.work]\nagent = \"shell\"\n[profile.home]\nagent = \"shell\"\n")?;

@@ -97,28 +97,50 @@ fn judge(supervisor: &Supervisor, pin: &Pin, uid: u32, looked: &Looked) -> Resul
     }
 }
 
-/// Accepts what a pin names as it is now; what is otherwise than before, and its hash.
-pub(crate) fn accept(
+/// What pins name as it is now, about to be accepted.
+pub(crate) fn look_at_all<'a>(
     supervisor: &Supervisor,
-    pin: &Pin,
+    pins: impl IntoIterator<Item = &'a Pin>,
     person: &Person,
-) -> Result<Vec<String>, PolicyError> {
-    let looked = look(pin, person)?;
-    let before = accepted(supervisor, person.uid, pin).ok().flatten();
-    let mut told: Vec<String> = differences(before.as_deref().unwrap_or_default(), &looked.lines)
-        .into_iter()
-        .map(|difference| format!("{}: {difference}", pin.path))
-        .collect();
-    told.push(format!("{}: sha256:{}", pin.path, looked.hash()));
-    if pin.hash.is_none() {
-        let record = Record { version: VERSION, path: pin.path.clone(), lines: looked.lines };
+) -> Result<Vec<Accepting<'a>>, PolicyError> {
+    let look_at = |pin| {
+        let looked = look(pin, person)?;
+        let before = accepted(supervisor, person.uid, pin).ok().flatten();
+        Ok(Accepting { pin, looked, before: before.unwrap_or_default() })
+    };
+    pins.into_iter().map(look_at).collect()
+}
+
+/// What a pin names, and what was accepted of it before.
+#[derive(Debug)]
+pub(crate) struct Accepting<'a> {
+    pin: &'a Pin,
+    looked: Looked,
+    before: Vec<String>,
+}
+
+impl Accepting<'_> {
+    /// What is otherwise than before, and its hash.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let path = &self.pin.path;
+        let differences = differences(&self.before, &self.looked.lines);
+        let told = differences.into_iter().map(|difference| format!("{path}: {difference}"));
+        told.chain([format!("{path}: sha256:{}", self.looked.hash())]).collect()
+    }
+
+    /// Accepts it; one with a hash in the configuration is accepted there.
+    pub(crate) fn write(&self, supervisor: &Supervisor, person: &Person) -> Result<(), PolicyError> {
+        let pin = self.pin;
+        if pin.hash.is_some() {
+            return Ok(());
+        }
+        let record = Record { version: VERSION, path: pin.path.clone(), lines: self.looked.lines.clone() };
         let written = serde_json::to_vec(&record).map_err(|error| error.to_string()).and_then(|bytes| {
             let own = supervisor.directories.accepted(person.uid).map_err(|error| error.to_string())?;
             directory::write_atomic(&own, &name(pin), &bytes, 0o600, true).map_err(|error| error.to_string())
         });
-        written.map_err(|error| refused(pin, format!("`{}`: {error}", pin.path), "make room"))?;
+        written.map_err(|error| refused(pin, format!("`{}`: {error}", pin.path), "make room"))
     }
-    Ok(told)
 }
 
 fn accepted(supervisor: &Supervisor, uid: u32, pin: &Pin) -> Result<Option<Vec<String>>, String> {

@@ -17,9 +17,10 @@ use agentbox_ipc::{
 use agentbox_kernel::failpoint::in_force;
 use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
+use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
 use agentbox_plan::{SessionId, Streams, TerminalSize};
-use agentbox_policy::{Inputs, Isolation, Layer, Leg, Policy, PolicyError, ProjectFacts, Trifecta};
+use agentbox_policy::{Inputs, Isolation, Layer, Leg, Policy, PolicyError, ProjectFacts, System, Trifecta};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
 use std::os::fd::OwnedFd;
@@ -30,6 +31,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MAX_SESSIONS: usize = 64;
 /// Most bytes of a caller's environment: what execve(2) passes at all is of this order.
 const MAX_ENVIRONMENT_BYTES: usize = 1 << 20;
+
+/// What was accepted of the project's own file: at this path, by this user.
+type Accepted<'a> = &'a dyn Fn(&str, u32) -> Result<Option<Layer>, accepted::AcceptedError>;
 
 /// A request that was resolved.
 #[derive(Debug)]
@@ -171,6 +175,17 @@ fn resolve(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<Resolved, Error> {
+    resolve_as(supervisor, caller, project, request, &|path, uid| accepted::read(supervisor, uid, path))
+}
+
+/// The same with something else taken for accepted.
+fn resolve_as(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+    accepted: Accepted<'_>,
+) -> Result<Resolved, Error> {
     let configuration = supervisor.configuration();
     let configuration = usable(&configuration)?;
     let environment = request.environment.iter().map(|(name, value)| name.len() + value.len() + 2);
@@ -193,7 +208,8 @@ fn resolve(
         owner_uid: project.owner_uid,
         owner_gid: project.owner_gid,
     };
-    let accepted = accepted::read(supervisor, person.uid, &project.path).map_err(failed)?;
+    let accepted = accepted(&project.path, person.uid).map_err(failed)?;
+    misnamed(&configuration.system, &project.path, &person)?;
     let policy = agentbox_policy::resolve(&Inputs {
         system: &configuration.system,
         person_layer: request.person.as_ref(),
@@ -293,15 +309,21 @@ pub(crate) fn trust(
     let file = request.project_file.clone();
     let mut changed = agentbox_policy::changed_file(before.as_ref(), file.as_ref())
         .map_err(|error| Error::Invalid(error.to_string()))?;
-    accepted::write(supervisor, person.uid, &project.path, file.as_ref()).map_err(failed)?;
-    for pin in resolve(supervisor, caller, again, request)?.order.policy.pins() {
-        changed.extend(pinned::accept(supervisor, pin, &person).map_err(|error| policy_error(&error))?);
-    }
+    let now = file.clone();
+    let resolved = resolve_as(supervisor, caller, again, request, &|_, _| Ok(now.clone()))?;
+    let looked = pinned::look_at_all(supervisor, resolved.order.policy.pins(), &person);
+    let looked = looked.map_err(|error| policy_error(&error))?;
+    changed.extend(looked.iter().flat_map(pinned::Accepting::told));
+    // Nothing is accepted of which the trail does not tell.
     let event = json!({
         "event": "trusted", "project": project.path, "owner_uid": person.uid, "caller_uid": caller.uid,
         "changed": changed,
     });
     supervisor.audit().record(event).map_err(unwritten)?;
+    accepted::write(supervisor, person.uid, &project.path, file.as_ref()).map_err(failed)?;
+    for accepting in &looked {
+        accepting.write(supervisor, &person).map_err(|error| policy_error(&error))?;
+    }
     Ok(TrustAnswer { project: project.path, changed })
 }
 
@@ -331,6 +353,32 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
     ))
 }
 
+/// What the system's configuration binds by the path of its directory must not be passed by, because that path leads
+/// to it through a symbolic link.
+fn misnamed(system: &System, project: &str, person: &Person) -> Result<(), Error> {
+    let elsewhere = agentbox_policy::projects_elsewhere(system, &person.home, project);
+    let by = Opener::person(person);
+    let requests: Vec<_> = elsewhere
+        .iter()
+        .map(|(path, _)| source::Request { path: path.clone(), by: by.clone(), kind: Kind::Behind })
+        .collect();
+    for ((path, rule), opened) in elsewhere.iter().zip(source::open_batch(&requests)) {
+        // What the person cannot open is not where they start something.
+        let Ok(Opened::Directory(found)) = opened else { continue };
+        let Ok(real) = source::real_path(&found) else { continue };
+        if project == real || project.strip_prefix(&real).is_some_and(|rest| rest.starts_with('/')) {
+            let what = format!(
+                "`{}`, which is `{}` behind a symbolic link",
+                real.escape_debug(),
+                path.escape_debug()
+            );
+            let remedy = "write the directory's real path there".to_owned();
+            return Err(policy_error(&PolicyError::Refused { what, rule: rule.clone(), remedy }));
+        }
+    }
+    Ok(())
+}
+
 /// Whose the session will be: the caller's, or for root the project's owner's.
 fn owner(caller: &Caller, project: &OwnedFd) -> Result<Person, Error> {
     let uid = if caller.is_root() {
@@ -339,7 +387,7 @@ fn owner(caller: &Caller, project: &OwnedFd) -> Result<Person, Error> {
         caller.uid
     };
     match person::by_uid(uid) {
-        Ok(Some(person)) => Ok(person),
+        Ok(Some(person)) => Ok(person.at_real_home()),
         Ok(None) => Err(Error::Refused(format!(
             "refused: the session would belong to user id {uid}, which is no account here\n\
              rule: the owner of a session has a home and a shell\nchown the project to an account"

@@ -63,8 +63,9 @@ pub(super) fn items(policy: &Policy) -> Result<Vec<Item>, PolicyError> {
     let shared = policy.filesystem() != Filesystem::Listed;
     let mut items = Vec::new();
     let mut add = |path: &str, by: Opener, optional: bool, what: WantedKind, origin: &str, role: Role| {
-        let wanted = Wanted { path: path.to_owned(), by, optional, what, origin: origin.to_owned() };
-        items.push(Item { wanted, role });
+        let preset = matches!(role, Role::Grant(at) if policy.grants[at].preset);
+        let (path, origin) = (path.to_owned(), origin.to_owned());
+        items.push(Item { wanted: Wanted { path, by, optional, preset, what, origin }, role });
     };
     let data = "built-in: base.toml";
     if shared {

@@ -112,6 +112,8 @@ pub struct Wanted {
     pub by: Opener,
     /// Whether a session starts without it.
     pub optional: bool,
+    /// Whether an agent's preset names it, and no person did.
+    pub preset: bool,
     /// What it has to be.
     pub what: WantedKind,
     /// Which rule wants it.

@@ -5,7 +5,7 @@ use crate::config::ProfileTable;
 use crate::paths::{expand, is_below, is_within};
 use crate::policy::Sourced;
 use crate::posture::{self, Chain};
-use crate::system::Source;
+use crate::system::{Source, System};
 use crate::text::printable;
 use crate::{Inputs, Name, PolicyError, ProjectFacts, preset};
 use std::cmp::Reverse;
@@ -111,6 +111,17 @@ impl<'a> Choice<'a> {
         }
         warnings
     }
+}
+
+/// Directories that the system's configuration names as projects, elsewhere than around this one: each with its rule.
+/// One that is this one behind a symbolic link would not be found.
+#[must_use]
+pub fn projects_elsewhere(system: &System, home: &str, project: &str) -> Vec<(String, String)> {
+    let source = &system.source;
+    let all = source.config.project.iter().filter_map(|(name, table)| {
+        Some((expand(table.path.as_ref()?, home), source.rule(&format!("project.{name}.path"))))
+    });
+    all.filter(|(path, _)| !crate::paths::overlap(project, path)).collect()
 }
 
 fn entries<'a>(sources: &Sources<'a>, inputs: &Inputs<'_>) -> Vec<Entry<'a>> {

@@ -35,6 +35,7 @@ use crate::system::{Source, check_references};
 use crate::text::{printable, suggestion};
 use crate::{Filesystem, Guard, Inputs, Isolation, LayerKind, Name, Policy, PolicyError, preset};
 use choice::Choice;
+pub use choice::projects_elsewhere;
 use std::collections::BTreeMap;
 
 /// Origin of what was asked for.

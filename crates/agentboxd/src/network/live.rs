@@ -112,7 +112,8 @@ pub(crate) fn without_gate(session: &Session) -> Error {
 pub(crate) fn tighten(supervisor: &Supervisor, session: &Session, old: &System, new: &System) {
     let Some(network) = session.network() else { return };
     let record = &session.record;
-    let home = person::by_uid(record.owner_uid).ok().flatten().map(|person| person.home);
+    let person = person::by_uid(record.owner_uid).ok().flatten();
+    let home = person.map(|person| person.at_real_home().home);
     let origin = |of: &str| {
         let row = record.values.iter().find(|[key, ..]| key == of);
         row.map_or("", |[_, _, origin]| origin.as_str())

@@ -8,7 +8,7 @@ use crate::network::denials::Denials;
 use crate::pinned;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::pinned as kernel_pinned;
-use agentbox_kernel::source::{self, Opened, Opener};
+use agentbox_kernel::source::{self, Opened, Opener, SourceError};
 use agentbox_kernel::{directory, keys, own, person};
 use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Process, Wire};
@@ -137,6 +137,14 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
     let mut opened = source::open_batch(&requests).into_iter();
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
+        let refused = |error: &SourceError| -> StepError {
+            let what = format!("{}: {error}", wanted.path);
+            let remedy = match error {
+                SourceError::Link { .. } => "name the real path there, without symbolic links",
+                _ => "make it readable, or take it out of the configuration",
+            };
+            PolicyError::Refused { what, rule: wanted.origin.clone(), remedy: remedy.to_owned() }.into()
+        };
         match wanted.what {
             WantedKind::Pinned { .. } => {
                 let made = own(wanted)?;
@@ -164,15 +172,13 @@ fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Ope
             Some(Ok(opened)) => opened,
             // What its person may not open is as if it were not there. Of the system's places some are
             // covered by private ones, so there an error is never taken for absence.
+            // A link that a preset did not expect leads nowhere for it; who names one is told.
+            Some(Err(error @ SourceError::Link { .. })) if !wanted.preset => return Err(refused(&error)),
             Some(Err(error)) if wanted.optional && wanted.by == agentbox_policy::Opener::Person => {
                 tracing::debug!("{}: {error}", wanted.path);
                 Opened::Missing
             }
-            Some(Err(error)) => {
-                let what = format!("{}: {error}", wanted.path);
-                let remedy = "make it readable, or take it out of the configuration".to_owned();
-                return Err(PolicyError::Refused { what, rule: wanted.origin.clone(), remedy }.into());
-            }
+            Some(Err(error)) => return Err(refused(&error)),
             None => return Err(missing("an answer for each source")),
         });
     }
@@ -226,6 +232,10 @@ fn secret(
     let opened = source::open_wanted(&grant.path, &by, source::Kind::Any);
     let file = match opened.map_err(|error| refused(error.to_string()))? {
         Opened::File(file) => file,
+        Opened::Symlink(to) => {
+            let why = format!("is a symbolic link: name what it points to, `{}`", to.escape_debug());
+            return Err(refused(why).into());
+        }
         _ => return Err(refused("is no file".to_owned()).into()),
     };
     let mut bytes = Zeroizing::new(Vec::new());
