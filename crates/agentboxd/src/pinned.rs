@@ -210,14 +210,19 @@ mod tests {
         let pin = pin(&skill, None);
         let judged =
             |pin: &Pin| judge(&supervisor, pin, 0, &look(pin, &root).unwrap()).map_err(|e| e.to_string());
+        let accept = || -> Vec<String> {
+            let accepting = look_at_all(&supervisor, [&pin], &root).unwrap().remove(0);
+            accepting.write(&supervisor, &root).unwrap();
+            accepting.told()
+        };
         assert!(judged(&pin).unwrap_err().contains("nobody has looked at"));
-        accept(&supervisor, &pin, &root).unwrap();
+        accept();
         assert_eq!(judged(&pin), Ok(()));
         std::fs::write(skill.join("SKILL.md"), "run this").unwrap();
         std::fs::write(skill.join("run.sh"), "x").unwrap();
         let refused = judged(&pin).unwrap_err();
         assert!(refused.contains("~ SKILL.md") && refused.contains("+ run.sh"), "{refused}");
-        let told = accept(&supervisor, &pin, &root).unwrap();
+        let told = accept();
         assert_eq!(told.len(), 3, "{told:?}");
         assert_eq!(judged(&pin), Ok(()));
         let hash = look(&pin, &root).unwrap().hash();
