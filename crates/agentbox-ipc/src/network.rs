@@ -24,8 +24,10 @@ pub struct AllowAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
-    /// It does not exist inside.
+    /// Nothing can be read there.
     Hidden,
+    /// The session has something of its own in that place; what this machine has there does not exist inside.
+    Private,
     /// It can be read.
     ReadOnly,
     /// It can be read and changed.

@@ -148,6 +148,10 @@ impl Init {
             running.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetpgrp(terminal).ok());
         let group = foreground.map_or(running.pid, Pid::as_raw_pid);
         sys::kill(-group, signal);
+        // As the kernel hangs up a terminal (tty_io.c): the leader of its session hears of it, whoever is in front.
+        if i32::from(signal) == libc::SIGHUP && group != running.pid {
+            sys::kill(-running.pid, signal);
+        }
     }
 
     fn tell(&self, message: &FromInner, descriptors: &[BorrowedFd<'_>]) {

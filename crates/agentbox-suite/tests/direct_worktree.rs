@@ -37,8 +37,12 @@ fn a_linked_worktree_works_with_a_word_of_the_persons_and_is_held() -> Result<()
     let machine = Machine::new()?;
     let (tree, git) = linked(&machine)?;
     let without = start(&machine, &tree, &[], "git status")?;
-    ensure!(without.status != 0 && without.error_text().contains("--git-dir"), "{without:?}");
     let git_text = git.to_string_lossy().into_owned();
+    let told = format!("--git-dir {git_text} shows it");
+    ensure!(without.status != 0 && without.error_text().contains(&told), "{without:?}");
+    // Its own directory there has no objects; who names that is told which has.
+    let own = start(&machine, &tree, &["--git-dir", &format!("{git_text}/worktrees/tree")], "true")?;
+    ensure!(own.status == 125 && own.error_text().contains(&format!("belongs to: {git_text}\n")), "{own:?}");
     let script = "set -e; echo x > file; git add file; git -c user.name=a -c user.email=a@b commit -qm inside\n\
                   ! echo x > ../main/.git/hooks/post-commit; ! mv ../main/.git/hooks ../main/.git/h; git config core.pager evil";
     let with = start(&machine, &tree, &["--git-dir", &git_text], script)?.success()?;

@@ -25,6 +25,93 @@ fn a_session_is_listed_with_what_it_is() -> Result<()> {
 }
 
 #[test]
+fn a_name_stands_for_its_session_while_that_runs() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached_with("L2", &["--name", "keeper"], &["sleep", "600"])?;
+    let status = machine.ctl(&["status", "keeper", "--json"])?.json()?;
+    ensure!(status["summary"]["id"] == session.id.as_str(), "{status}");
+    ensure!(machine.ctl(&["exec", "keeper", "--", "echo", "here"])?.success()?.text() == "here\n");
+    ensure!(machine.ctl(&["log", "keeper"])?.success()?.text().contains("running"));
+    let nobody = machine.ctl(&["log", "nobody"])?;
+    ensure!(nobody.status != 0 && nobody.error_text().contains("nobody"), "{nobody:?}");
+    let again = machine.ctl(&machine.start_arguments("L2", &["--name", "keeper"], &["true"]))?;
+    ensure!(again.status == 125 && again.error_text().contains(&session.id), "{again:?}");
+    machine.ctl(&["stop", "keeper"])?.success()?;
+    ensure!(machine.session_ids()?.is_empty());
+    machine.ctl(&machine.start_arguments("L2", &["--name", "keeper"], &["true"]))?.success()?;
+    Ok(())
+}
+
+#[test]
+fn an_interactive_shell_that_is_stopped_ends_as_when_its_terminal_closes() -> Result<()> {
+    let machine = Machine::new()?;
+    let script =
+        "trap 'echo hung up > hung-up; exit' HUP; trap '' TERM; echo rea''dy; while :; do sleep 0.1; done";
+    let arguments = machine.start_arguments("L2", &[], &["bash", "-c", script]);
+    let mut terminal = machine.terminal(&arguments, 24, 80)?;
+    terminal.wait_for("ready", LIMIT)?;
+    let session = machine.only_session()?;
+    // It is deaf to SIGTERM: with ten minutes to end by itself it does not wait for SIGKILL.
+    run(&mut machine.command(&["stop", &session.id, "--timeout", "10m"]), b"", LIMIT)?.success()?;
+    ensure!(fs::read_to_string(machine.project().join("hung-up"))? == "hung up\n");
+    Ok(())
+}
+
+#[test]
+fn what_is_asked_about_a_path_is_how_the_session_sees_it() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let ask = |path: &str| machine.ctl(&["why", &session.id, path, "--json"])?.json();
+    let key = machine.person.home.join(".ssh/id_ed25519");
+    ensure!(key.exists(), "there is no key to be asked about");
+    let answer = ask(&key.to_string_lossy())?;
+    ensure!(answer["allowed"] == false && answer["access"] == "private", "{answer}");
+    let said = machine.ctl(&["why", &session.id, &key.to_string_lossy()])?.success()?.text();
+    ensure!(said.contains("of this machine does not exist inside"), "{said}");
+    let project = machine.project().to_string_lossy().into_owned();
+    for (path, access) in [(project.as_str(), "writable"), ("/usr/bin/env", "read-only")] {
+        let answer = ask(path)?;
+        ensure!(answer["allowed"] == true && answer["access"] == access, "{answer}");
+    }
+    session.stop()
+}
+
+#[test]
+fn a_program_that_only_the_person_sees_is_named_with_where_it_is() -> Result<()> {
+    let machine = Machine::new()?;
+    let own = machine.person.home.join("tools");
+    machine.person.make_directory(&own)?;
+    machine.person.write(&own.join("mytool"), b"#!/bin/sh\n", 0o755)?;
+    let mut start = machine.command(&machine.start_arguments("L2", &[], &["mytool"]));
+    start.env("PATH", format!("{}:/usr/bin:/bin", own.display()));
+    let said = run(&mut start, b"", LIMIT)?;
+    let words = said.error_text();
+    ensure!(said.status == 127 && words.contains("`mytool`"), "{said:?}");
+    ensure!(words.contains(&*own.join("mytool").to_string_lossy()) && words.contains("read ="), "{words}");
+    Ok(())
+}
+
+#[test]
+fn an_embedded_supervisor_reads_its_configuration_again_when_it_is_told_to() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let first = machine.supervisor_pid()?;
+    let start = || machine.ctl(&machine.start_arguments("new", &[], &["true"]));
+    machine.configure("[posture.new]\nextends = \"L2\"\n")?;
+    if machine.service().is_none() {
+        let early = start()?;
+        let words = early.error_text();
+        ensure!(early.status == 125 && words.contains(&format!("kill -HUP {first}")), "{early:?}");
+        let pid = rustix::process::Pid::from_raw(first.cast_signed()).context("no process id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP)?;
+        eventually("the new posture counts", LIMIT, || Ok((start()?.status == 0).then_some(())))?;
+        ensure!(machine.supervisor_pid()? == first, "it is another supervisor");
+    }
+    start()?.success()?;
+    session.stop()
+}
+
+#[test]
 fn status_names_every_value_with_its_origin() -> Result<()> {
     let machine = Machine::new()?;
     let session = machine.detached("L2", &["sleep", "600"])?;

@@ -61,10 +61,11 @@ pub(crate) fn why_path(plan: &Plan, values: &[ValueRow], what: &str) -> WhyAnswe
         Mount::Mask { .. } | Mount::Hold { hiding: Hiding::Hidden, .. } => agentbox_ipc::Access::Hidden,
         Mount::Hold { hiding: Hiding::Pinned, .. } => agentbox_ipc::Access::Writable,
         Mount::Hold { hiding: Hiding::ReadOnly, .. } => agentbox_ipc::Access::ReadOnly,
-        Mount::Bind { access: Access::ReadWrite, .. }
-        | Mount::Overlay { .. }
-        | Mount::Tmpfs { .. }
-        | Mount::Own { .. } => agentbox_ipc::Access::Writable,
+        Mount::Bind { access: Access::ReadWrite, .. } | Mount::Overlay { .. } => {
+            agentbox_ipc::Access::Writable
+        }
+        // The session's own, empty when it began: what this machine has there is not in it.
+        Mount::Tmpfs { .. } | Mount::Own { .. } => agentbox_ipc::Access::Private,
         Mount::Bind { .. } | Mount::ReadOnly { .. } | Mount::Proc { .. } => agentbox_ipc::Access::ReadOnly,
         Mount::Device { .. } | Mount::DevPts { .. } | Mount::MessageQueues { .. } => {
             agentbox_ipc::Access::Writable
@@ -85,12 +86,16 @@ fn path_answer(
 ) -> WhyAnswer {
     let granted =
         values.iter().find(|[key, value, _]| matches!(key.as_str(), "read" | "write") && value == target);
-    let is_hidden = access == agentbox_ipc::Access::Hidden;
+    let (is_hidden, reason) = match access {
+        agentbox_ipc::Access::Hidden => (true, "nothing can be read there"),
+        agentbox_ipc::Access::Private => (true, "the session has its own in that place"),
+        agentbox_ipc::Access::ReadOnly | agentbox_ipc::Access::Writable => (false, ""),
+    };
     WhyAnswer {
         destination: what.to_owned(),
         port: 0,
         allowed: !is_hidden,
-        reason: if is_hidden { "it does not exist inside".to_owned() } else { String::new() },
+        reason: reason.to_owned(),
         rule: rule.to_owned(),
         origin: granted.map(|[_, _, origin]| origin.clone()).unwrap_or_default(),
         remedy: if is_hidden { "grant it in the profile: read or write".to_owned() } else { String::new() },

@@ -80,11 +80,16 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     workspace::finish_all(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };
-    let lock = tokio::select! {
-        lock = server.serve(&listener, &bus) => Some(lock),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+    let mut serving = std::pin::pin!(server.serve(&listener, &bus));
+    let lock = loop {
+        tokio::select! {
+            lock = &mut serving => break Some(lock),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            _ = hangup.recv() => server.supervisor.reload(),
+        }
     };
     if lock.is_none() {
         tracing::info!("told to end; sessions live on");

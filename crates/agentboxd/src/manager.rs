@@ -102,9 +102,7 @@ impl Manager {
     /// A session of the caller, or of somebody else with the consent of polkit. Without that it is as unknown
     /// as one that never was.
     async fn session(&self, caller: &Caller, method: Method, id: &str) -> Result<Arc<Session>, Error> {
-        let parsed = id.parse::<SessionId>().ok();
-        let session = parsed.and_then(|id| self.supervisor.session(&id));
-        if let Some(session) = session {
+        if let Some(session) = self.by_id_or_name(caller, id) {
             let asked = match method {
                 // Widening is about one's own as well; whose it is, is the other question.
                 Method::Allow => Some(Action::Control),
@@ -121,6 +119,20 @@ impl Manager {
         }
         let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
         Err(Error::NotFound(format!("there is no session `{shown}`\n`agentboxctl list` shows yours")))
+    }
+
+    /// A session by its id, or by the name that its owner gave it: of the caller's sessions one has it.
+    fn by_id_or_name(&self, caller: &Caller, id: &str) -> Option<Arc<Session>> {
+        let by_id = id.parse::<SessionId>().ok().and_then(|id| self.supervisor.session(&id));
+        by_id.or_else(|| {
+            let sessions = self.supervisor.sessions();
+            let mut named = sessions.into_iter().filter(|session| {
+                session.record.name.as_deref() == Some(id)
+                    && caller.owns(Method::List, session.record.owner_uid)
+            });
+            // For root several persons' may have it.
+            named.next().filter(|_| named.next().is_none())
+        })
     }
 
     /// A connection to the console of a session that runs.
@@ -481,8 +493,14 @@ impl Manager {
                 return Err(unknown());
             }
             if matches!(session.live().state, State::Starting { .. } | State::Released | State::Running) {
+                let next = match session.live().frozen {
+                    Some(_) => {
+                        format!("agentboxctl status {parsed} says why it stands still, thaw has it go on")
+                    }
+                    None => format!("agentboxctl stop {parsed}"),
+                };
                 return Err(Error::NotFound(format!(
-                    "session `{parsed}` has not ended, so there is no report of it yet\nagentboxctl stop {parsed}"
+                    "session `{parsed}` has not ended, so there is no report of it yet\n{next}"
                 )));
             }
             session.gone().await;
@@ -505,8 +523,17 @@ impl Manager {
         let caller = self.caller(Method::Log, &header, connection).await?;
         let sees_all = caller.is_root() || !in_force(Method::Log.name());
         let reader = if sees_all { Reader::Root } else { Reader::Owner(caller.uid) };
-        let session = Some(id.to_owned()).filter(|id| !id.is_empty());
-        self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await
+        let named = self.by_id_or_name(&caller, id).map(|session| session.id().as_str().to_owned());
+        let session = Some(named.unwrap_or_else(|| id.to_owned())).filter(|id| !id.is_empty());
+        let (is_one, is_all) = (session.is_some(), after == 0);
+        let lines =
+            self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await?;
+        if is_one && is_all && lines.is_empty() {
+            let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
+            let next = "`agentboxctl log` shows all that is told to you";
+            return Err(Error::NotFound(format!("the trail tells nothing of a session `{shown}`\n{next}")));
+        }
+        Ok(lines)
     }
 
     #[zbus(out_args("verdict"))]

@@ -1,7 +1,6 @@
 //! What both ways to run have in common: limits of this process, directories, first and last words.
 
 use crate::audit::Audit;
-use crate::configuration;
 use crate::options::Options;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::Scopes;
@@ -27,10 +26,9 @@ pub(crate) fn supervisor(
     scopes: Option<Scopes>,
     store: Option<Store>,
 ) -> std::io::Result<Arc<Supervisor>> {
-    let configuration = configuration::read(&options.configuration()).map_err(|error| error.to_string());
     let journal = scopes.is_some().then(Journal::open).transpose()?;
     let audit = Audit::open(directories.logs.try_clone()?, journal);
-    let supervisor = Arc::new(Supervisor::new(directories, configuration, audit, scopes, store));
+    let supervisor = Arc::new(Supervisor::new(directories, options.configuration(), audit, scopes, store));
     note(&supervisor, "daemon-started");
     Ok(supervisor)
 }

@@ -8,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::layers;
 use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
-use crate::session::{Order, Record, driver, sources};
+use crate::session::{Order, Record, Session, driver, sources};
 use crate::supervisor::Supervisor;
 use crate::{accepted, neighbours, pinned, profiles, workspace};
 use agentbox_ipc::{
@@ -70,6 +70,7 @@ pub(crate) async fn start(
     let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
         let record = &resolved.record;
         profiles::one_at_a_time(supervisor, record.owner_uid, &record.project, &record.profile)?;
+        one_name(supervisor, record)?;
         let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta)?;
         remember(supervisor, &resolved)?;
         Ok((resolved, confirmed_by, trifecta))
@@ -230,7 +231,7 @@ fn resolve_as(
         git_identity: request.git_name.clone().zip(request.git_email.clone()),
         ssh: request.ssh.as_ref(),
     })
-    .map_err(|error| policy_error(&error))?;
+    .map_err(|error| also_outdated(supervisor, policy_error(&error)))?;
     let id = match &request.resume {
         Some(resume) => layers::resumed(supervisor, caller, resume, (&project, &person), &policy)?,
         None => new_id(supervisor)?,
@@ -269,6 +270,22 @@ fn resolve_as(
         base_commit: request.base_commit,
     };
     Ok(Resolved { record, order, warnings, command: request.options.command, accepted })
+}
+
+/// A name stands for one session of its owner.
+fn one_name(supervisor: &Supervisor, record: &Record) -> Result<(), Error> {
+    let Some(name) = &record.name else { return Ok(()) };
+    let has_it = |session: &Session| {
+        session.record.owner_uid == record.owner_uid && session.record.name.as_ref() == Some(name)
+    };
+    match supervisor.sessions().iter().find(|session| has_it(session)) {
+        None => Ok(()),
+        Some(other) => Err(Error::Refused(format!(
+            "refused: the name `{name}`, which session {} has\nrule: of the sessions that run one has a name\n\
+             choose another one, or: agentboxctl stop {0}",
+            other.id()
+        ))),
+    }
 }
 
 /// Holds the legs of the session together with those of others on the project.
@@ -325,6 +342,16 @@ pub(crate) fn trust(
         accepting.write(supervisor, &person).map_err(|error| policy_error(&error))?;
     }
     Ok(TrustAnswer { project: project.path, changed })
+}
+
+/// Who has just changed a file asks why it does not count.
+fn also_outdated(supervisor: &Supervisor, error: Error) -> Error {
+    let Some(outdated) = supervisor.outdated() else { return error };
+    match error {
+        Error::Refused(text) => Error::Refused(format!("{text}\nnote: {outdated}")),
+        Error::Invalid(text) => Error::Invalid(format!("{text}\nnote: {outdated}")),
+        other => other,
+    }
 }
 
 fn usable(configuration: &Result<Configuration, String>) -> Result<&Configuration, Error> {

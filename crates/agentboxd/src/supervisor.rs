@@ -19,6 +19,7 @@ use agentbox_plan::SessionId;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -33,6 +34,8 @@ pub(crate) struct Supervisor {
     pub(crate) directories: Directories,
     /// The system's configuration, or why there is none that can be used. Replaced by a reload.
     configuration: Mutex<Arc<Result<Configuration, String>>>,
+    /// Where that is read.
+    configured_in: PathBuf,
     /// What the supervisor before this one went by.
     last_configuration: Option<Configuration>,
     /// Sessions whose networks are still as that one left them.
@@ -67,15 +70,17 @@ impl Supervisor {
     /// With no sessions yet.
     pub(crate) fn new(
         directories: Directories,
-        configuration: Result<Configuration, String>,
+        configured_in: PathBuf,
         audit: Audit,
         scopes: Option<Scopes>,
         store: Option<Store>,
     ) -> Self {
+        let configuration = crate::configuration::read(&configured_in).map_err(|error| error.to_string());
         if let Err(error) = &configuration {
             tracing::error!("{error}");
         }
         Self {
+            configured_in,
             last_configuration: Configuration::of_the_last(&directories.runtime),
             taking_over: Mutex::default(),
             directories,
@@ -109,8 +114,8 @@ impl Supervisor {
 
     /// Reads the configuration again. Sessions that run keep what they were started with, but for what closes their
     /// network. The range of leased ids stays: the host's table and the leases were made for it.
-    pub(crate) fn reload(&self, directory: &std::path::Path) {
-        let read = crate::configuration::read(directory).map_err(|error| error.to_string());
+    pub(crate) fn reload(&self) {
+        let read = self.read_configuration();
         let range = |configuration: &Result<Configuration, String>| {
             configuration.as_ref().ok().map(|configuration| configuration.system.uid_range())
         };
@@ -321,6 +326,26 @@ impl Supervisor {
         lock(&self.strangers).clone()
     }
 
+    fn read_configuration(&self) -> Result<Configuration, String> {
+        crate::configuration::read(&self.configured_in).map_err(|error| error.to_string())
+    }
+
+    /// What to say when the files of the configuration are not what was read of them.
+    pub(crate) fn outdated(&self) -> Option<String> {
+        let (held, now) = (self.configuration(), self.read_configuration());
+        let same = match (held.as_ref(), &now) {
+            (Ok(held), Ok(now)) => held.kept == now.kept,
+            (Err(held), Err(now)) => held == now,
+            _ => false,
+        };
+        let again = match self.scopes {
+            Some(_) => "systemctl reload agentboxd".to_owned(),
+            None => format!("sudo kill -HUP {}", std::process::id()),
+        };
+        let place = self.configured_in.display();
+        (!same).then(|| format!("{place} was changed since it was read; to have it read again: {again}"))
+    }
+
     /// What keeps it from starting sessions, or needs a person.
     pub(crate) fn problems(&self) -> Vec<String> {
         let configuration = self.configuration();
@@ -328,7 +353,13 @@ impl Supervisor {
             configuration.as_ref().as_ref().err().map(|error| format!("configuration: {error}"));
         let hierarchy = self.hierarchy().err();
         let audit = self.audit().problem().map(str::to_owned);
-        configuration.into_iter().chain(hierarchy).chain(audit).chain(self.reported()).collect()
+        configuration
+            .into_iter()
+            .chain(hierarchy)
+            .chain(audit)
+            .chain(self.outdated())
+            .chain(self.reported())
+            .collect()
     }
 
     /// With all its directories below one, for tests.
@@ -342,8 +373,7 @@ impl Supervisor {
         };
         let directories = Directories::open(paths, true).unwrap();
         let audit = Audit::open(directories.logs.try_clone().unwrap(), None);
-        let configuration = crate::configuration::read(&below("configuration"));
-        Self::new(directories, configuration.map_err(|error| error.to_string()), audit, None, None)
+        Self::new(directories, below("configuration"), audit, None, None)
     }
 
     /// Environment of launchers: empty, but for what a test switches off or kills.

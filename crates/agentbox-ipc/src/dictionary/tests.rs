@@ -114,7 +114,7 @@ fn the_other_answers_survive() {
     });
     survives(&AllowAnswer { target: "a.org:22".into(), rules: 15, cut: 2, warnings: vec!["w".into()] });
     survives(&WhyAnswer::default());
-    for access in [Access::Hidden, Access::ReadOnly, Access::Writable] {
+    for access in [Access::Hidden, Access::Private, Access::ReadOnly, Access::Writable] {
         survives(&WhyAnswer { access: Some(access), destination: "/a".into(), ..WhyAnswer::default() });
     }
     survives(&ExplainAnswer {

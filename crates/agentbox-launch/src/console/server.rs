@@ -42,6 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 const SIGHUP: u8 = 1;
 const SIGKILL: u8 = 9;
+const SIGTERM: u8 = 15;
 
 /// What a descriptor in the poll set is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,35 @@ pub(crate) fn check(layer: &Layer, kind: LayerKind) -> Result<(), ConfigError> {
     walk(&tree, &mut Vec::new(), kind, &mut faults);
     let place = |key: &str| layer.lines.get(key).copied().unwrap_or(u32::MAX);
     // Of several, the first in the file.
-    let Some(key) = faults.into_iter().min_by_key(|key| place(key)) else { return Ok(()) };
-    let (what, remedy) = words(&key, kind);
-    Err(layer.error(&key, what, Some(remedy)))
+    if let Some(key) = faults.into_iter().min_by_key(|key| place(key)) {
+        let (what, remedy) = words(&key, kind);
+        return Err(layer.error(&key, what, Some(remedy)));
+    }
+    match too_wide(layer) {
+        Some((key, path)) => Err(layer.error(
+            &key,
+            format!("`{path}` is no grant: it holds the home, which a session has for itself"),
+            Some("grant what is needed below it".to_owned()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A grant that is refused wherever it stands; the others depend on whose home it is.
+fn too_wide(layer: &Layer) -> Option<(String, &str)> {
+    let profiles = layer.config.profile.iter().flat_map(|(name, table)| {
+        [("read", &table.read), ("write", &table.write)]
+            .map(|(key, paths)| (format!("profile.{name}.{key}"), paths))
+    });
+    let projects = layer.config.project.iter().flat_map(|(name, table)| {
+        [("read", &table.read), ("write", &table.write)]
+            .map(|(key, paths)| (format!("project.{name}.{key}"), paths))
+    });
+    profiles.chain(projects).find_map(|(key, paths)| {
+        let path =
+            paths.as_deref().unwrap_or_default().iter().find(|path| matches!(path.as_str(), "~" | "/"))?;
+        Some((key, path.as_str()))
+    })
 }
 
 fn words(key: &str, kind: LayerKind) -> (String, String) {

@@ -524,3 +524,13 @@ fn what_crosses_the_bus_comes_back_equal_and_holds_no_null() {
     let text = "users = []\nresolvers = [\"9.9.9.9\"]\nceiling.publish = [\"3000-3999\"]\nfloor.tasks_max = 9\n[profile.w]\nread = [\"~/x\"]\npublish = [3000]\ninternal = [\"a.corp\"]\nenv = { pass = [], set = { A = \"\" } }\n[posture.p]\n[uid_range]";
     crosses(&Layer::parse("a", text.as_bytes(), LayerKind::System).unwrap());
 }
+
+#[test]
+fn a_grant_of_everything_is_refused_where_it_stands() {
+    for (table, path) in [("profile.w", "~"), ("project.w", "/")] {
+        let text = format!("[{table}]\nread = [\"/srv\", \"{path}\"]\n");
+        let error = Layer::parse("f.toml", text.as_bytes(), LayerKind::System).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("f.toml:2: {table}.read: `{path}` is no grant")), "{error}");
+    }
+    assert!(Layer::parse("f.toml", b"[profile.w]\nread = [\"~/x\"]\n", LayerKind::System).is_ok());
+}

@@ -101,6 +101,28 @@ fn environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+const ENOENT: i32 = 2;
+
+/// Where a program is that the session does not find, and what to do about it.
+fn elsewhere(program: &str) -> String {
+    if program.contains('/') {
+        return String::new();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file());
+    match found {
+        Some(found) => format!(
+            "\n  here it is {}, which the session does not see\n  \
+             grant the directory that it is installed in: read = [\"…\"] of a profile, or install it for the whole system",
+            escape::name(&found.to_string_lossy())
+        ),
+        None => "\n  it is not in PATH here either: install it, or name what to run behind --".to_owned(),
+    }
+}
+
 /// Tells how an attachment ended, where that needs words, and the status for it.
 fn conclude(ending: Ending, id: &str, command: Option<&str>) -> u8 {
     match ending {
@@ -109,7 +131,8 @@ fn conclude(ending: Ending, id: &str, command: Option<&str>) -> u8 {
                 let program = command
                     .map_or_else(|| "the agent".to_owned(), |name| format!("`{}`", escape::name(name)));
                 let why = reason(&io::Error::from_raw_os_error(errno));
-                note(&format!("agentboxctl: cannot execute {program} in the session: {why}"));
+                let found = command.filter(|_| errno == ENOENT).map(elsewhere).unwrap_or_default();
+                note(&format!("agentboxctl: cannot execute {program} in the session: {why}{found}"));
             }
             exit.shell_status()
         }

@@ -86,7 +86,9 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     let all = start.verbose || !start.quiet && streams_to_a_person();
     let notices = (answer.isolation != "none").then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = client::run(OwnedFd::from(console))?;
-    let status = conclude(ending, &answer.id, start.choice.command.first().map(String::as_str));
+    // Presets are named after the program that they run, but for that of the person's shell.
+    let program = start.choice.command.first().or(Some(&answer.agent).filter(|agent| *agent != "shell"));
+    let status = conclude(ending, &answer.id, program.map(String::as_str));
     if matches!(ending, Ending::Exited(_)) {
         let supervisor = notices.and_then(Notices::end);
         if direct {

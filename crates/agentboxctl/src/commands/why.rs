@@ -26,7 +26,8 @@ fn words(answer: &WhyAnswer) -> String {
     let verdict = match answer.access {
         Some(Access::Writable) => "can be read and changed",
         Some(Access::ReadOnly) => "can be read, not changed",
-        Some(Access::Hidden) => "does not exist inside",
+        Some(Access::Hidden) => "is hidden",
+        Some(Access::Private) => "of this machine does not exist inside",
         None if answer.allowed => "is allowed",
         None => "is refused",
     };
@@ -91,7 +92,8 @@ mod tests {
     #[test]
     fn a_path_is_seen_or_not() {
         for (access, words_of_it) in [
-            (Access::Hidden, "/a\\nb does not exist inside\n"),
+            (Access::Hidden, "/a\\nb is hidden\n"),
+            (Access::Private, "/a\\nb of this machine does not exist inside\n"),
             (Access::ReadOnly, "/a\\nb can be read, not changed\n"),
             (Access::Writable, "/a\\nb can be read and changed\n"),
         ] {

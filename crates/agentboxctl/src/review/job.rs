@@ -2,7 +2,7 @@
 
 use super::Review;
 use super::apply::{Conflicts, Left, Place, Why, apply, select};
-use super::change::{Change, Class};
+use super::change::{Change, Class, RelPath};
 use super::repository::Repository;
 use super::show::{self, Style};
 use crate::errors::{FAILURE, Failure};
@@ -111,11 +111,14 @@ fn diff(
     let mut changes = found.changes;
     if !paths.is_empty() {
         let paths = paths_of(review, paths)?;
-        let wanted = |change: &Change| {
-            let from = |path| change.renamed_from.as_ref().is_some_and(|from| from.is_within(path));
-            paths.iter().any(|path| change.path.is_within(path) || from(path))
+        let is_of = |change: &Change, path| {
+            let from = change.renamed_from.as_ref();
+            change.path.is_within(path) || from.is_some_and(|from| from.is_within(path))
         };
-        changes.retain(wanted);
+        if let Some(path) = paths.iter().find(|path| !changes.iter().any(|change| is_of(change, path))) {
+            return Err(no_change(review, path));
+        }
+        changes.retain(|change| paths.iter().any(|path| is_of(change, path)));
     }
     answer.notes.extend(found.notes.iter().map(|line| format!("not compared: {line}")));
     if json {
@@ -131,6 +134,15 @@ fn diff(
     answer.out = show::text(&review.trees, &changes, review.id.as_str(), style, paint);
     answer.out.push_str(&format!("{}\n", show::summary(&changes)));
     Ok(answer)
+}
+
+/// A path is meant from the root of the project, wherever it is asked from.
+fn no_change(review: &Review, path: &RelPath) -> Failure {
+    Failure::new(format!(
+        "`{}` is no change of session `{1}`: paths begin at the project's root\nagentboxctl diff {1} --stat shows which there are",
+        path.text(),
+        review.id
+    ))
 }
 
 fn take(review: &mut Review, job: &Job, mut answer: Answer) -> Result<Answer, Failure> {
@@ -152,11 +164,7 @@ fn take(review: &mut Review, job: &Job, mut answer: Answer) -> Result<Answer, Fa
     };
     let mut selection = select(&found.changes, &paths, *all, &triggers, conflicts);
     if let Some(path) = selection.unknown.first() {
-        return Err(Failure::new(format!(
-            "`{}` is no change of session `{1}`\nagentboxctl diff {1} --stat shows which there are",
-            path.text(),
-            review.id
-        )));
+        return Err(no_change(review, path));
     }
     if conflicts == Conflicts::Merge {
         super::merge::merge(review, &mut selection)?;
@@ -194,7 +202,7 @@ fn take(review: &mut Review, job: &Job, mut answer: Answer) -> Result<Answer, Fa
     Ok(answer)
 }
 
-fn paths_of(review: &Review, paths: &[Vec<u8>]) -> Result<Vec<super::change::RelPath>, Failure> {
+fn paths_of(review: &Review, paths: &[Vec<u8>]) -> Result<Vec<RelPath>, Failure> {
     paths.iter().map(|path| review.path(OsStr::from_bytes(path))).collect()
 }
 

@@ -98,7 +98,7 @@ async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
             _ = interrupt.recv() => break,
             _ = reload.recv() => {
                 tell(&Notifier::reloading);
-                supervisor.reload(&options.configuration());
+                supervisor.reload();
                 tell(&Notifier::ready);
             }
             _ = alive.tick() => if period.is_some() { tell(&Notifier::alive) },

@@ -82,9 +82,9 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
         leads_in(&survey.before.things, &mut notes);
     }
     for claim in &survey.claims {
-        let named = shown(&claim.names.0);
+        let (named, place) = (shown(&claim.names.0), shown(git_place(&claim.names.0)));
         notes.push(format!(
-            "{} names {named}, outside of the project, which the session does not see: --git-dir names what it may",
+            "{} names {named}, outside of the project, which the session does not see: --git-dir {place} shows it",
             claim.file.path
         ));
     }
@@ -164,13 +164,27 @@ fn check_places(order: &Order, survey: &Survey) -> Result<(), WorkspaceError> {
             Some(PlaceVerdict::Stranger { why }) => why.as_str(),
             Some(PlaceVerdict::Project) | None => "it was not looked at",
         };
-        return Err(refused(
-            format!("the git directory `{}`: {why}", path.escape_debug()),
-            rule.to_owned(),
-            "name the git directory that the project's .git file leads to; `git rev-parse --git-common-dir` tells it",
-        ));
+        let place = git_place(path.as_bytes());
+        let remedy = match place.len() < path.len() {
+            true => format!("of a linked worktree, name what it belongs to: {}", shown(place)),
+            false => "name the git directory that the project's .git file leads to; `git rev-parse --git-common-dir` tells it"
+                .to_owned(),
+        };
+        let what = format!("the git directory `{}`: {why}", path.escape_debug());
+        return Err(refused(what, rule.to_owned(), &remedy));
     }
     Ok(())
+}
+
+/// The directory that has to be named for a session to see what this path says: of a linked worktree the repository's,
+/// which has the objects (gitrepository-layout(5)).
+fn git_place(path: &[u8]) -> &[u8] {
+    const WORKTREES: &[u8] = b"/worktrees/";
+    let at = path.windows(WORKTREES.len()).rposition(|window| window == WORKTREES);
+    match at {
+        Some(at) if !path[at + WORKTREES.len()..].contains(&b'/') => &path[..at],
+        _ => path,
+    }
 }
 
 fn note_hidden(held: &[HeldPlace], notes: &mut Vec<String>) {

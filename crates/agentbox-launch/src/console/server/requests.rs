@@ -4,7 +4,7 @@ use super::super::client::{ClientId, Role, Stream};
 use super::super::inner::Unsendable;
 use super::super::process::Process;
 use super::super::source::Kind;
-use super::{AGENT, SIGHUP, Server};
+use super::{AGENT, SIGHUP, SIGTERM, Server};
 use agentbox_plan::console::{Client as Attaching, FromConsole, Hello, ToConsole};
 use agentbox_plan::inner::{MAX_BYTES, ToInner};
 use agentbox_plan::{Exit, Process as Program};
@@ -25,7 +25,7 @@ impl Server {
         let Some(role) = self.clients.get(&id).map(|client| client.role) else { return };
         match (role, message) {
             (Role::New, ToConsole::Hello(hello)) => self.hello(id, hello, now),
-            (Role::Supervisor, ToConsole::Signal(signal)) => self.signal(AGENT, signal),
+            (Role::Supervisor, ToConsole::Signal(signal)) => self.end(signal),
             (Role::Supervisor, ToConsole::Waits) => self.tell_of_waiting(),
             (Role::Process(number), message) => self.streamed(id, number, message, now),
             // Not in order: the conversation has no meaning from here on.
@@ -63,6 +63,16 @@ impl Server {
             if matches!(client.role, Role::Process(_)) && client.is_terminal(Stream::Output) {
                 client.say(&FromConsole::Waits);
             }
+        }
+    }
+
+    /// Passes on what the supervisor sends to the agent. An interactive shell ignores SIGTERM and ends when its
+    /// terminal is hung up.
+    fn end(&mut self, signal: u8) {
+        self.signal(AGENT, signal);
+        let on_terminal = |agent: &Process| agent.streams.has_terminal();
+        if signal == SIGTERM && self.processes.get(&AGENT).is_some_and(on_terminal) {
+            self.signal(AGENT, SIGHUP);
         }
     }
 
