@@ -9,6 +9,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("caller.rs", CALLER));
     all.extend(of("embedded/admission.rs", ADMISSION));
     all.extend(of("embedded/socket.rs", SOCKET));
+    all.extend(of("start.rs", START));
     all
 }
 
@@ -19,6 +20,7 @@ const MEMBERS: &str = "who_may_use_it_takes_neither_their_neighbours_place_nor_r
 const HANDSHAKE: &str = "what_is_no_handshake_ends_the_connection_and_nothing_else";
 const LARGE: &str = "a_message_larger_than_any_request_ends_the_connection_before_there_is_room_for_it";
 const ONE_BY_ONE: &str = "descriptors_that_come_one_by_one_are_not_collected";
+const ONE_MORE: &str = "an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one";
 
 #[rustfmt::skip]
 const POLKIT: &[Row] = &[
@@ -50,4 +52,10 @@ const SOCKET: &[Row] = &[
     ("handshake: however long", "«self.handshake_bytes > MAX_HANDSHAKE_BYTES»", "false", HANDSHAKE),
     ("message: however large", "«bytes <= self.max_bytes»", "true", LARGE),
     ("message: however many descriptors", "«self.descriptors_received > MAX_DESCRIPTORS»", "false", ONE_BY_ONE),
+];
+
+#[rustfmt::skip]
+const START: &[Row] = &[
+    ("sessions: one more than there may be", "«mine < MAX_SESSIONS»", "mine <= MAX_SESSIONS", ONE_MORE),
+    ("sessions: those of others count", "«session.record.owner_uid == owner_uid»).count()", "true", ONE_MORE),
 ];
