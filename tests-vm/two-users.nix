@@ -21,5 +21,8 @@
         "the_client_cannot_be_looked_into"
       ];
     }
+    {
+      program = "strangers";
+    }
   ];
 }

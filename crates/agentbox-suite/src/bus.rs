@@ -35,11 +35,7 @@ pub fn converse<T: Send>(
 ) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            rustix::thread::set_thread_groups(&[])?;
-            let group = Gid::from_raw(uid);
-            rustix::thread::set_thread_res_gid(group, group, group)?;
-            let user = Uid::from_raw(uid);
-            rustix::thread::set_thread_res_uid(user, user, user)?;
+            become_user(uid)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let connection = match machine.service() {
@@ -57,6 +53,30 @@ pub fn converse<T: Send>(
             .map_err(|_panic| anyhow::anyhow!("the conversation panicked"))
             .context("as another user")?
     })
+}
+
+/// Connects to the socket of the embedded supervisor as this user.
+///
+/// # Errors
+/// When there is none.
+pub fn connect(machine: &Machine, uid: u32) -> Result<UnixStream> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            become_user(uid)?;
+            Ok(UnixStream::connect(machine.runtime().join("bus"))?)
+        });
+        thread.join().map_err(|_panic| anyhow::anyhow!("no connection")).context("as another user")?
+    })
+}
+
+/// Gives this thread, and no other one, the ids of a user.
+fn become_user(uid: u32) -> Result<()> {
+    rustix::thread::set_thread_groups(&[])?;
+    let group = Gid::from_raw(uid);
+    rustix::thread::set_thread_res_gid(group, group, group)?;
+    let user = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(user, user, user)?;
+    Ok(())
 }
 
 /// Path of a session's object.

@@ -127,13 +127,19 @@ pub(crate) fn resumed(
     if first.owner_uid != person.uid || record.inode != project.inode {
         return Err(elsewhere(&id, &first.project));
     }
-    if supervisor.session(&id).is_some() {
-        return Err(Error::Refused(format!(
+    one_for_each(supervisor, &id)?;
+    Ok(id)
+}
+
+/// Refuses a second session on a layer: before work is done for it, and when it begins.
+pub(crate) fn one_for_each(supervisor: &Supervisor, id: &SessionId) -> Result<(), Error> {
+    match supervisor.session(id) {
+        None => Ok(()),
+        Some(_) => Err(Error::Refused(format!(
             "refused: session `{id}` has not ended\nrule: one session for each layer\n\
              agentboxctl attach {id}, or stop it first"
-        )));
+        ))),
     }
-    Ok(id)
 }
 
 fn elsewhere(id: &SessionId, project: &str) -> Error {

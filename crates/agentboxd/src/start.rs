@@ -69,6 +69,8 @@ pub(crate) async fn start(
     // Between this and the registration of the session nothing waits, so no other start comes between.
     let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
         let record = &resolved.record;
+        one_more(supervisor, record.owner_uid, &resolved.order.person.name)?;
+        layers::one_for_each(supervisor, &record.id)?;
         profiles::one_at_a_time(supervisor, record.owner_uid, &record.project, &record.profile)?;
         one_name(supervisor, record)?;
         let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta)?;
@@ -196,13 +198,7 @@ fn resolve_as(
         )));
     }
     let person = owner(caller, &project)?;
-    let mine = supervisor.sessions().iter().filter(|session| session.record.owner_uid == person.uid).count();
-    if mine >= MAX_SESSIONS {
-        return Err(Error::Refused(format!(
-            "refused: {} has {mine} sessions\nrule: at most {MAX_SESSIONS} for each owner\nstop one of them",
-            person.name
-        )));
-    }
+    one_more(supervisor, person.uid, &person.name)?;
     let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
     let facts = ProjectFacts {
         path: project.path.clone(),
@@ -286,6 +282,17 @@ fn one_name(supervisor: &Supervisor, record: &Record) -> Result<(), Error> {
             other.id()
         ))),
     }
+}
+
+/// Refuses a session to an owner who has as many as there may be: before work is done for it, and when it begins.
+fn one_more(supervisor: &Supervisor, owner_uid: u32, name: &str) -> Result<(), Error> {
+    let mine = supervisor.sessions().iter().filter(|session| session.record.owner_uid == owner_uid).count();
+    if mine < MAX_SESSIONS {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "refused: {name} has {mine} sessions\nrule: at most {MAX_SESSIONS} for each owner\nstop one of them"
+    )))
 }
 
 /// Holds the legs of the session together with those of others on the project.
@@ -455,5 +462,28 @@ pub(crate) fn policy_error(error: &PolicyError) -> Error {
         PolicyError::NotInThisVersion { .. } => Error::NotInThisVersion(text),
         PolicyError::Unconfirmed { .. } => Error::Unconfirmed(text),
         PolicyError::Invalid { .. } => Error::Invalid(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+
+    #[test]
+    fn an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one() {
+        let place = tempfile::TempDir::new().unwrap();
+        let supervisor = Supervisor::in_directory(place.path());
+        let id = |number: usize| format!("s{number:07}").parse::<SessionId>().unwrap();
+        for number in 0..MAX_SESSIONS {
+            assert!(one_more(&supervisor, 1000, "ada").is_ok(), "{number}");
+            assert!(layers::one_for_each(&supervisor, &id(number)).is_ok(), "{number}");
+            let record = Record { owner_uid: 1000, ..Record::unknown(id(number)) };
+            supervisor.register(Arc::new(Session::without_driver(record)));
+            assert!(layers::one_for_each(&supervisor, &id(number)).is_err(), "{number}");
+        }
+        let refused = one_more(&supervisor, 1000, "ada").unwrap_err().message();
+        assert!(refused.contains("ada has 64 sessions"), "{refused}");
+        assert!(one_more(&supervisor, 1001, "grace").is_ok());
     }
 }

@@ -1,16 +1,26 @@
-//! Mutants of `agentboxd`: what polkit is asked, and what its answer is taken for. Who may call what, and of whose things,
-//! is left out by `mutation_daemon` of the suite, with the supervisor as a whole.
+//! Mutants of `agentboxd`: what polkit is asked, and what its answer is taken for; what a peer of the embedded supervisor
+//! may have of it. Who may call what, and of whose things, is left out by `mutation_daemon` of the suite, with the
+//! supervisor as a whole.
 
 use super::{Mutant, Row, of};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = of("system/polkit.rs", POLKIT);
     all.extend(of("caller.rs", CALLER));
+    all.extend(of("embedded/admission.rs", ADMISSION));
+    all.extend(of("embedded/socket.rs", SOCKET));
+    all.extend(of("start.rs", START));
     all
 }
 
 const YES: &str = "nothing_but_a_yes_about_who_calls_is_a_yes";
 const ROOT: &str = "root_needs_no_consent_and_without_a_bus_nobody_gives_it";
+const STRANGERS: &str = "who_may_use_nothing_has_a_few_connections_under_however_many_ids";
+const MEMBERS: &str = "who_may_use_it_takes_neither_their_neighbours_place_nor_roots";
+const HANDSHAKE: &str = "what_is_no_handshake_ends_the_connection_and_nothing_else";
+const LARGE: &str = "a_message_larger_than_any_request_ends_the_connection_before_there_is_room_for_it";
+const ONE_BY_ONE: &str = "descriptors_that_come_one_by_one_are_not_collected";
+const ONE_MORE: &str = "an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one";
 
 #[rustfmt::skip]
 const POLKIT: &[Row] = &[
@@ -26,4 +36,26 @@ const CALLER: &[Row] = &[
     ("consent: root is asked", "_ if «self.is_root()» => true", "false", ROOT),
     ("consent: everybody is root", "_ if «self.is_root()» => true", "true", ROOT),
     ("consent: without a bus everybody has it", "None => «false»,\n        }\n    }", "true", ROOT),
+];
+
+#[rustfmt::skip]
+const ADMISSION: &[Row] = &[
+    ("connections: however many strangers", "«counts.values().sum::<usize>()» >= of_all", "0_usize", STRANGERS),
+    ("connections: however many of one", "«*count < of_one»", "true", MEMBERS),
+    ("connections: root waits for others", "«uid != 0» &&", "true", MEMBERS),
+    ("connections: strangers count as others", "if «may» { &mut self.admitted }", "true", STRANGERS),
+];
+
+#[rustfmt::skip]
+const SOCKET: &[Row] = &[
+    ("handshake: an empty line", "«is_bare_line_feed» ||", "false", HANDSHAKE),
+    ("handshake: however long", "«self.handshake_bytes > MAX_HANDSHAKE_BYTES»", "false", HANDSHAKE),
+    ("message: however large", "«bytes <= self.max_bytes»", "true", LARGE),
+    ("message: however many descriptors", "«self.descriptors_received > MAX_DESCRIPTORS»", "false", ONE_BY_ONE),
+];
+
+#[rustfmt::skip]
+const START: &[Row] = &[
+    ("sessions: one more than there may be", "«mine < MAX_SESSIONS»", "mine <= MAX_SESSIONS", ONE_MORE),
+    ("sessions: those of others count", "«session.record.owner_uid == owner_uid»).count()", "true", ONE_MORE),
 ];

@@ -6,36 +6,43 @@
 //! SIGTERM and SIGINT end the supervisor; sessions live on, their launchers need nobody, and the next
 //! supervisor takes them over.
 
-use crate::caller::{Caller, Decision};
+mod admission;
+mod socket;
+
+use crate::caller::Caller;
 use crate::manager::Manager;
 use crate::options::Options;
 use crate::process::{self, FIRST_LISTEN_FD};
 use crate::supervisor::Supervisor;
 use crate::{objects, reconcile, workspace};
+use admission::{Admission, Admitted};
 use agentbox_ipc::{PATH, SOCKET_NAME};
 use agentbox_kernel::directory::{Directories, DirectoryError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
-use std::collections::HashMap;
+use socket::{MAX_MESSAGE_BYTES, Peer};
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use zbus::connection::Builder;
 use zbus::{Guid, OwnedGuid};
 
-/// Most connections of one user. A command makes one; this leaves room for a script that runs many.
-const MAX_CONNECTIONS: usize = 64;
-/// Most connections of a user who may ask nothing: enough to be told so.
-const MAX_REFUSED_CONNECTIONS: usize = 4;
 /// A client authenticates in three packets, which takes less than a millisecond.
 const AUTHENTICATION_LIMIT: Duration = Duration::from_secs(5);
+/// Who may use nothing is told so within this time, and the connection ends.
+const REFUSED_LIMIT: Duration = Duration::from_secs(5);
+/// Most bytes of a message of theirs: a start with a common environment has a tenth.
+const MAX_REFUSED_BYTES: u64 = 256 << 10;
+/// How long nobody is accepted after somebody could not be: descriptors or memory have run out, and who waits stays.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Who starts a supervisor connects at once; this is for one that was killed in between.
 const FIRST_CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 /// How long it waits before it asks again for a lock that somebody holds who is just starting or connecting.
@@ -81,7 +88,7 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let server = Server { supervisor, guid: Guid::generate().into(), connections: Arc::default() };
+    let server = Server { supervisor, guid: Guid::generate().into(), admission: Admission::new() };
     let mut serving = std::pin::pin!(server.serve(&listener, &bus));
     let lock = loop {
         tokio::select! {
@@ -132,14 +139,11 @@ fn bind(directories: &Directories, bus: &Path) -> Result<StdListener, EmbeddedEr
     Ok(listener)
 }
 
-/// Open connections by user.
-type Connections = Arc<Mutex<HashMap<u32, usize>>>;
-
 #[derive(Debug)]
 struct Server {
     supervisor: Arc<Supervisor>,
     guid: OwnedGuid,
-    connections: Connections,
+    admission: Admission,
 }
 
 impl Server {
@@ -147,9 +151,11 @@ impl Server {
     async fn serve(&self, listener: &UnixListener, bus: &Path) -> OwnedFd {
         // Nobody has connected yet, and who started us is about to.
         match tokio::time::timeout(FIRST_CONNECTION_LIMIT, listener.accept()).await {
-            Ok(accepted) => self.accepted(accepted),
+            Ok(Ok((stream, _))) => self.accepted(stream),
+            Ok(Err(error)) => tracing::warn!("a connection: {error}"),
             Err(_elapsed) => tracing::info!("nobody connected"),
         }
+        let mut failed: Option<Instant> = None;
         loop {
             let mut retry = None;
             if self.is_idle() {
@@ -165,8 +171,25 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
+            let accept = async {
+                if let Some(failed) = failed {
+                    tokio::time::sleep_until(failed + ACCEPT_PAUSE).await;
+                }
+                listener.accept().await
+            };
             tokio::select! {
-                accepted = listener.accept() => self.accepted(accepted),
+                accepted = accept => match accepted {
+                    Ok((stream, _)) => {
+                        failed = None;
+                        self.accepted(stream);
+                    }
+                    Err(error) => {
+                        if failed.is_none() {
+                            tracing::warn!("nobody can connect: {error}");
+                        }
+                        failed = Some(Instant::now());
+                    }
+                },
                 () = self.supervisor.changed.notified() => {}
                 () = again => {}
             }
@@ -174,8 +197,7 @@ impl Server {
     }
 
     fn is_idle(&self) -> bool {
-        self.supervisor.sessions().is_empty()
-            && self.connections.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.supervisor.sessions().is_empty() && self.admission.is_empty()
     }
 
     /// Takes the socket away unless somebody is about to use it. Whoever finds it gone starts another
@@ -200,20 +222,15 @@ impl Server {
         Ok(Some(lock))
     }
 
-    fn accepted(&self, accepted: io::Result<(UnixStream, tokio::net::unix::SocketAddr)>) {
-        let admitted = accepted.and_then(|(stream, _)| {
-            let caller = Caller::of(&stream, &self.supervisor)?;
-            Ok(Connection::admit(&self.connections, &self.supervisor, &caller)
-                .map(|guard| (stream, caller, guard)))
-        });
-        match admitted {
-            Ok(Some((stream, caller, guard))) => {
-                let manager = Manager::for_peer(Arc::clone(&self.supervisor), caller);
-                tokio::spawn(converse(stream, manager, self.guid.clone(), guard));
-            }
-            // Closed at once: it has too many already.
-            Ok(None) => {}
-            Err(error) => tracing::warn!("a connection: {error}"),
+    fn accepted(&self, stream: UnixStream) {
+        let caller = match Caller::of(&stream, &self.supervisor) {
+            Ok(caller) => caller,
+            Err(error) => return tracing::warn!("a connection: {error}"),
+        };
+        // Otherwise it is closed at once: there are too many already.
+        if let Some(admitted) = self.admission.admit(&self.supervisor, &caller) {
+            let manager = Manager::for_peer(Arc::clone(&self.supervisor), caller);
+            tokio::spawn(converse(Arc::new(stream), manager, self.guid.clone(), admitted));
         }
     }
 }
@@ -224,57 +241,23 @@ fn is_quiet(listener: &UnixListener) -> io::Result<bool> {
     Ok(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0)
 }
 
-/// Counts a connection while it lasts.
-#[derive(Debug)]
-struct Connection {
-    uid: u32,
-    connections: Connections,
-    supervisor: Arc<Supervisor>,
-}
-
-impl Connection {
-    fn admit(connections: &Connections, supervisor: &Arc<Supervisor>, caller: &Caller) -> Option<Self> {
-        let most = match caller.access() {
-            Decision::Allowed => MAX_CONNECTIONS,
-            Decision::Refused(_) => MAX_REFUSED_CONNECTIONS,
-        };
-        let mut counts = connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(caller.uid).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        let (connections, supervisor) = (Arc::clone(connections), Arc::clone(supervisor));
-        Some(Self { uid: caller.uid, connections, supervisor })
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let mut counts = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.uid) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.uid);
-            }
-        }
-        self.supervisor.changed.notify_one();
-    }
-}
-
 /// One connection, from its authentication to its end.
-async fn converse(stream: UnixStream, manager: Manager, guid: OwnedGuid, guard: Connection) {
-    let connection = async {
-        let stream = stream.into_std()?;
-        Builder::unix_stream(stream).server(guid).p2p().serve_at(PATH, manager.clone()).build().await
-    };
+async fn converse(stream: Arc<UnixStream>, manager: Manager, guid: OwnedGuid, admitted: Admitted) {
+    let uid = admitted.uid;
+    let max_bytes = if admitted.may { MAX_MESSAGE_BYTES } else { MAX_REFUSED_BYTES };
+    let peer = Peer { stream: Arc::clone(&stream), uid, max_bytes };
+    let connection = Builder::socket(peer).server(guid).p2p().serve_at(PATH, manager.clone()).build();
     match tokio::time::timeout(AUTHENTICATION_LIMIT, connection).await {
+        Ok(Ok(connection)) if admitted.may => connection.closed().await,
         Ok(Ok(connection)) => {
-            connection.closed().await;
-            objects::leave(&guard.supervisor, &manager);
+            let _told = tokio::time::timeout(REFUSED_LIMIT, connection.closed()).await;
         }
-        Ok(Err(error)) => tracing::debug!("a connection of uid {}: {error}", guard.uid),
-        Err(_elapsed) => tracing::debug!("a connection of uid {} did not authenticate", guard.uid),
+        Ok(Err(error)) => tracing::debug!("a connection of uid {uid}: {error}"),
+        Err(_elapsed) => tracing::debug!("a connection of uid {uid} did not authenticate"),
     }
-    drop(guard);
+    // Whatever of it still waits for the other side hears that it has gone.
+    if let Err(error) = socket::end(&stream) {
+        tracing::debug!("a connection of uid {uid}: {error}");
+    }
+    objects::leave(&admitted.supervisor, &manager);
 }
