@@ -59,7 +59,7 @@ pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
 
 impl Seen {
     fn note(&mut self, places: &Places, plan: &LookPlan, listing: &Listing) {
-        if let Some(repository) = repository::of(listing, listing.spot.path.is_place()) {
+        if let Some(repository) = repository::of(places, listing) {
             let kind = if repository.bare { ThingKind::BareRepository } else { ThingKind::Repository };
             if !repository.spot.path.is_place() && !repository.linked {
                 self.thing(kind, repository.spot.clone());
