@@ -208,21 +208,33 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::place::tests::{places, spot};
     use agentbox_plan::Ids;
     use agentbox_plan::look::{Keys, LookLimits, Masks, Task, TriggerBefore};
-    use agentbox_plan::trigger::Triggers;
+    use agentbox_plan::trigger::{Hold, Trigger, Triggers};
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    fn plan() -> LookPlan {
+    pub(crate) fn plan() -> LookPlan {
+        let trigger = |pattern: &str, hold| Trigger {
+            pattern: pattern.parse().unwrap(),
+            hold,
+            actor: "git".to_owned(),
+            everywhere: true,
+        };
+        let all = vec![
+            trigger(".git/config", Hold::Judge),
+            trigger(".git/hooks/**", Hold::Refuse),
+            trigger(".git/commondir", Hold::Refuse),
+            trigger(".claude/settings.json", Hold::Refuse),
+        ];
         LookPlan {
             ids: Ids { uid: 1, gid: 1, groups: Vec::new() },
             places: Vec::new(),
             task: Task::Survey,
-            triggers: Triggers::default(),
+            triggers: Triggers { all, brought: Vec::new() },
             keys: Keys::default(),
             masks: Masks::default(),
             limits: LookLimits { entries: 10_000, time_ms: 10_000 },
@@ -230,7 +242,7 @@ mod tests {
     }
 
     /// A git directory of which only the names count.
-    fn git_directory(at: &Path, commondir: Option<&str>) {
+    pub(crate) fn git_directory(at: &Path, commondir: Option<&str>) {
         for name in ["objects", "refs"] {
             std::fs::create_dir_all(at.join(name)).unwrap();
         }
