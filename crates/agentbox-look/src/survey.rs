@@ -59,7 +59,7 @@ pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
 
 impl Seen {
     fn note(&mut self, places: &Places, plan: &LookPlan, listing: &Listing) {
-        if let Some(repository) = repository::of(listing, listing.spot.path.is_place()) {
+        if let Some(repository) = repository::of(places, listing) {
             let kind = if repository.bare { ThingKind::BareRepository } else { ThingKind::Repository };
             if !repository.spot.path.is_place() && !repository.linked {
                 self.thing(kind, repository.spot.clone());
@@ -120,7 +120,8 @@ impl Seen {
                 }
             }
         }
-        if around.is_none() {
+        // Only the name that git gives: what looks like git's may have been made so that a secret is shown.
+        if !is_called_git(&listing.spot) {
             self.secrets.note(&plan.masks, listing, entry);
         }
         let repository = around.and_then(|at| self.repositories.get(at));
@@ -201,11 +202,17 @@ pub(crate) fn trigger<'a>(
     spot: &Spot,
     is_link: bool,
 ) -> Option<(&'a Trigger, Hold)> {
-    if let Some(names) = repository.and_then(|repository| repository.names(spot)) {
-        return plan.triggers.find(&names).map(|trigger| (trigger, trigger.hold));
-    }
+    let in_git = repository.and_then(|repository| plan.triggers.find(&repository.names(spot)?));
+    let in_git = in_git.map(|trigger| (trigger, trigger.hold));
+    // A directory that looks like git's can be another program's as well.
     let names: Vec<&[u8]> = spot.path.names().collect();
-    if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) }
+    let by_name = if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) };
+    in_git.into_iter().chain(by_name).min_by_key(|(_, hold)| *hold)
+}
+
+/// Whether a spot is in a directory that is git's by its name, or by that of its place.
+fn is_called_git(spot: &Spot) -> bool {
+    spot.place > 0 || spot.path.names().any(|name| name == b".git")
 }
 
 /// Whether a link of the project leads from elsewhere into a directory that packages fill.
@@ -272,5 +279,33 @@ pub(crate) fn survey(places: &Places, plan: &LookPlan) -> Survey {
         before,
         unseen: seen.left.unseen,
         unseen_count: seen.left.count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::tests::{places, spot};
+    use crate::sweep::tests::{git_directory, plan};
+
+    #[test]
+    fn what_looks_like_gits_hides_no_trigger_file_and_shows_no_secret() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        let mut plan = plan();
+        plan.masks.patterns = vec![".env".parse().unwrap()];
+        for path in ["", ".claude", ".git"] {
+            git_directory(&at(path), None);
+        }
+        for path in [".env", ".claude/settings.json", ".claude/hooks", ".git/.env", ".git/refs/settings.json"]
+        {
+            std::fs::write(at(path), "x").unwrap();
+        }
+        let places = places(&[dir.path()]);
+        let mut seen = look(&places, &plan);
+        assert!(seen.triggers.contains(&spot(".claude/settings.json")), "{:?}", seen.triggers);
+        let (hidden, _) = std::mem::take(&mut seen.secrets).hide(&places, &seen.worktrees);
+        let hidden: Vec<Spot> = hidden.into_iter().map(|held| held.spot).collect();
+        assert_eq!(hidden, [spot(".env")]);
     }
 }

@@ -10,6 +10,7 @@ use agentbox_plan::look::{
     Before, Change, FileState, Finding, FindingKind, LookPlan, PlacePath, Report, Spot, Thing,
 };
 use agentbox_plan::wire::Bytes;
+use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most findings of a report; of more only the number is told.
@@ -187,22 +188,131 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
             Some(Named::Nothing) | None => add(file, "does not say where its repository is".to_owned()),
         }
     }
-    for repository in &seen.repositories {
-        let Some(common) = pointers::common(places, &repository.spot) else { continue };
-        let own = |spot: &Spot| {
-            let names: Vec<&[u8]> = repository.spot.path.names().collect();
-            let [above @ .., b"worktrees", _] = names.as_slice() else { return false };
-            spot.place == repository.spot.place && spot.path.names().eq(above.iter().copied())
-        };
+    for repository in seen.repositories.iter().filter(|repository| !repository.linked) {
         let Some(file) = pointers::below(&repository.spot, b"commondir") else { continue };
-        match common {
-            Named::Inside(spot) if own(&spot) => {}
-            _ if known(&file) => {}
-            Named::Inside(spot) => add(&file, format!("leads to {}", spot.path)),
-            Named::Outside(path) => {
+        match places.kind(&file) {
+            None => continue,
+            // What a link leads to says something else tomorrow: no link is known.
+            Some(FileType::RegularFile) if known(&file) => continue,
+            Some(_) => {}
+        }
+        match pointers::common(places, &repository.spot) {
+            Some(Named::Inside(spot)) => add(&file, format!("leads to {}", spot.path)),
+            Some(Named::Outside(path)) => {
                 add(&file, format!("leads out of the project, to {}", config::escaped(&path)))
             }
-            Named::Nothing => add(&file, "does not say where its repository is".to_owned()),
+            Some(Named::Nothing) => add(&file, "does not say where its repository is".to_owned()),
+            None => add(&file, "cannot be read as git's: a link, or longer than git writes".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::place::tests::{places, spot};
+    use agentbox_plan::Ids;
+    use agentbox_plan::look::{Keys, LookLimits, Masks, Task, TriggerBefore};
+    use agentbox_plan::trigger::{Hold, Trigger, Triggers};
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    pub(crate) fn plan() -> LookPlan {
+        let trigger = |pattern: &str, hold| Trigger {
+            pattern: pattern.parse().unwrap(),
+            hold,
+            actor: "git".to_owned(),
+            everywhere: true,
+        };
+        let all = vec![
+            trigger(".git/config", Hold::Judge),
+            trigger(".git/hooks/**", Hold::Refuse),
+            trigger(".git/commondir", Hold::Refuse),
+            trigger(".claude/settings.json", Hold::Refuse),
+        ];
+        LookPlan {
+            ids: Ids { uid: 1, gid: 1, groups: Vec::new() },
+            places: Vec::new(),
+            task: Task::Survey,
+            triggers: Triggers { all, brought: Vec::new() },
+            keys: Keys::default(),
+            masks: Masks::default(),
+            limits: LookLimits { entries: 10_000, time_ms: 10_000 },
+        }
+    }
+
+    /// A git directory of which only the names count.
+    pub(crate) fn git_directory(at: &Path, commondir: Option<&str>) {
+        for name in ["objects", "refs"] {
+            std::fs::create_dir_all(at.join(name)).unwrap();
+        }
+        std::fs::write(at.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        std::fs::write(at.join("config"), "[core]\n\tfsmonitor = evil\n").unwrap();
+        if let Some(text) = commondir {
+            std::fs::write(at.join("commondir"), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_directory_has_its_configuration_in_force_and_not_judged() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        let places = places(&[dir.path()]);
+        git_directory(&at(".git"), None);
+        git_directory(&at(".git/worktrees/tree"), Some("../..\n"));
+        let before = look_at(&places);
+        assert!(pointers_of(&places, &before, &Before::default()).is_empty());
+        assert!(!before.configs(&places).contains(&spot(".git/worktrees/tree/config")));
+        for (path, commondir) in [
+            ("itself", "."),
+            ("worktrees/far", "../../other"),
+            // By a link on the way this is elsewhere.
+            ("worktrees/led", "link/../../.."),
+            ("worktrees/long", &format!("{}../..", "./".repeat(10_000))),
+            (".git/modules/m", "../../../itself"),
+            ("trees/x", "../.."),
+        ] {
+            git_directory(&at(path), Some(commondir));
+        }
+        git_directory(&at("linked"), None);
+        std::fs::write(at("linked/description"), ".").unwrap();
+        symlink("description", at("linked/commondir")).unwrap();
+        git_directory(&at("files"), None);
+        for name in ["objects", "refs"] {
+            std::fs::remove_dir(at("files").join(name)).unwrap();
+            std::fs::write(at("files").join(name), "").unwrap();
+        }
+        let seen = look_at(&places);
+        let told = pointers_of(&places, &seen, &Before::default());
+        let configs = seen.configs(&places);
+        for path in [
+            "itself",
+            "worktrees/far",
+            "worktrees/led",
+            "worktrees/long",
+            ".git/modules/m",
+            "trees/x",
+            "linked",
+        ] {
+            assert!(configs.contains(&spot(&format!("{path}/config"))), "{path}: {configs:?}");
+            assert!(told.contains(&spot(&format!("{path}/commondir"))), "{path}: {told:?}");
+        }
+        assert!(configs.contains(&spot("files/config")));
+        assert_eq!(told.len(), 7);
+        // What was there before is known, but a link never is.
+        let state = |path: &Spot| places.state(path).unwrap();
+        let triggers = told.iter().map(|file| TriggerBefore { spot: file.clone(), state: state(file) });
+        let before = Before { triggers: triggers.collect(), ..Before::default() };
+        assert_eq!(pointers_of(&places, &seen, &before), [spot("linked/commondir")]);
+    }
+
+    fn look_at(places: &Places) -> Seen {
+        survey::look(places, &plan())
+    }
+
+    fn pointers_of(places: &Places, seen: &Seen, before: &Before) -> Vec<Spot> {
+        let mut findings = Vec::new();
+        links(places, before, seen, &mut findings);
+        findings.into_iter().map(|finding| finding.spot).collect()
     }
 }

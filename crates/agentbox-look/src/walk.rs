@@ -33,6 +33,11 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// Whether it has anything of this name.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.find(name).is_some()
+    }
+
     /// Whether it has a directory of this name, or a link, which may lead to one.
     pub(crate) fn has_directory(&self, name: &[u8]) -> bool {
         self.find(name).is_some_and(|entry| matches!(entry.kind, FileType::Directory | FileType::Symlink))

@@ -194,6 +194,46 @@ fn a_configuration_that_would_run_something_is_put_back_and_told() -> Result<()>
     Ok(())
 }
 
+/// Git directories that say they share another's parts, by a link or by leading to themselves: what is in force is the
+/// configuration of the last of them.
+const SHARING: &str = "cp -r .git/modules/deep/sub store; git config -f store/config core.fsmonitor 'touch ran-by-git; false'\n\
+    git config -f store/config --unset core.worktree; echo . > store/description; ln -s description store/commondir\n\
+    echo ../../../../store > .git/modules/deep/sub/description; ln -s description .git/modules/deep/sub/commondir\n\
+    git init -q made; mv made/.git itself; git config -f itself/config core.fsmonitor 'touch ran-by-git; false'\n\
+    echo . > itself/commondir; echo 'gitdir: ../itself' > made/.git";
+
+#[test]
+fn a_way_from_one_git_directory_to_another_hides_no_configuration() -> Result<()> {
+    let machine = Machine::new()?;
+    machine.configure("[posture.calm]\nextends = \"L2\"\non_trigger = \"report\"\n")?;
+    prepare(&machine)?;
+    inside(&machine, "calm", SHARING)?.success()?;
+    let report = report(&machine)?;
+    let grave = grave(&report);
+    for wanted in [
+        "git-config restored store/config",
+        "git-config restored itself/config",
+        "git-pointer added store/commondir",
+        "git-pointer added itself/commondir",
+        "git-pointer added .git/modules/deep/sub/commondir",
+    ] {
+        ensure!(grave.contains(&wanted.to_owned()), "{wanted}: {report:#}");
+    }
+    let status = "git status --short; git -C made status --short; git -C deep/sub status --short; \
+                  find . -name ran-by-git";
+    let said = person(&machine, status)?;
+    ensure!(!said.text().contains("ran-by-git\n"), "{said:?}");
+    // The same outside runs, in both.
+    for directory in ["deep/sub", "made"] {
+        let machine = Machine::new()?;
+        prepare(&machine)?;
+        person(&machine, SHARING)?.success()?;
+        let said = person(&machine, &format!("git -C {directory} status --short; find . -name ran-by-git"))?;
+        ensure!(said.text().contains("ran-by-git\n"), "no control: {directory} {said:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn what_git_writes_every_day_is_not_touched() -> Result<()> {
     let machine = Machine::new()?;

@@ -202,6 +202,40 @@ fn programs_of_the_host_find_nothing_that_was_not_named() -> Result<()> {
 }
 
 #[test]
+fn a_git_directory_by_another_name_is_taken_by_name_only() -> Result<()> {
+    let machine = Machine::new()?;
+    let project = machine.project().to_owned();
+    // Two thirds of one have been there for long.
+    machine
+        .person
+        .shell(&project, "mkdir -p old/refs old/objects; echo x > old/refs/x; echo x > old/objects/x")?;
+    let evil = "config core.fsmonitor 'touch ran-by-git; false'";
+    let plant = format!(
+        "git init -q --bare docs; git -C docs config core.bare false; git -C docs config core.worktree ..; git -C docs {evil}\n\
+         cp docs/HEAD docs/config old/; mkdir -p sub/x; cp docs/HEAD sub/x/; echo ../../docs > sub/x/commondir"
+    );
+    let (id, _) =
+        session(&machine, "L2", &format!("{plant}; echo fine > docs/objects/page; echo fine > fine"))?;
+    let applied = review(&machine, "apply", &id, &["--all"])?.success()?;
+    for path in ["docs/HEAD", "docs/config", "old/HEAD", "old/config", "sub/x/HEAD", "sub/x/commondir"] {
+        ensure!(applied.error_text().contains(&format!("  {path}  [")), "{path}: {applied:?}");
+        ensure!(!project.join(path).exists(), "{path}");
+    }
+    ensure!(project.join("fine").exists() && !project.join("docs/objects").exists());
+    let status = |project: &std::path::Path| {
+        let script = "for d in docs old sub/x; do (cd $d && git status --short) || true; done; find . -name ran-by-git";
+        Ok::<_, anyhow::Error>(machine.person.shell(project, script)?.text())
+    };
+    ensure!(!status(&project)?.contains("ran-by-git"), "{}", status(&project)?);
+    // By name it is taken, and outside it would have run.
+    review(&machine, "apply", &id, &["--trigger", "docs/HEAD"])?.success()?;
+    ensure!(project.join("docs/HEAD").exists());
+    machine.person.shell(&project, &plant)?;
+    ensure!(status(&project)?.contains("ran-by-git"), "no control");
+    Ok(())
+}
+
+#[test]
 fn an_apply_that_is_killed_leaves_the_project_whole() -> Result<()> {
     let machine = Machine::new()?;
     machine

@@ -68,6 +68,14 @@ pub(crate) fn common(places: &Places, git_directory: &Spot) -> Option<Named> {
     Some(named(places, git_directory, &text))
 }
 
+/// Whether a directory is the git directory of a linked worktree, which takes its configuration and hooks from the
+/// repository that it lies in. Only by what git itself writes (git-worktree(1)): any other text may lead by links.
+pub(crate) fn is_linked(places: &Places, directory: &Spot) -> bool {
+    let names: Vec<&[u8]> = directory.path.names().collect();
+    matches!(names.as_slice(), [.., b"worktrees", _])
+        && line(places, directory, b"commondir").is_some_and(|text| text == b"../..")
+}
+
 /// Where the files of a linked worktree are: the `.git` file that its `gitdir` names.
 pub(crate) fn worktree(places: &Places, git_directory: &Spot) -> Option<Named> {
     let text = line(places, git_directory, b"gitdir")?;

@@ -1,6 +1,7 @@
 //! Which directories are git's.
 
-use super::pointers::below;
+use super::pointers::{self, below};
+use crate::place::Places;
 use crate::walk::Listing;
 use agentbox_plan::look::{HeldPlace, Hiding, PlacePath, Spot};
 use std::collections::BTreeSet;
@@ -18,16 +19,18 @@ pub(crate) struct Repository {
     pub(crate) linked: bool,
 }
 
-/// The repository that a directory is, by what is in it.
-pub(crate) fn of(listing: &Listing, is_root_of_place: bool) -> Option<Repository> {
+/// The repository that a directory is, by what is in it: whatever git would take for one.
+pub(crate) fn of(places: &Places, listing: &Listing) -> Option<Repository> {
     let last = listing.spot.path.names().next_back().unwrap_or_default();
-    let called = last == b".git" || (is_root_of_place && listing.spot.place > 0);
-    let parts = listing.has_directory(b"objects") && listing.has_directory(b"refs");
-    let linked = listing.has_file(b"commondir") && listing.has_file(b"HEAD");
-    if !called && !parts && !linked {
+    let called = last == b".git" || (listing.spot.path.is_place() && listing.spot.place > 0);
+    // For git these need no more than the right to execute, which a file can have as well.
+    let parts = listing.has(b"objects") && listing.has(b"refs");
+    let shares = listing.has_file(b"commondir") && listing.has_file(b"HEAD");
+    if !called && !parts && !shares {
         return None;
     }
-    if !called && !linked && !listing.has_file(b"HEAD") && !listing.has_file(b"config") {
+    let own = [b"HEAD".as_slice(), b"config", b"hooks"];
+    if !called && !shares && !own.iter().any(|name| listing.has(name)) {
         // Two directories with these names and nothing else of git's.
         return None;
     }
@@ -37,7 +40,8 @@ pub(crate) fn of(listing: &Listing, is_root_of_place: bool) -> Option<Repository
         bare: !called && !is_module,
         hooks: listing.has_directory(b"hooks"),
         info: listing.has_directory(b"info"),
-        linked: linked && !called,
+        // One that says it shares another's parts has its own in force when that other is itself, or a store.
+        linked: shares && !called && pointers::is_linked(places, &listing.spot),
     })
 }
 

@@ -4,6 +4,7 @@ use super::tree::{Entry, Kind};
 use agentbox_plan::glob::{GlobName, PathGlob};
 use agentbox_plan::trigger::{Hold, Triggers};
 use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 
@@ -140,15 +141,34 @@ impl Judge {
         Self { triggers }
     }
 
-    /// What kind of a path it is, for a thing of this kind.
-    pub(crate) fn class(&self, path: &RelPath, kind: Kind) -> Class {
+    /// What kind of a path it is, for a thing of this kind. Where it lies in a directory that git takes for its own,
+    /// whatever that is called, `git_directory` is the number of names that lead there.
+    pub(crate) fn class(&self, path: &RelPath, kind: Kind, git_directory: Option<usize>) -> Class {
         let names = path.names();
-        if let Some(trigger) = self.triggers.find(&names).filter(|_| kind != Kind::Directory) {
+        let class = self.class_of(&names, kind);
+        let is_called = names.iter().any(|name| name.eq_ignore_ascii_case(b".git"));
+        let Some(depth) = git_directory.filter(|_| !is_called) else { return class };
+        let names: Vec<&[u8]> = std::iter::once(b".git".as_slice()).chain(names[depth..].to_vec()).collect();
+        match (class, self.class_of(&names, kind)) {
+            (Class::Ordinary, Class::GitData) if names.len() == 2 && kind != Kind::Directory => {
+                // What makes it one (HEAD), and what lies beside: nobody expects it there, so it is shown.
+                Class::Trigger { hold: Hold::Refuse, actor: "git".to_owned() }
+            }
+            (Class::Trigger { hold, actor }, Class::Trigger { hold: other, .. }) if hold <= other => {
+                Class::Trigger { hold, actor }
+            }
+            (class @ Class::Trigger { .. }, Class::GitData | Class::Ordinary) => class,
+            (_, class) => class,
+        }
+    }
+
+    fn class_of(&self, names: &[&[u8]], kind: Kind) -> Class {
+        if let Some(trigger) = self.triggers.find(names).filter(|_| kind != Kind::Directory) {
             return Class::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
         }
         // A link in the place of a directory puts trigger files where the list does not see them.
         if kind != Kind::Directory {
-            let through = self.triggers.all.iter().filter(|trigger| leads_into(&trigger.pattern, &names));
+            let through = self.triggers.all.iter().filter(|trigger| leads_into(&trigger.pattern, names));
             if let Some(trigger) = through.min_by_key(|trigger| trigger.hold) {
                 return Class::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
             }
@@ -158,6 +178,14 @@ impl Judge {
         }
         Class::Ordinary
     }
+}
+
+/// Whether git takes a directory with these names in it for its own (gitrepository-layout(5)), by what may be there
+/// once some of the changes were taken: names of the project and names of the session count alike.
+pub(crate) fn is_git_directory<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let parts: BTreeSet<&[u8]> = names.into_iter().collect();
+    let has = |name: &str| parts.contains(name.as_bytes());
+    has("HEAD") && (has("commondir") || has("objects") && has("refs"))
 }
 
 /// Whether a pattern would go on below this path with a name of its own in it: `.claude` for
@@ -195,7 +223,7 @@ mod tests {
     #[test]
     fn links_in_the_place_of_trigger_directories_are_triggers() {
         let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
-        let hold = |text: &str, kind| match judge.class(&path(text), kind) {
+        let hold = |text: &str, kind| match judge.class(&path(text), kind, None) {
             Class::Trigger { hold, .. } => Some(hold),
             _ => None,
         };
@@ -206,7 +234,32 @@ mod tests {
         assert_eq!(hold(".claude", Kind::Directory), None);
         assert_eq!(hold("src/main.rs", Kind::File), None);
         assert_eq!(hold("src/link", Kind::Link), None);
-        assert_eq!(judge.class(&path(".git/objects/aa"), Kind::File), Class::GitData);
-        assert_eq!(judge.class(&path("x/.GIT/config"), Kind::File), Class::GitData);
+        assert_eq!(judge.class(&path(".git/objects/aa"), Kind::File, None), Class::GitData);
+        assert_eq!(judge.class(&path("x/.GIT/config"), Kind::File, None), Class::GitData);
+    }
+
+    #[test]
+    fn a_git_directory_of_any_name_is_taken_by_name_only() {
+        let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
+        let class = |text: &str, kind| judge.class(&path(text), kind, Some(2));
+        let trigger = |hold| Class::Trigger { hold, actor: "git".to_owned() };
+        for (text, kind, found) in [
+            ("a/docs/HEAD", Kind::File, trigger(Hold::Refuse)),
+            ("a/docs/index", Kind::File, trigger(Hold::Refuse)),
+            ("a/docs/objects", Kind::Link, trigger(Hold::Refuse)),
+            ("a/docs/config", Kind::File, trigger(Hold::Judge)),
+            ("a/docs/hooks/pre-commit", Kind::File, trigger(Hold::Refuse)),
+            ("a/docs/hooks", Kind::Link, trigger(Hold::Refuse)),
+            ("a/docs/objects", Kind::Directory, Class::GitData),
+            ("a/docs/objects/aa/bb", Kind::File, Class::GitData),
+            ("a/docs/refs/heads/main", Kind::File, Class::GitData),
+            ("a/docs/.git/index", Kind::File, Class::GitData),
+        ] {
+            assert_eq!(class(text, kind), found, "{text}");
+        }
+        assert!(matches!(class("a/docs/x/.envrc", Kind::File), Class::Trigger { hold: Hold::Refuse, .. }));
+        let is = |names: &[&str]| is_git_directory(names.iter().map(|name| name.as_bytes()));
+        assert!(is(&["HEAD", "objects", "refs"]) && is(&["HEAD", "commondir", "x"]));
+        assert!(!is(&["objects", "refs", "config"]) && !is(&["HEAD", "objects"]) && !is(&["commondir"]));
     }
 }

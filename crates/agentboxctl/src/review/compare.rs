@@ -5,7 +5,7 @@
 //! it did not touch: a thing that has no name there and is the very inode that the project has at its path
 //! is not looked into. What cannot be told that way is compared byte by byte.
 
-use super::change::{Change, Judge, RelPath};
+use super::change::{Change, Judge, RelPath, is_git_directory};
 use super::remember::Remembered;
 use super::tree::{self, Entry, Kind};
 use crate::errors::Failure;
@@ -57,6 +57,8 @@ struct Level {
     project: Option<OwnedFd>,
     merged: Option<OwnedFd>,
     upper: Option<OwnedFd>,
+    /// How many names lead to the innermost git directory that it is or lies in, whatever that is called.
+    git_directory: Option<usize>,
 }
 
 /// Compares the whole project.
@@ -69,11 +71,12 @@ pub(crate) fn compare(trees: &Trees, judge: &Judge, remembered: &Remembered) -> 
             project: again(&trees.project)?,
             merged: again(&trees.merged)?,
             upper: again(&trees.upper)?,
+            git_directory: None,
         })
     };
-    let root = open().map_err(|error| Failure::system("cannot open the project", error))?;
+    let mut root = open().map_err(|error| Failure::system("cannot open the project", error))?;
     let mut walk = Walk { judge, remembered, found: Comparison::default() };
-    walk.level(&root, 0)?;
+    walk.level(&mut root, 0)?;
     Ok(walk.found)
 }
 
@@ -86,7 +89,7 @@ fn raise_descriptor_limit() {
 }
 
 impl Walk<'_> {
-    fn level(&mut self, here: &Level, depth: usize) -> Result<(), Failure> {
+    fn level(&mut self, here: &mut Level, depth: usize) -> Result<(), Failure> {
         let list = |directory: &Option<OwnedFd>| match directory {
             Some(directory) => tree::names(directory, MAX_CHANGES),
             None => Ok(Vec::new()),
@@ -101,6 +104,9 @@ impl Walk<'_> {
         let mut names: Vec<&CStr> = project.iter().chain(&merged).map(|name| name.as_c_str()).collect();
         names.sort_unstable();
         names.dedup();
+        if is_git_directory(names.iter().map(|name| name.to_bytes())) {
+            here.git_directory = Some(depth);
+        }
         for name in names {
             if let Err(error) = self.name(here, name, depth)? {
                 self.note(RelPath::join(&here.path, name.to_bytes()).as_bytes(), &error);
@@ -155,7 +161,7 @@ impl Walk<'_> {
         let kind = after.or(before).map_or(Kind::Special, |entry| entry.kind);
         let conflict = before.is_some_and(|before| self.remembered.has_moved_on(&path, &before));
         self.found.changes.push(Change {
-            class: self.judge.class(&path, kind),
+            class: self.judge.class(&path, kind, here.git_directory),
             path: path.clone(),
             before,
             after,
@@ -192,10 +198,11 @@ impl Walk<'_> {
                 project: enter(&here.project, is_directory(&before))?,
                 merged: enter(&here.merged, is_directory(&after))?,
                 upper: enter(&here.upper, is_directory(&wrote))?,
+                git_directory: here.git_directory,
             })
         };
         match opened() {
-            Ok(level) => self.level(&level, depth + 1).map(Ok),
+            Ok(mut level) => self.level(&mut level, depth + 1).map(Ok),
             // A mount of the host lies there: nothing of it is part of the session's view.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::XDEV) && wrote.is_none() => Ok(Ok(())),
             Err(error) => Ok(Err(error)),
