@@ -57,13 +57,21 @@ pub fn serve(listener: OwnedFd, port: u16, link: Link, places: Places, pipes: Rc
     Ok(())
 }
 
+async fn server(port: u16, link: &Link) -> Option<Socket> {
+    let server = Fd::new(link.dial_inside(port).await.ok()?).ok()?;
+    connected(&server).await.ok()?;
+    Some(server)
+}
+
 async fn connection(client: Socket, port: u16, link: &Link, pipes: &Pipes) {
     let dial = async {
-        let server = Fd::new(link.dial_inside(port).await.map_err(|_| ())?).map_err(|_| ())?;
-        connected(&server).await.map_err(|_| ())?;
-        Ok::<_, ()>(server)
+        // A busy kernel may refuse late. Nobody listens on IPv4 then, which the supervisor sees at its next try.
+        match server(port, link).await {
+            Some(server) => Some(server),
+            None => server(port, link).await,
+        }
     };
-    let Ok(Ok(server)) = timeout(DIAL_LIMIT, dial).await else { return reset(client) };
+    let Ok(Some(server)) = timeout(DIAL_LIMIT, dial).await else { return reset(client) };
     prepare(&client);
     prepare(&server);
     let (sent, received) = (Counted::default(), Counted::default());

@@ -115,7 +115,8 @@ pub fn sockets(namespace: BorrowedFd<'_>, ipv6: bool) -> Result<Sockets, NetnsEr
     })
 }
 
-/// A socket that is being connected to a port on the loopback inside; IPv6 when nobody listens on IPv4.
+/// A socket that is being connected to a port on the loopback inside; IPv6 when nobody listens on IPv4. It becomes
+/// writable, and `SO_ERROR` says how that went: a server that does not accept leaves it waiting, and not the caller.
 ///
 /// # Errors
 /// [`NetnsError`] when nobody listens there.
@@ -123,9 +124,12 @@ pub fn connect_inside(namespace: BorrowedFd<'_>, port: u16) -> Result<OwnedFd, N
     inside(namespace, || {
         let connect = |address: IpAddr| {
             let socket = new_socket(SocketType::STREAM, address)?;
-            // A connection over the loopback is there, or refused, when the call returns.
-            rustix::net::connect(&socket, &SocketAddr::new(address, port))?;
             rustix::io::ioctl_fionbio(&socket, true)?;
+            match rustix::net::connect(&socket, &SocketAddr::new(address, port)) {
+                // Over the loopback a refusal is there when the call returns, as an error of the socket.
+                Ok(()) | Err(Errno::INPROGRESS) => sockopt::socket_error(&socket)??,
+                Err(errno) => return Err(errno),
+            }
             Ok::<_, Errno>(socket)
         };
         connect(Ipv4Addr::LOCALHOST.into())

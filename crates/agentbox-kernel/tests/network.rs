@@ -10,7 +10,7 @@ use agentbox_kernel::{dial, netns};
 use agentbox_plan::net::Reason;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -97,6 +97,24 @@ fn what_listens_inside_on_the_loopback_is_reached_inside() {
     let v6 = inside(&prepared.namespace, || TcpListener::bind("[::1]:3002").unwrap());
     assert!(netns::connect_inside(prepared.namespace.as_fd(), 3002).is_ok());
     drop(v6);
+}
+
+#[test]
+fn a_server_inside_that_does_not_accept_holds_up_nobody_who_connects() {
+    let prepared = netns::prepare().unwrap();
+    let server = inside(&prepared.namespace, || {
+        let server = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&server, &"127.0.0.1:3000".parse::<SocketAddr>().unwrap()).unwrap();
+        rustix::net::listen(&server, 0).unwrap();
+        server
+    });
+    let begun = Instant::now();
+    let connect = || netns::connect_inside(prepared.namespace.as_fd(), 3000).unwrap();
+    let waiting: Vec<_> = std::iter::repeat_with(connect).take(5).collect();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let is_there = |socket: &OwnedFd| rustix::net::getpeername(socket).is_ok();
+    assert!(is_there(&waiting[0]) && !is_there(&waiting[4]), "its queue is not full");
+    drop(server);
 }
 
 /// A TCP socket of the gate's id to a listener on the loopback: whether the table lets it through.

@@ -4,7 +4,7 @@ use agentbox_suite::lab::addresses::{CDN_V4, CDN_V6};
 use agentbox_suite::lab::{Guest, Lab, alone};
 use agentbox_suite::{Finished, eventually};
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const LISTED: &[&str] = &["--network", "allowlist"];
@@ -237,4 +237,25 @@ fn a_published_port_is_seen_on_the_loopback_of_the_host_and_nowhere_else() -> Re
         "it is still there"
     );
     Ok(())
+}
+
+#[test]
+fn a_published_port_whose_server_does_not_accept_holds_up_nobody() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let script = "import socket, time\n\
+         server = socket.socket(); server.bind(('127.0.0.1', 3000)); server.listen(0); time.sleep(600)";
+    let options = ["--network", "allowlist", "--allow", "work.example.com", "--publish", "3000"];
+    let session = guest.detached_with("L2", &options, &["/usr/bin/python3", "-c", script])?;
+    // More than its queue takes, so that the last ones are not even there.
+    let connect = "timeout 20 /usr/bin/python3 -c \"import socket, time\n\
+         all = [socket.create_connection(('127.0.0.1', 3000)) for _ in range(9)]; time.sleep(15)\" </dev/null >/dev/null 2>&1 &";
+    ensure!(lab.shell_outside(connect)?.status == 0, "nobody could connect");
+    std::thread::sleep(Duration::from_secs(2));
+    let begun = Instant::now();
+    session.status()?;
+    let said = guest.sh_in(&session, "curl -sS --max-time 5 https://work.example.com/version")?;
+    ensure!(said.text() == "2.0\n", "{said:?}");
+    ensure!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    session.stop()
 }
