@@ -57,6 +57,9 @@ pub enum TargetError {
     /// The port.
     #[error("the port behind `:` is 1 to 65535")]
     Port,
+    /// More than a host.
+    #[error("write the host only: github.com or github.com:443, without https:// and path")]
+    Url,
     /// The loopback of the host without a port.
     #[error("`host` needs a port: host:5432")]
     HostWithoutPort,
@@ -100,6 +103,9 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        if text.contains("://") {
+            return Err(TargetError::Url);
+        }
         if let Some(rest) = text.strip_prefix('[') {
             let (address, rest) = rest.split_once(']').ok_or(TargetError::Bracket)?;
             let (length, port) = match rest.split_once(':') {

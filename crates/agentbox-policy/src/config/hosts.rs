@@ -145,7 +145,7 @@ mod tests {
         );
         assert_eq!(
             "https://a.org".parse::<HostRule>(),
-            Err("`https://a.org` is no host: the port behind `:` is 1 to 65535".to_owned())
+            Err("`https://a.org` is no host: write the host only: github.com or github.com:443, without https:// and path".to_owned())
         );
     }
 
