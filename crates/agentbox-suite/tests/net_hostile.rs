@@ -298,6 +298,28 @@ fn clients_that_never_go_on_are_put_up_with_and_then_ended() -> Result<()> {
 }
 
 #[test]
+fn hellos_that_never_go_on_take_little_memory_of_the_gate() -> Result<()> {
+    const MOST_KIB: u64 = 48 << 10;
+    let _alone = alone()?;
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let session = guest.waiting(OPTIONS)?;
+    let gate = session.status()?["network"]["gate_pid"].as_u64().context("no gate in the status")?;
+    for name in ["refused.example.com", "work.example.com"] {
+        // Together some sixty megabytes.
+        let mut begun = guest.client_running(&session, &["begun", name, "443", "1000", "5"])?;
+        let said: Value = serde_json::from_str(&begun.line(Duration::from_secs(60))?)?;
+        ensure!(said["begun"].as_u64() > Some(900), "{said}");
+        let status = std::fs::read_to_string(format!("/proc/{gate}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no memory")?;
+        let memory: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        ensure!(memory < MOST_KIB, "{name}: the gate takes {memory} KiB");
+        still_works(&guest, &session)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn ten_thousand_connections_leave_a_gate_that_works() -> Result<()> {
     let _alone = alone()?;
     let lab = Lab::new()?;

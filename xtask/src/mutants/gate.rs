@@ -24,10 +24,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ("relay/exchange.rs", RELAYED),
         ("relay/first.rs", FIRST),
         ("relay/flows.rs", FLOWS),
+        ("relay/heard.rs", HEARD),
         ("relay/mod.rs", RELAY),
         ("relay/pump.rs", PUMP),
         ("tls/mod.rs", TLS),
         ("tls/extensions.rs", EXTENSIONS),
+        ("tls/skim.rs", SKIM),
         ("http/head.rs", HEAD),
         ("http/lines.rs", LINES),
         ("http/requests.rs", REQUESTS),
@@ -210,8 +212,15 @@ const RELAYED: &[Row] = &[
 const FIRST: &[Row] = &[
     ("first words: no TLS on its port", "!is_tls && waits == Waits::Hello", "false", "what_is_no_tls_on_its_port_is_reset"),
     ("first words: silence", "timeout(patience.silence, socket::first_byte(client))", "timeout(patience.silence * 1000, socket::first_byte(client))", "a_slow_hello_is_not_waited_for"),
-    ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
+    ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow request", "«timeout(patience.words, read)».await {\n        Ok(Some(Ok(", "timeout(patience.words * 1000, read)", "a_slow_request_is_not_waited_for"),
+];
+
+#[rustfmt::skip]
+const HEARD: &[Row] = &[
+    ("first words: memory of all of them", "bytes <= *always || held.get() <= *most", "true", "first_words_of_all_connections_take_no_more_memory_than_there_may_be"),
+    ("first words: what everybody may hold", "bytes <= *always || held.get() <= *most", "held.get() <= *most", "all_together_hold_no_more_than_there_may_be"),
+    ("first words: memory is free again", "held.get() - self.bytes + bytes", "held.get() + bytes", "all_together_hold_no_more_than_there_may_be"),
 ];
 
 #[rustfmt::skip]
@@ -247,6 +256,13 @@ const TLS: &[Row] = &[
     ("TLS: bytes of a hello", "length > MAX_HELLO_BYTES", "false", "the_length_is_bounded"),
     ("TLS: bytes behind a hello", "behind != 0", "false", "where_two_readers_could_find_different_names_it_is_malformed"),
     ("TLS: bytes that are waited for", "self.record + bytes > MAX_HELLO_BYTES", "false", "the_length_is_bounded"),
+];
+
+#[rustfmt::skip]
+const SKIM: &[Row] = &[
+    ("TLS: bytes of a hello that is read over", "is_none || self.seen > MAX_HELLO_BYTES", "is_none", "the_length_is_bounded"),
+    ("TLS: another message than a hello is read over", "self.message.first() != Some(&CLIENT_HELLO)", "false", "where_two_readers_could_find_different_names_it_is_malformed"),
+    ("TLS: bytes behind a hello that is read over", "within.len() > self.body", "false", "where_two_readers_could_find_different_names_it_is_malformed"),
 ];
 
 #[rustfmt::skip]

@@ -19,7 +19,41 @@ pub(super) enum Until {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unclear;
 
+/// Looks for the end of a head, of which nothing is kept.
+#[derive(Debug, Default)]
+pub(crate) struct EndOfHead {
+    /// How many bytes of two line ends have just come.
+    matched: usize,
+    seen: usize,
+}
+
+impl EndOfHead {
+    /// Nothing has come.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether it has come with the end of this, or more than a head is.
+    pub(crate) fn is_behind(&mut self, piece: &[u8]) -> bool {
+        const END: &[u8] = b"\r\n\r\n";
+        self.seen = self.seen.saturating_add(piece.len());
+        for byte in piece {
+            self.matched = match END.get(self.matched) {
+                Some(next) if next == byte => self.matched + 1,
+                None => break,
+                Some(_) => usize::from(*byte == b'\r'),
+            };
+        }
+        self.matched == END.len() || self.seen > super::MAX_HEAD_BYTES
+    }
+}
+
 impl Held {
+    /// How many bytes are held back.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Takes bytes from the front of `piece`, up to and with the end. Gives the lines when they are whole; then
     /// nothing is held any more.
     pub(super) fn take(
@@ -60,5 +94,23 @@ impl Held {
     fn ends_empty(&self, taken: &[u8]) -> bool {
         let mut backwards = taken.iter().rev().chain(self.bytes.iter().rev()).skip(2);
         matches!(backwards.next(), None | Some(b'\n'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_it_is_cut() {
+        let head = b"GET / HTTP/1.1\r\nHost: a.org\r\r\n\r\nbody";
+        for cut in 0..head.len() {
+            let mut end = EndOfHead::new();
+            let is_first = end.is_behind(&head[..cut]);
+            assert_eq!(is_first, cut >= head.len() - 4, "{cut}");
+            assert!(end.is_behind(&head[cut..]), "{cut}");
+        }
+        let mut end = EndOfHead::new();
+        assert!(!end.is_behind(&[b'x'; crate::http::MAX_HEAD_BYTES]) && end.is_behind(b"x"));
     }
 }

@@ -14,6 +14,7 @@ mod requests;
 mod upgrade;
 mod words;
 
+pub(crate) use lines::EndOfHead;
 pub use requests::{Requests, Want};
 pub use upgrade::{Answered, Upgrade};
 pub use words::{Words, response};

@@ -93,6 +93,12 @@ impl Requests {
         self.count
     }
 
+    /// How many bytes are held back.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.held.memory() + self.behind.capacity()
+    }
+
     /// What the last request named as its host.
     #[must_use]
     pub fn claim(&self) -> &Claim {

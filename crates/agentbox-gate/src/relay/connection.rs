@@ -35,13 +35,13 @@ pub(super) async fn serve<D: Directory>(shared: &Shared<D>, client: Socket, orig
     let waits = Waits::on(&expected);
     if let Err(refusal) = verdict.and_then(|()| admit(shared, &expected)) {
         decided(shared, &expected, &refusal);
-        let words = Box::pin(first::words(&client, &expected, waits, shared.patience)).await;
-        let language = words.map_or(Language::Neither, |words| words.language);
+        let language = Box::pin(first::language(&client, waits, shared.patience)).await;
+        let language = language.unwrap_or(Language::Neither);
         return Box::pin(tell(shared, client, &expected, &refusal, language)).await;
     }
-    let Some(words) = Box::pin(first::words(&client, &expected, waits, shared.patience)).await else {
-        return reset(client);
-    };
+    let share = shared.heard.share();
+    let words = Box::pin(first::words(&client, &expected, waits, shared.patience, share)).await;
+    let Some(words) = words else { return reset(client) };
     // They may have changed while the client took its time.
     expected.rules = shared.link.rules();
     let claim = match waits {
@@ -172,6 +172,7 @@ async fn relay<D: Directory>(
         destination: &expected.destination,
         port,
         patience: shared.patience,
+        heard: &shared.heard,
         answer: Cell::new(http::Answered::NeedMore),
         answered: Event::new(),
     };

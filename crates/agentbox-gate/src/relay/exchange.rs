@@ -4,6 +4,7 @@ use super::both::Stopped;
 use super::claim::{Claim, Expected, Refusal};
 use super::first::{self, Language, Patience, Words};
 use super::flows::{Down, Flow, Up};
+use super::heard::{Heard, Share};
 use super::pipes::Pipes;
 use super::pump::{Moved, pump};
 use super::socket::{self, Socket, write_all};
@@ -24,6 +25,7 @@ pub(super) struct Exchange<'a> {
     pub(super) destination: &'a Destination,
     pub(super) port: u16,
     pub(super) patience: Patience,
+    pub(super) heard: &'a Heard,
     /// What the server answered to a request for another protocol.
     pub(super) answer: Cell<Answered>,
     pub(super) answered: Event,
@@ -38,8 +40,10 @@ impl Exchange<'_> {
     /// What the client says, from its first words on.
     pub(super) async fn up(&self, words: Words) -> Result<(), Stopped> {
         self.send(words.bytes).await?;
+        let mut share = words.share;
+        share.holds(0);
         match (words.requests, words.language) {
-            (Some(requests), _) => Box::pin(self.requests(requests)).await,
+            (Some(requests), _) => Box::pin(self.requests(requests, share)).await,
             (None, Language::Tls) => self.rest().await,
             _ if *self.destination == Destination::HostLoopback => self.rest().await,
             _ => Box::pin(self.unknown()).await,
@@ -92,10 +96,12 @@ impl Exchange<'_> {
             Ok(Some(first)) if tls::begins_like_record(&[first]) => {}
             Ok(_) => return self.rest().await,
         }
-        let words = Box::pin(first::hello(self.client, self.patience)).await.ok_or(Stopped::Source)?;
+        let hello = Box::pin(first::hello(self.client, self.patience, self.heard.share()));
+        let words = hello.await.ok_or(Stopped::Source)?;
         // Two bytes say whether it is TLS at all, and one of them may come later.
         if words.bytes.get(..2).is_some_and(|start| !tls::begins_like_record(start)) {
             self.send(words.bytes).await?;
+            drop(words.share);
             return self.rest().await;
         }
         let claim = words.claim.map_err(|refusal| Stopped::Refused(refusal, Language::Neither))?;
@@ -106,14 +112,18 @@ impl Exchange<'_> {
         }
         self.flow.claims(claim);
         self.send(words.bytes).await?;
+        drop(words.share);
         self.rest().await
     }
 
     /// HTTP, request after request. Heads that come slowly are waited for as a silent connection is.
-    async fn requests(&self, mut requests: Requests) -> Result<(), Stopped> {
+    async fn requests(&self, mut requests: Requests, mut share: Share) -> Result<(), Stopped> {
         let mut forward = Vec::new();
         let mut want = requests.feed(&self.expected(), &[], &mut forward);
         loop {
+            if !share.holds(requests.memory() + forward.capacity()) {
+                return Err(Stopped::Refused(Refusal::because(Reason::TooMany), Language::Http));
+            }
             if !forward.is_empty() {
                 self.send(std::mem::take(&mut forward)).await?;
                 self.flow.claims(requests.claim().clone());

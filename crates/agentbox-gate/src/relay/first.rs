@@ -1,10 +1,11 @@
 //! The first words of a client, where these are judged before anything is connected.
 
 use super::claim::{Claim, Expected, Refusal};
+use super::heard::Share;
 use super::socket::{self, Socket};
-use crate::http::Requests;
+use crate::http::{EndOfHead, Requests};
 use crate::runtime::{Elapsed, timeout};
-use crate::tls::{self, Hello, Outcome};
+use crate::tls::{self, Hello, Outcome, Skim, Skimmed};
 use agentbox_plan::net::{Destination, Reason};
 use std::time::Duration;
 
@@ -70,16 +71,19 @@ pub(super) struct Words {
     pub(super) bytes: Vec<u8>,
     /// Judges what comes behind.
     pub(super) requests: Option<Requests>,
+    /// The memory that all of it takes.
+    pub(super) share: Share,
 }
 
 impl Words {
     /// Nothing was said so far.
-    pub(super) fn none() -> Self {
-        Self { language: Language::Neither, claim: Ok(Claim::Nothing), bytes: Vec::new(), requests: None }
+    fn none(share: Share) -> Self {
+        let (language, claim) = (Language::Neither, Ok(Claim::Nothing));
+        Self { language, claim, bytes: Vec::new(), requests: None, share }
     }
 
-    fn malformed(language: Language) -> Self {
-        Self { language, claim: Err(Refusal::because(Reason::Malformed)), bytes: Vec::new(), requests: None }
+    fn refused(language: Language, reason: Reason, share: Share) -> Self {
+        Self { language, claim: Err(Refusal::because(reason)), ..Self::none(share) }
     }
 }
 
@@ -89,57 +93,121 @@ pub(super) async fn words(
     expected: &Expected,
     waits: Waits,
     patience: Patience,
+    share: Share,
 ) -> Option<Words> {
     if waits == Waits::Nothing {
-        return Some(Words::none());
+        return Some(Words::none(share));
     }
-    let first = match timeout(patience.silence, socket::first_byte(client)).await {
-        Ok(Ok(Some(first))) => first,
-        Ok(Ok(None) | Err(_)) | Err(Elapsed) => return None,
-    };
-    let is_tls = tls::begins_like_record(&[first]);
+    let is_tls = begins_like_tls(client, patience).await?;
     if !is_tls && waits == Waits::Hello {
-        return Some(Words::malformed(Language::Neither));
+        return Some(Words::refused(Language::Neither, Reason::Malformed, share));
     }
-    if is_tls { hello(client, patience).await } else { request(client, expected, patience).await }
+    if is_tls {
+        hello(client, patience, share).await
+    } else {
+        request(client, expected, patience, share).await
+    }
+}
+
+/// In which language a client is told that it was refused already. Its words are read, so that they do not stand
+/// before ours, and nothing of them is kept.
+pub(super) async fn language(client: &Socket, waits: Waits, patience: Patience) -> Option<Language> {
+    if waits == Waits::Nothing {
+        return Some(Language::Neither);
+    }
+    let is_tls = begins_like_tls(client, patience).await?;
+    if !is_tls && waits == Waits::Hello {
+        return Some(Language::Neither);
+    }
+    let (mut skim, mut end) = (Skim::new(), EndOfHead::new());
+    let read = async {
+        loop {
+            let piece = socket::read_piece(client, |piece| match piece {
+                [] => None,
+                piece if is_tls => match skim.feed(piece) {
+                    Skimmed::NeedMore => Some(None),
+                    Skimmed::Hello => Some(Some(Language::Tls)),
+                    Skimmed::Malformed => Some(Some(Language::Neither)),
+                },
+                piece => Some(end.is_behind(piece).then_some(Language::Http)),
+            });
+            match piece.await.ok().flatten() {
+                Some(None) => {}
+                ended => return ended.flatten(),
+            }
+        }
+    };
+    match timeout(patience.words, read).await {
+        Ok(language) => language,
+        Err(Elapsed) => Some(if is_tls { Language::Neither } else { Language::Http }),
+    }
+}
+
+/// None when the client left, or never said a word.
+async fn begins_like_tls(client: &Socket, patience: Patience) -> Option<bool> {
+    match timeout(patience.silence, socket::first_byte(client)).await {
+        Ok(Ok(Some(first))) => Some(tls::begins_like_record(&[first])),
+        Ok(Ok(None) | Err(_)) | Err(Elapsed) => None,
+    }
 }
 
 /// Reads a ClientHello to its end.
-pub(super) async fn hello(client: &Socket, patience: Patience) -> Option<Words> {
+pub(super) async fn hello(client: &Socket, patience: Patience, mut share: Share) -> Option<Words> {
     let mut hello = Hello::new();
     let read = async {
         loop {
-            let outcome = socket::read_piece(client, |piece| (!piece.is_empty()).then(|| hello.feed(piece)));
+            let outcome = socket::read_piece(client, |piece| {
+                (!piece.is_empty()).then(|| {
+                    let outcome = hello.feed(piece);
+                    share.holds(hello.memory()).then_some(outcome)
+                })
+            });
             match outcome.await.ok().flatten() {
-                Some(Outcome::NeedMore) => {}
+                Some(Some(Outcome::NeedMore)) => {}
                 outcome => return outcome,
             }
         }
     };
     match timeout(patience.words, read).await {
-        Ok(Some(Outcome::Name(name))) => Some(Words {
+        Ok(Some(Some(Outcome::Name(name)))) => Some(Words {
             language: Language::Tls,
             claim: Ok(name.map_or(Claim::Nothing, Claim::Name)),
             bytes: hello.into_bytes(),
-            requests: None,
+            ..Words::none(share)
         }),
+        Ok(Some(None)) => Some(Words::refused(Language::Neither, Reason::TooMany, share)),
         Ok(None) => None,
-        _ => Some(Words { bytes: hello.into_bytes(), ..Words::malformed(Language::Neither) }),
+        _ => Some(Words {
+            bytes: hello.into_bytes(),
+            ..Words::refused(Language::Neither, Reason::Malformed, share)
+        }),
     }
 }
 
 /// Reads a request up to the end of its head.
-async fn request(client: &Socket, expected: &Expected, patience: Patience) -> Option<Words> {
+async fn request(
+    client: &Socket,
+    expected: &Expected,
+    patience: Patience,
+    mut share: Share,
+) -> Option<Words> {
     let (mut requests, mut bytes) = (Requests::new(), Vec::new());
     let read = async {
         loop {
             let fed = socket::read_piece(client, |piece| {
-                (!piece.is_empty()).then(|| requests.feed(expected, piece, &mut bytes).map(drop))
+                (!piece.is_empty()).then(|| {
+                    let fed = requests.feed(expected, piece, &mut bytes).map(drop);
+                    let fits = share.holds(requests.memory() + bytes.capacity());
+                    if fits { fed } else { Err(Refusal::because(Reason::TooMany)) }
+                })
             });
             match fed.await.ok().flatten() {
                 Some(Ok(())) if requests.count() == 0 => {}
                 // What is behind the first head is judged when that is with the server.
-                ended => return ended.map(|fed| if requests.count() > 0 { Ok(()) } else { fed }),
+                Some(Err(refusal)) if requests.count() > 0 && refusal.reason != Reason::TooMany => {
+                    return Some(Ok(()));
+                }
+                ended => return ended,
             }
         }
     };
@@ -149,11 +217,12 @@ async fn request(client: &Socket, expected: &Expected, patience: Patience) -> Op
             claim: Ok(requests.claim().clone()),
             bytes,
             requests: Some(requests),
+            share,
         }),
         Ok(Some(Err(refusal))) => {
-            Some(Words { language: Language::Http, claim: Err(refusal), bytes: Vec::new(), requests: None })
+            Some(Words { language: Language::Http, claim: Err(refusal), ..Words::none(share) })
         }
         Ok(None) => None,
-        Err(Elapsed) => Some(Words::malformed(Language::Http)),
+        Err(Elapsed) => Some(Words::refused(Language::Http, Reason::Malformed, share)),
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connection` | [one connection](Relay::serve), from its first byte to its end |
 //! | `first` | its first words, where they are judged before anything is connected |
+//! | `heard` | the memory of all first words together |
 //! | `claim` | [`Expected`]: whether what a client names is where its connection goes |
 //! | `directory` | what an address stands for, and where a name is |
 //! | `dial` | a connection to one of several addresses |
@@ -21,6 +22,7 @@ mod directory;
 mod exchange;
 mod first;
 mod flows;
+mod heard;
 mod pipes;
 pub(crate) mod pump;
 pub(crate) mod socket;
@@ -37,6 +39,7 @@ use agentbox_plan::gate::GateLimits;
 use agentbox_plan::net::Reason;
 use first::Patience;
 use flows::Flows;
+use heard::Heard;
 use rustix::net::sockopt;
 use std::cell::Cell;
 use std::io;
@@ -53,6 +56,7 @@ struct Shared<D> {
     pipes: Rc<Pipes>,
     places: Places,
     patience: Patience,
+    heard: Heard,
 }
 
 /// Relays the connections of a session.
@@ -103,7 +107,8 @@ impl<D: Directory> Relay<D> {
         pipes: Rc<Pipes>,
     ) -> Self {
         let (flows, patience) = (Flows::new(link.clone(), budget), Patience::default());
-        Self(Rc::new(Shared { session, link, directory, flows, pipes, places, patience }))
+        let heard = Heard::default();
+        Self(Rc::new(Shared { session, link, directory, flows, pipes, places, patience, heard }))
     }
 
     /// Serves the connections that are redirected to a listener.

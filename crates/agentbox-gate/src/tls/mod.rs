@@ -10,6 +10,9 @@
 //! after a HelloRetryRequest. Both reach the server that was named first, which decides what it does with them.
 
 mod extensions;
+mod skim;
+
+pub use skim::{Skim, Skimmed};
 
 use agentbox_plan::net::HostName;
 use std::mem;
@@ -71,6 +74,12 @@ impl Hello {
             self.outcome = Some(outcome.clone());
         }
         outcome
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.held.capacity() + self.message.capacity()
     }
 
     /// All bytes that were fed, for the other side.

@@ -153,6 +153,7 @@ fn where_two_readers_could_find_different_names_it_is_malformed() {
     // Something behind the hello in its record, behind the extensions, before the hello.
     let twice = [good.clone(), good.clone()].concat();
     assert_eq!(outcome(&records(&twice, 1 << 14, [3, 1])), Outcome::Malformed);
+    assert_eq!(Skim::new().feed(&records(&twice, 1 << 14, [3, 1])), Skimmed::Malformed);
     // Without extensions, what is behind it could be taken for theirs.
     let bare = message(None);
     let none = [&bare[..], &[0, 0]].concat();
@@ -176,6 +177,7 @@ fn where_two_readers_could_find_different_names_it_is_malformed() {
     let mut other = good.clone();
     other[0] = 2;
     assert_eq!(outcome(&records(&other, 1 << 14, [3, 1])), Outcome::Malformed);
+    assert_eq!(Skim::new().feed(&records(&other, 1 << 14, [3, 1])), Skimmed::Malformed);
     // An alert, an empty record and application data between two parts.
     let (first, second) = good.split_at(20);
     for between in [alert(10).to_vec(), vec![22, 3, 1, 0, 0], vec![23, 3, 3, 0, 1, 0]] {
@@ -190,6 +192,7 @@ fn what_is_no_tls_is_known_at_once() {
         [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0", &[0x80, 0x2e, 1, 0, 2], &[22, 2], &[22, 3, 1, 0x40, 1]]
     {
         assert_eq!(outcome(bytes), Outcome::Malformed, "{bytes:?}");
+        assert_eq!(Skim::new().feed(bytes), Skimmed::Malformed, "{bytes:?}");
     }
     assert!(begins_like_record(&[]) && begins_like_record(&[22]) && begins_like_record(&[22, 3, 1]));
     assert!(!begins_like_record(b"S") && !begins_like_record(&[22, 4]));
@@ -210,6 +213,8 @@ fn the_length_is_bounded() {
     }
     assert!(fed <= MAX_HELLO_BYTES);
     assert_eq!(outcome(&many), Outcome::Malformed);
+    assert_eq!(Skim::new().feed(&many), Skimmed::Malformed);
+    assert_eq!(Skim::new().feed(&records(&[1, 1, 0, 1], 4, [3, 1])), Skimmed::Malformed);
 }
 
 #[test]
@@ -264,6 +269,32 @@ proptest! {
         }
         prop_assert_eq!(reader.feed(rest), whole);
         prop_assert_eq!(reader.into_bytes(), bytes);
+    }
+
+    /// Who reads over a hello finds its end where who reads it does.
+    #[test]
+    fn what_is_read_over_ends_where_it_would_be_whole(
+        name in "[a-z.]{0,12}",
+        garbage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        bytes_each in 1usize..300,
+        piece in 1usize..200,
+        behind in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let message = message(Some(&[(51, vec![0; 300]), server_name(&[(0, name.as_bytes())])]));
+        let mut bytes = records(&message, bytes_each, [3, 1]);
+        bytes.extend(behind);
+        for (at, byte) in garbage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut skim = Skim::new();
+        let skimmed = bytes.chunks(piece).map(|piece| skim.feed(piece)).last();
+        match outcome(&bytes) {
+            Outcome::Name(_) => prop_assert_eq!(skimmed, Some(Skimmed::Hello)),
+            // What is wrong is seen at once, and not with the end of its record.
+            Outcome::NeedMore => prop_assert_ne!(skimmed, Some(Skimmed::Hello)),
+            Outcome::Malformed => prop_assert_ne!(skimmed, Some(Skimmed::NeedMore)),
+        }
     }
 
     /// A server that reads something else than the gate would be reached under a name that was not judged.

@@ -229,6 +229,22 @@ def verb_loris(host, port, count, seconds):
     say(open=len(streams), ended=ended)
 
 
+def verb_begun(host, port, count, seconds):
+    """Connections whose ClientHello is long and does not end."""
+    streams = []
+    record = lambda size, data: b'\x16\x03\x01' + struct.pack('!H', size) + data.ljust(size, b'\0')
+    start = record(0x4000, b'\x01\x00\xf0\x00') + 2 * record(0x4000, b'') + record(0x2f00, b'')[:-9]
+    for _ in range(int(count)):
+        try:
+            stream = socket.create_connection((host, int(port)), LIMIT)
+            stream.sendall(start)
+            streams.append(stream)
+        except OSError:
+            pass
+    say(begun=len(streams))
+    time.sleep(float(seconds))
+
+
 def ask(server, name, kind, stream=False, edit=None):
     labels = b''.join(bytes([len(label)]) + label.encode() for label in name.split('.') if label)
     question = os.urandom(2) + b'\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00' + labels + b'\x00' + struct.pack('!HH', kind, 1)

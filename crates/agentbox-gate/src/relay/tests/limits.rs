@@ -264,3 +264,53 @@ fn what_moves_is_reported_while_it_moves() {
         assert_eq!(rig.seen.borrow().used.iter().map(|used| used.sent).sum::<u64>(), 12);
     });
 }
+
+/// Connections whose ClientHello has begun and does not end, and how many of them are there after a moment.
+async fn unfinished(address: SocketAddr, count: usize) -> usize {
+    let begun = done(thread(move || {
+        let begin = |_| {
+            let mut stream = client(address);
+            let mut hello = vec![22, 3, 1, 0x40, 0, 1, 0, 0x7f, 0];
+            hello.extend([0; 10_000]);
+            stream.write_all(&hello).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+            stream
+        };
+        (0..count).map(begin).collect::<Vec<_>>()
+    }));
+    let begun = begun.await;
+    sleep(Duration::from_millis(200)).await;
+    let is_there = |stream: &&TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        stream.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    };
+    begun.iter().filter(is_there).count()
+}
+
+#[test]
+fn first_words_of_all_connections_take_no_more_memory_than_there_may_be() {
+    run(async {
+        let (_listener, places) = server();
+        let mut rig = Rig::new(allow(&["a.org"]), places).await;
+        rig.heard = Heard::of(50_000, 0);
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        let [address] = rig.serve(["198.18.0.9:443"]);
+        assert_eq!(unfinished(address, 8).await, 4);
+        assert_eq!(rig.decided().await, vec![("a.org".to_owned(), Some(Reason::TooMany)); 4]);
+        // Those are gone, and their memory with them.
+        assert_eq!(unfinished(address, 1).await, 1);
+    });
+}
+
+#[test]
+fn nothing_is_kept_of_what_a_refused_client_says() {
+    run(async {
+        let (_listener, places) = server();
+        let mut rig = Rig::new(allow(&[]), places).await;
+        rig.heard = Heard::of(0, 0);
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        let [address] = rig.serve(["198.18.0.9:443"]);
+        assert_eq!(unfinished(address, 8).await, 8);
+        assert_eq!(rig.decided().await, vec![("a.org".to_owned(), Some(Reason::NotListed)); 8]);
+    });
+}

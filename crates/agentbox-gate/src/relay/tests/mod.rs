@@ -83,6 +83,7 @@ pub(crate) struct Rig {
     pub(crate) limits: GateLimits,
     pub(crate) names: Names,
     pub(crate) patience: Patience,
+    pub(super) heard: Heard,
     pub(crate) pipes: Rc<Pipes>,
     _directory: tempfile::TempDir,
 }
@@ -129,6 +130,7 @@ impl Rig {
             limits: GateLimits { upload_max: None, name_upload_max: None, connections: 64, names: 64 },
             names: Names::default(),
             patience: Patience::default(),
+            heard: Heard::default(),
             pipes: Rc::new(Pipes::new()),
             _directory: directory,
         }
@@ -151,6 +153,7 @@ impl Rig {
             pipes: Rc::clone(&self.pipes),
             places: super::Places::new(&self.limits),
             patience: self.patience,
+            heard: self.heard.clone(),
         };
         let relay = Relay(Rc::new(shared));
         originals.map(|original| {

@@ -70,6 +70,7 @@ fn asked_for(answers: Vec<Vec<IpAddr>>) -> Vec<IpAddr> {
             pipes: Rc::clone(&rig.pipes),
             places: super::super::Places::new(&rig.limits),
             patience: rig.patience,
+            heard: Heard::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
