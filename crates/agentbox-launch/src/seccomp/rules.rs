@@ -80,6 +80,9 @@ const DENIED: &[(Verdict, &[c_long])] = &[
             libc::SYS_io_uring_setup,
             libc::SYS_io_uring_enter,
             libc::SYS_io_uring_register,
+            // What it sets up is counted for the whole machine and small (fs.aio-max-nr): one session could
+            // leave nothing of it to databases of the host, who know no other way.
+            libc::SYS_io_setup,
             libc::SYS_memfd_secret,
             libc::SYS_nfsservctl,
             libc::SYS_lookup_dcookie,
