@@ -11,6 +11,7 @@ use libc::c_long;
 const ALLOW: Verdict = Verdict::Allow;
 const EPERM: Verdict = Verdict::Errno(libc::EPERM);
 const ENOSYS: Verdict = Verdict::Errno(libc::ENOSYS);
+const UNSUPPORTED: Verdict = Verdict::Errno(libc::EAFNOSUPPORT);
 
 /// Calls that fail whatever their arguments are.
 const DENIED: &[(Verdict, &[c_long])] = &[
@@ -134,6 +135,10 @@ const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 /// The bit of O_TMPFILE that is not O_DIRECTORY.
 const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
 
+/// Bits of a socket's type, below its flags, that are in none of SOCK_STREAM, SOCK_DGRAM and SOCK_RAW (1 to 3)
+/// and in each of 4 to 15 (linux/net.h: SOCK_TYPE_MASK).
+const BEYOND_RAW: u32 = 0b1100;
+
 /// The rules of a session.
 pub(super) fn session(unix_sockets: bool) -> Vec<Rule> {
     let mut rules = by_argument(unix_sockets);
@@ -234,7 +239,7 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         Rule {
             number: libc::SYS_socketpair,
             cases: vec![Case { when: vec![Equal(0, libc::AF_UNIX as u32)], then: ALLOW }],
-            otherwise: Verdict::Errno(libc::EAFNOSUPPORT),
+            otherwise: UNSUPPORTED,
         },
         // A user namespace would bring every capability back, towards a large part of the kernel.
         refuse(libc::SYS_clone, &[&[AnyOf(0, NEW_NAMESPACES)]]),
@@ -275,7 +280,7 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
 
 /// Internet, routing queries, and unix sockets where none of the host's can be reached.
 fn socket(unix_sockets: bool) -> Rule {
-    use Test::Equal;
+    use Test::{AnyOf, Equal};
     let allow = |when: Vec<Test>| Case { when, then: ALLOW };
     let family = |number: i32| Equal(0, number as u32);
     let protocol = |number: i32| Equal(2, number as u32);
@@ -283,13 +288,14 @@ fn socket(unix_sockets: bool) -> Rule {
     if unix_sockets {
         cases.push(allow(vec![family(libc::AF_UNIX)]));
     }
-    // Other protocols (SCTP, DCCP, …) load kernel modules on demand.
+    // Other protocols (SCTP, DCCP, …) load kernel modules on demand. With protocol 0 the type names them.
     for (inet, icmp) in [(libc::AF_INET, libc::IPPROTO_ICMP), (libc::AF_INET6, libc::IPPROTO_ICMPV6)] {
+        cases.push(Case { when: vec![family(inet), AnyOf(1, BEYOND_RAW)], then: UNSUPPORTED });
         for number in [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, icmp, libc::IPPROTO_MPTCP] {
             cases.push(allow(vec![family(inet), protocol(number)]));
         }
     }
-    Rule { number: libc::SYS_socket, cases, otherwise: Verdict::Errno(libc::EAFNOSUPPORT) }
+    Rule { number: libc::SYS_socket, cases, otherwise: UNSUPPORTED }
 }
 
 #[cfg(test)]
@@ -380,6 +386,18 @@ mod tests {
         }
         assert_eq!(socket(libc::AF_NETLINK, libc::NETLINK_NETFILTER), Err(libc::EAFNOSUPPORT));
         assert_eq!(socket(libc::AF_INET, libc::IPPROTO_SCTP), Err(libc::EAFNOSUPPORT));
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        for (kind, flags, high) in
+            (0..16).flat_map(|kind| [(kind, 0, 0), (kind, flags, 0), (kind, flags, 1_u64 << 32)])
+        {
+            let expected = if kind < 4 { Ok(()) } else { Err(libc::EAFNOSUPPORT) };
+            for inet in [libc::AF_INET, libc::AF_INET6] {
+                let arguments = [inet as u64, (kind | flags) as u64 | high, 0, 0, 0, 0];
+                assert_eq!(verdict(libc::SYS_socket, arguments), expected, "type {kind}");
+            }
+            let unix = [libc::AF_UNIX as u64, (kind | flags) as u64, 0, 0, 0, 0];
+            assert_eq!(verdict(libc::SYS_socket, unix), Ok(()));
+        }
         let hidden = session(false);
         let unix = [libc::AF_UNIX as u64, 1, 0, 0, 0, 0];
         assert_eq!(verdict_of(&hidden, libc::SYS_socket, unix), Err(libc::EAFNOSUPPORT));
