@@ -138,3 +138,19 @@ fn input_that_arrives_late_is_not_lost() -> Result<()> {
     ensure!(running.finish(LIMIT)?.status == 0);
     Ok(())
 }
+
+#[test]
+fn a_loop_keeps_its_input_where_it_says_so() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    for (verb, place) in [("exec", session.id.as_str()), ("start --posture L2", ".")] {
+        for (option, expected) in [("-n", "one\ntwo\n"), ("--no-stdin", "one\ntwo\n"), ("", "two\none\n")] {
+            let script = format!(
+                "printf 'one\\ntwo\\n' | while read x; do \"$0\" {verb} {option} {place} -- sh -c \"cat; echo $x\"; done"
+            );
+            let finished = run(&mut machine.shell(&script), b"", LIMIT)?.success()?;
+            ensure!(finished.text() == expected, "{verb} {option}: {finished:?}");
+        }
+    }
+    session.stop()
+}

@@ -35,6 +35,7 @@ pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
         choice,
         name: None,
         detach: false,
+        no_stdin: false,
         json: false,
         quiet: false,
         verbose: false,
@@ -45,6 +46,9 @@ pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
 }
 
 fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
+    if start.no_stdin {
+        terminal::leave_input()?;
+    }
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
