@@ -130,7 +130,8 @@ const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET) as u32;
 const CLONE_NEWTIME: u32 = 0x80;
 
-/// Set-user-id and set-group-id: such a file in the project would be the person's on the host.
+/// Set-user-id and set-group-id: such a file in the project would be the person's on the host. A filter does not see
+/// that it is a directory whose mode chmod(2) changes.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 /// The bit of O_TMPFILE that is not O_DIRECTORY.
 const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
@@ -251,7 +252,6 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_fchmod, &[&[AnyOf(1, SET_ID)]]),
         refuse(libc::SYS_fchmodat, &[&[AnyOf(2, SET_ID)]]),
         refuse(FCHMODAT2, &[&[AnyOf(2, SET_ID)]]),
-        refuse(libc::SYS_mkdirat, &[&[AnyOf(2, SET_ID)]]),
         refuse(libc::SYS_mknodat, &[&[AnyOf(2, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(
@@ -262,8 +262,6 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_creat, &[&[AnyOf(1, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(libc::SYS_chmod, &[&[AnyOf(1, SET_ID)]]),
-        #[cfg(target_arch = "x86_64")]
-        refuse(libc::SYS_mkdir, &[&[AnyOf(1, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(libc::SYS_mknod, &[&[AnyOf(1, SET_ID)]]),
         // READ_IMPLIES_EXEC and friends weaken hardening of programs that are started afterwards. Left
@@ -357,6 +355,8 @@ mod tests {
         assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o1777, 0, 0, 0]), Ok(()));
         assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o6755, 0, 0, 0]), Err(libc::EPERM));
         assert_eq!(verdict(FCHMODAT2, [0, 0, 0o2000, 0, 0, 0]), Err(libc::EPERM));
+        assert_eq!(verdict(libc::SYS_mknodat, [0, 0, 0o2644, 0, 0, 0]), Err(libc::EPERM));
+        assert_eq!(verdict(libc::SYS_mkdirat, [0, 0, 0o2775, 0, 0, 0]), Ok(()));
     }
 
     #[test]
