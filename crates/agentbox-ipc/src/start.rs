@@ -40,6 +40,9 @@ pub struct StartRequest {
     pub rows: u16,
     /// Characters in a line; 0 is unknown.
     pub columns: u16,
+    /// The caller's file mode creation mask (umask(2)), up to 0777.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u16>,
     /// Start without a client.
     pub detach: bool,
     /// Go on with the overlay of this session, which has ended.

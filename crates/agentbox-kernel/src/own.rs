@@ -43,6 +43,8 @@ pub enum Taken {
 pub struct Swept {
     /// Files that are left.
     pub files: u64,
+    /// Directories that are left.
+    pub directories: u64,
     /// Bytes in them.
     pub bytes: u64,
     /// What was removed, and why: the first few.
@@ -60,6 +62,8 @@ pub struct Shape<'a> {
     pub max_file_bytes: u64,
     /// Most bytes of all.
     pub max_bytes: u64,
+    /// Most files and directories, of whatever size: each is looked at again at every end.
+    pub max_files: u64,
 }
 
 /// Makes an empty file system whose root is one user's, mode 0700: a mount that is attached nowhere.
@@ -199,12 +203,15 @@ fn sweep_in(
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let is_full = swept.files.saturating_add(swept.directories) >= shape.max_files;
         let named = shape.suffixes.iter().any(|suffix| name.to_bytes().ends_with(suffix.as_bytes()));
         let why = match kind {
+            FileType::Directory | FileType::RegularFile if is_full => "too many",
             FileType::Directory if depth < MAX_DEPTH => {
                 let below = fs::openat2(directory, &name, DIRECTORY, Mode::empty(), RESOLVE);
                 match below {
                     Ok(below) => {
+                        swept.directories += 1;
                         sweep_in(&below, shape, depth + 1, swept)?;
                         continue;
                     }
@@ -299,10 +306,26 @@ mod tests {
         std::fs::set_permissions(path("a/b/one.jsonl"), PermissionsExt::from_mode(0o755)).unwrap();
         symlink("/etc/passwd", path("link.jsonl")).unwrap();
         let suffixes = [".jsonl".to_owned()];
-        let shape = Shape { suffixes: &suffixes, max_file_bytes: 100, max_bytes: 100 };
+        let shape = Shape { suffixes: &suffixes, max_file_bytes: 100, max_bytes: 100, max_files: 100 };
         let swept = sweep(open(&directory), shape).unwrap();
         assert_eq!((swept.files, swept.bytes, swept.removed_count), (2, 70, 4), "{swept:?}");
         assert_eq!(std::fs::metadata(path("a/b/one.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!path("link.jsonl").is_symlink() && !path("a/run.sh").exists() && path("z.jsonl").exists());
+    }
+    #[test]
+    fn a_volume_holds_no_more_than_so_many_however_small_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: String| directory.path().join(name);
+        for at in 0..30 {
+            std::fs::write(path(format!("{at:02}.jsonl")), "").unwrap();
+            std::fs::create_dir_all(path(format!("x{at:02}/below"))).unwrap();
+        }
+        let suffixes = [".jsonl".to_owned()];
+        let shape = Shape { suffixes: &suffixes, max_file_bytes: 100, max_bytes: 100, max_files: 40 };
+        let swept = sweep(open(&directory), shape).unwrap();
+        assert_eq!((swept.files, swept.directories, swept.removed_count), (30, 10, 25), "{swept:?}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 35);
+        let again = sweep(open(&directory), shape).unwrap();
+        assert_eq!((again.files, again.directories, again.removed_count), (30, 10, 0), "{again:?}");
     }
 }

@@ -157,6 +157,8 @@ fn limits_are_enforced_where_there_is_a_controller_and_said_not_to_be_where_ther
     assert_eq!((enforced.memory, enforced.tasks), (has("memory"), has("pids")));
     let file = |name: &str| std::fs::read_to_string(session.path("payload").join(name));
     assert_eq!(file("memory.max").ok(), has("memory").then(|| format!("{}\n", 64 << 20)));
+    // A kernel without swap has no such file.
+    assert!(file("memory.swap.max").map_or(true, |swap| swap == "0\n"));
     assert_eq!(file("pids.max").ok(), has("pids").then(|| "50\n".to_owned()));
     assert_eq!(session.group.memory_bytes().is_some(), has("memory"));
     let none = session.group.set_limits(GroupLimits::default()).unwrap();

@@ -24,6 +24,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
 const MASK_LOOKS: u32 = 16;
+/// Most pseudo-terminals of a session at once, of the 4096 that a machine usually has.
+const TERMINALS: &str = "256";
 
 /// What was detached for a mount of the plan.
 #[derive(Debug)]
@@ -301,7 +303,9 @@ impl<'a> Tree<'a> {
                 attach(&proc, &self.place(target, true)?).step_with(step)
             }
             Mount::DevPts { target } => {
-                let options = [("mode", "0620"), ("ptmxmode", "0666")];
+                // The kernel counts terminals of all instances together (kernel.pty.max): without a bound
+                // of its own one session would leave the machine none.
+                let options = [("mode", "0620"), ("ptmxmode", "0666"), ("max", TERMINALS)];
                 let pts = filesystem("devpts", &options, true, step)?;
                 attach(&pts, &self.place(target, true)?).step_with(step)
             }

@@ -113,7 +113,7 @@ wire_enum! {
             /// Where it appears.
             target: InnerPath,
         },
-        /// A new instance of devpts, `ptmxmode=0666,mode=0620`.
+        /// A new instance of devpts, `ptmxmode=0666,mode=0620,max=256`.
         8 = DevPts {
             /// Where it appears.
             target: InnerPath,

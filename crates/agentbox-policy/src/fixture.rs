@@ -127,6 +127,7 @@ pub(crate) fn facts(found: Vec<Found>) -> Facts {
         session: "babc1234".parse().unwrap(),
         streams: Streams::TERMINAL,
         size: TerminalSize { rows: 24, columns: 80 },
+        umask: 0o022,
         hostname: "box".into(),
         resolved_groups: vec![(1000, "me".into()), (5000, "team".into())],
         secrets: Vec::new(),

@@ -284,6 +284,17 @@ impl Machine {
         Terminal::start(command.args(self.ctl_line()).args(arguments), rows, columns)
     }
 
+    /// A shell's script in the environment and the directory of the client, which is `$0`.
+    #[must_use]
+    pub fn shell(&self, script: &str) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script]).arg(self.programs.path("agentboxctl"));
+        shell.env_clear().current_dir(self.project());
+        let client = self.command(&[]);
+        shell.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell
+    }
+
     /// A shell's script on a terminal of its own; `"$@"` in it is `agentboxctl` with these arguments.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ const KEYS: &[&str] = &[
     "streams",
     "rows",
     "columns",
+    "umask",
     "detach",
     "resume",
     "base_commit",

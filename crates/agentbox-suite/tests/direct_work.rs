@@ -1,11 +1,13 @@
 //! Work goes on in a project that is held: git's daily commands leave the same bytes inside and outside, and what the
 //! person does on the host at the same time holds nothing up.
 
-use agentbox_suite::Machine;
+use agentbox_suite::{Machine, run};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// What of a repository is the same whenever the same was done: not times, not the order of a pack.
 fn state(machine: &Machine) -> Result<BTreeMap<String, Vec<u8>>> {
@@ -124,4 +126,37 @@ fn an_editor_and_a_checkout_outside_hold_nothing_up_and_loosen_nothing() -> Resu
     ensure!(!findings.iter().any(|finding| finding["grave"] == true), "{report:#}");
     ensure!(!Path::new(&machine.project().join(".git/hooks/post-commit")).exists());
     Ok(())
+}
+
+#[test]
+fn a_repository_that_a_group_shares_is_worked_in_and_stays_the_groups() -> Result<()> {
+    for posture in ["L1", "L2"] {
+        let machine = Machine::new()?;
+        let project = machine.project();
+        let made = "umask 002; rm -rf .git; git init -q --shared=group .; echo one > one; git add one; \
+                    git config user.name a; git config user.email a@b; git commit -qm one; git config core.sharedRepository";
+        let shared = machine.person.shell(project, made)?.success()?.text();
+        ensure!(shared.trim() == "1" && is_groups(&project.join(".git/objects"))?, "{shared}");
+        let work = "set -e; for i in $(seq 40); do echo $i > $i; done; git add .; git commit -qm more; git gc -q; \
+                    git switch -qc topic; echo x > x; git add x; git commit -qm x";
+        let script = format!("umask 002; \"$0\" start . --posture {posture} -- sh -c '{work}'");
+        let finished = run(&mut machine.shell(&script), b"", Duration::from_secs(180))?;
+        ensure!(finished.status == 0, "{posture}: {finished:?}");
+        let mut open = vec![project.join(".git/objects"), project.join(".git/refs")];
+        while let Some(path) = open.pop() {
+            ensure!(is_groups(&path)?, "{posture}: {} is not the group's", path.display());
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    open.push(entry.path());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether what is made in a directory belongs to its group, which may make something there.
+fn is_groups(path: &Path) -> Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o2070 == 0o2070)
 }

@@ -1,9 +1,11 @@
 //! The home and the environment inside: what is passed is what was said, and what is written is gone.
 
-use agentbox_suite::{Machine, SECRET_NAMES};
+use agentbox_suite::{Machine, SECRET_NAMES, run};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 fn environment(machine: &Machine, more: &[&str]) -> Result<BTreeMap<String, String>> {
     let said = machine.ctl(&machine.start_arguments("L2", more, &["env", "-0"]))?.success()?;
@@ -217,5 +219,22 @@ fn git_knows_whose_commits_it_makes() -> Result<()> {
     let arguments = machine.start_arguments("L2", &["--profile", "work"], &["sh", "-ec", commit]);
     let said = machine.ctl(&arguments)?.success()?;
     ensure!(said.text() == "Work Name <work@example.org> Work Name\n", "{said:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_written_is_as_private_as_what_its_person_writes() -> Result<()> {
+    let machine = Machine::new()?;
+    let limit = Duration::from_secs(180);
+    for posture in ["L0 --yes-unconfined", "L1", "L2"] {
+        for (umask, expected) in [("022", 0o644), ("077", 0o600), ("002", 0o664), ("000", 0o664)] {
+            let script = format!(
+                "umask {umask}; rm -f made; \"$0\" start . --posture {posture} -- sh -c 'echo > made'"
+            );
+            run(&mut machine.shell(&script), b"", limit)?.success()?;
+            let mode = fs::metadata(machine.project().join("made"))?.permissions().mode() & 0o777;
+            ensure!(mode == expected, "{posture}, {umask}: {mode:o}");
+        }
+    }
     Ok(())
 }

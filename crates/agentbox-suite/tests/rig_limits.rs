@@ -78,9 +78,13 @@ fn a_fork_bomb_is_held_by_its_own_limit_and_the_scope_has_what_was_configured() 
     ensure!(machine.ctl(&["list"])?.success()?.text().contains(&bomb.id));
     let service = machine.service().context("no service")?;
     let unit = format!("agentbox-{}.scope", bomb.id);
-    for (property, wanted) in
-        [("MemoryMax", (64 << 20) + (256 << 20)), ("TasksMax", 64 + 64), ("CPUWeight", 50), ("IOWeight", 50)]
-    {
+    for (property, wanted) in [
+        ("MemoryMax", (64 << 20) + (256 << 20)),
+        ("MemorySwapMax", 0),
+        ("TasksMax", 64 + 64),
+        ("CPUWeight", 50),
+        ("IOWeight", 50),
+    ] {
         let is = service.property_of(&unit, property)?;
         ensure!(is == wanted.to_string(), "{property}: {is}");
     }

@@ -23,6 +23,23 @@ fn ten_megabytes_arrive_exactly_and_apart_on_both_outputs() -> Result<()> {
 }
 
 #[test]
+fn nothing_is_cut_off_of_a_pipe_that_a_program_enlarged() -> Result<()> {
+    let machine = Machine::new()?;
+    // 1031 is F_SETPIPE_SZ: most of it is still in the pipe when the program ends, as nobody reads until then.
+    let program = "import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20); \
+                   sent = sum(os.write(1, b'x' * 65536) for _ in range(16)); open('sent', 'w').write(str(sent))";
+    for posture in ["L1", "L2"] {
+        let script = "rm -f sent; \"$0\" start . --posture \"$1\" -- python3 -c \"$2\" | \
+                      { timeout 60 sh -c 'until grep -q 1048576 sent; do sleep 0.1; done' 2> /dev/null; sleep 1; wc -c; }";
+        let mut shell = machine.shell(script);
+        shell.args([posture, program]);
+        let finished = run(&mut shell, b"", LIMIT)?.success()?;
+        ensure!(finished.text().trim() == "1048576", "{posture}: {finished:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn ten_megabytes_of_input_arrive_exactly() -> Result<()> {
     let machine = Machine::new()?;
     let input = pattern(249);
@@ -103,13 +120,7 @@ fn a_refused_start_ends_with_125_and_says_why() -> Result<()> {
 fn a_pipeline_of_two_sessions_carries_bytes() -> Result<()> {
     let machine = Machine::new()?;
     let script = "\"$0\" start . --posture L2 -- ./agentbox-probe emit 100000 2>/dev/null | \"$0\" start . --posture L2 -- wc -c";
-    let ctl = machine.programs.path("agentboxctl");
-    let command = machine.command(&[]);
-    // The same environment and directory, with a shell in front.
-    let mut shell = std::process::Command::new("/bin/sh");
-    shell.args(["-c", script]).arg(&ctl).env_clear().current_dir(machine.project());
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let finished = run(&mut shell, b"", LIMIT)?.success()?;
+    let finished = run(&mut machine.shell(script), b"", LIMIT)?.success()?;
     ensure!(finished.text().trim() == "100000", "{finished:?}");
     Ok(())
 }
@@ -126,4 +137,20 @@ fn input_that_arrives_late_is_not_lost() -> Result<()> {
     ensure!(running.line(LIMIT)? == "two");
     ensure!(running.finish(LIMIT)?.status == 0);
     Ok(())
+}
+
+#[test]
+fn a_loop_keeps_its_input_where_it_says_so() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    for (verb, place) in [("exec", session.id.as_str()), ("start --posture L2", ".")] {
+        for (option, expected) in [("-n", "one\ntwo\n"), ("--no-stdin", "one\ntwo\n"), ("", "two\none\n")] {
+            let script = format!(
+                "printf 'one\\ntwo\\n' | while read x; do \"$0\" {verb} {option} {place} -- sh -c \"cat; echo $x\"; done"
+            );
+            let finished = run(&mut machine.shell(&script), b"", LIMIT)?.success()?;
+            ensure!(finished.text() == expected, "{verb} {option}: {finished:?}");
+        }
+    }
+    session.stop()
 }

@@ -268,3 +268,16 @@ fn only_the_streams_that_are_a_terminal_outside_are_one_inside() -> Result<()> {
     ensure!(terminal.finish(LIMIT)? == 0);
     Ok(())
 }
+
+#[test]
+fn a_session_takes_no_more_terminals_than_are_its_own() -> Result<()> {
+    let machine = Machine::new()?;
+    let program = "import errno, os\ntaken = 0\ntry:\n    while taken < 300:\n        \
+                   os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY)\n        taken += 1\n\
+                   except OSError as error:\n    print(taken, errno.errorcode[error.errno])";
+    for posture in ["L1", "L2"] {
+        let said = machine.inside(posture, &["python3", "-c", program])?.success()?.text();
+        ensure!(said.trim() == "256 ENOSPC", "{posture}: {said}");
+    }
+    Ok(())
+}

@@ -81,7 +81,7 @@ fn what_is_written_belongs_to_the_person_with_the_modes_that_were_asked_for() ->
         let made = machine.project().join("made");
         require_owned(&machine, machine.project())?;
         let mode = |name: &str| -> Result<u32> { Ok(fs::symlink_metadata(made.join(name))?.mode() & 0o7777) };
-        ensure!(mode("file")? == 0o644 && mode("program")? == 0o755 && mode("deep")? == 0o700, "{posture}");
+        ensure!(mode("file")? == 0o664 && mode("program")? == 0o755 && mode("deep")? == 0o700, "{posture}");
         ensure!(fs::symlink_metadata(made.join("file"))?.mtime() == 1_000_000_000, "{posture}");
         ensure!(fs::read_link(made.join("link"))? == Path::new("file"), "{posture}");
         ensure!(fs::read_to_string(machine.project().join("README"))? == "hello\nmore\n", "{posture}");

@@ -165,6 +165,9 @@ pub struct Start {
     /// Do not attach; print the session's id
     #[arg(short, long)]
     pub detach: bool,
+    /// Leave standard input to others: the agent reads nothing (standard input is /dev/null)
+    #[arg(short = 'n', long)]
+    pub no_stdin: bool,
     /// Print what was started as JSON
     #[arg(long, requires = "detach")]
     pub json: bool,
@@ -290,6 +293,9 @@ pub struct Exec {
     /// The session
     #[arg(add = ArgValueCandidates::new(complete::sessions))]
     pub id: SessionId,
+    /// Leave standard input to others: the program reads nothing (standard input is /dev/null)
+    #[arg(short = 'n', long)]
+    pub no_stdin: bool,
     /// Program and arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,

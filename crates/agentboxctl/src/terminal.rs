@@ -2,10 +2,12 @@
 //!
 //! What travels to and from it is `client`'s.
 
+use crate::errors::Failure;
 use agentbox_plan::TerminalSize;
 use rustix::termios::{
     OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
 };
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -99,6 +101,15 @@ impl State {
 #[must_use]
 pub(crate) fn is_terminal(stream: impl AsFd) -> bool {
     isatty(stream)
+}
+
+/// Puts /dev/null in the place of standard input, which whoever started this process goes on reading.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn leave_input() -> Result<(), Failure> {
+    let null = File::open("/dev/null").map_err(|source| Failure::system("cannot open /dev/null", source))?;
+    rustix::stdio::dup2_stdin(&null).map_err(|errno| Failure::system("cannot replace standard input", errno))
 }
 
 /// Size of the first of the three standard streams that is a terminal; 0 × 0 when none is.

@@ -29,6 +29,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Most sessions of one owner. Each holds a few processes and descriptors of the supervisor.
 const MAX_SESSIONS: usize = 64;
+/// The mask of a session whose client says none: what a login has where nothing else is configured.
+const UMASK: u16 = 0o022;
 /// Most bytes of a caller's environment: what execve(2) passes at all is of this order.
 const MAX_ENVIRONMENT_BYTES: usize = 1 << 20;
 
@@ -197,6 +199,10 @@ fn resolve_as(
             "the environment is larger than {MAX_ENVIRONMENT_BYTES} bytes\nstart with a smaller one: env -i"
         )));
     }
+    let umask = u32::from(request.umask.unwrap_or(UMASK));
+    if umask > 0o777 {
+        return Err(Error::Invalid(format!("`umask` is {umask}, which is more than 0777")));
+    }
     let person = owner(caller, &project)?;
     one_more(supervisor, person.uid, &person.name)?;
     let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
@@ -262,6 +268,7 @@ fn resolve_as(
         project_gid: project.owner_gid,
         streams: Streams { input, output, error },
         size: TerminalSize { rows: request.rows, columns: request.columns },
+        umask,
         detach: request.detach,
         base_commit: request.base_commit,
     };

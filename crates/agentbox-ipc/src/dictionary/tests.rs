@@ -62,7 +62,7 @@ proptest! {
     ) {
         survives(&StartRequest {
             environment, git_name: git.clone(), git_email: git, streams, rows, columns: rows, detach,
-            ..StartRequest::default()
+            umask: detach.then_some(rows), ..StartRequest::default()
         });
     }
 

@@ -144,7 +144,7 @@ pub struct SessionGroup {
 /// Most that the payload of a session may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GroupLimits {
-    /// Bytes of memory.
+    /// Bytes of memory; of swap there is none then.
     pub memory_max: Option<u64>,
     /// Processes and threads.
     pub tasks_max: Option<u64>,
@@ -548,6 +548,11 @@ impl SessionGroup {
             // All of it or nothing: what is left of an agent that lost some of its processes is of no use. The launcher
             // beside it tells how it ended, and ends.
             write(&self.payload, c"memory.oom.group", b"1")?;
+            // Swap is counted apart: without a bound of its own what is beyond the memory goes there.
+            match write(&self.payload, c"memory.swap.max", b"0") {
+                Err(CgroupError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
         }
         Ok(Enforced {
             cpu: weigh("cpu", &[c"cpu.weight"], limits.cpu_weight)?,
@@ -607,6 +612,31 @@ mod tests {
         group.kill().unwrap();
         group.kill_payload().unwrap();
         group.remove().unwrap();
+    }
+
+    #[test]
+    fn memory_that_is_bounded_does_not_go_on_in_swap_and_a_kernel_without_swap_is_fine() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || OwnedFd::from(std::fs::File::open(place.path()).unwrap());
+        let group = SessionGroup {
+            dir: open(),
+            supervise: open(),
+            payload: open(),
+            id: "abc123".parse().unwrap(),
+            layout: Layout::Scopes,
+            above: open(),
+            mount: open(),
+            path: String::new(),
+        };
+        for (file, is) in [("memory.max", "max"), ("memory.oom.group", "0")] {
+            std::fs::write(place.path().join(file), is).unwrap();
+        }
+        let limits = GroupLimits { memory_max: Some(64 << 20), ..GroupLimits::default() };
+        assert!(group.set_limits(limits).unwrap().memory);
+        let swap = place.path().join("memory.swap.max");
+        std::fs::write(&swap, "x").unwrap();
+        assert!(group.set_limits(limits).unwrap().memory);
+        assert_eq!(std::fs::read_to_string(swap).unwrap(), "0");
     }
 
     #[test]

@@ -176,10 +176,13 @@ impl Process {
         }
     }
 
-    /// Nobody lives who could write any more, and nobody comes who would read: what is not there now never
-    /// will be.
-    pub(super) fn writers_gone(&mut self, now: Instant) {
-        self.drained = self.drained.map(|at| at.min(now));
+    /// Nobody lives who could write any more: what is there now is read whole, however much others wrote since
+    /// it ended. `awaited` is somebody who comes to read; without, nothing is waited for.
+    pub(super) fn writers_gone(&mut self, awaited: bool, now: Instant) {
+        self.sources.iter_mut().for_each(Source::writers_gone);
+        if !awaited {
+            self.drained = self.drained.map(|at| at.min(now));
+        }
     }
 
     /// Whether a stream without bytes is not waited for any longer.

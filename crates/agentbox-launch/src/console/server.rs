@@ -320,8 +320,8 @@ impl Server {
                 || self.clients.values().any(|client| client.role == Role::New);
             for process in self.processes.values_mut() {
                 process.end(Exit::Signal { number: SIGKILL }, now);
-                if ended && !awaited {
-                    process.writers_gone(now);
+                if ended {
+                    process.writers_gone(awaited, now);
                 }
             }
         }

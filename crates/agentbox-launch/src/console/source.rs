@@ -5,12 +5,13 @@ use super::modes::Modes;
 use super::ring::{Recorded, Ring};
 use crate::step::in_force;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::pipe::fcntl_getpipe_size;
+use rustix::io::{Errno, ioctl_fionread};
 use std::time::{Duration, Instant};
 
 /// What a terminal may still hold when its process has ended.
 const TERMINAL_BYTES: usize = 1 << 20;
+/// What is taken of a pipe beyond what was in it when its process ended, from others that still write.
+const PIPE_BYTES: usize = 64 << 10;
 /// Nobody has the terminal open, but its process lives and may open it again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -42,19 +43,16 @@ pub(super) struct Source {
     /// Used for a terminal only: a pipe that nobody reads keeps what is in it.
     ring: Ring,
     retry: Option<Instant>,
-    /// Bytes that may still be read once its process has ended: what was written before fits in here,
-    /// and what is left running cannot go on for ever.
-    left: usize,
+    /// Bytes that may still be read once its process has ended, counted at the first read after that: what
+    /// was written before fits in here however large its process made the pipe (F_SETPIPE_SZ), and what
+    /// is left running cannot go on for ever.
+    left: Option<usize>,
 }
 
 impl Source {
     /// A stream whose descriptor does not block.
     pub(super) fn new(kind: Kind, descriptor: OwnedFd, prefix: &str) -> Self {
-        let left = match kind {
-            Kind::Terminal => TERMINAL_BYTES,
-            Kind::Output | Kind::Error => fcntl_getpipe_size(&descriptor).unwrap_or(TERMINAL_BYTES),
-        };
-        Self { kind, descriptor, filter: Filter::new(prefix), ring: Ring::default(), retry: None, left }
+        Self { kind, descriptor, filter: Filter::new(prefix), ring: Ring::default(), retry: None, left: None }
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -79,11 +77,28 @@ impl Source {
         self.retry.filter(|at| *at > now)
     }
 
+    /// What is in it now is all there will be, and is read whole.
+    pub(super) fn writers_gone(&mut self) {
+        self.left = None;
+    }
+
+    /// Most that is read once its process has ended.
+    fn bound(&self) -> usize {
+        match self.kind {
+            Kind::Terminal => TERMINAL_BYTES,
+            Kind::Output | Kind::Error => {
+                let held = ioctl_fionread(&self.descriptor).unwrap_or(TERMINAL_BYTES as u64);
+                usize::try_from(held).unwrap_or(usize::MAX).saturating_add(PIPE_BYTES)
+            }
+        }
+    }
+
     /// Reads once. `shown` on a terminal, it is filtered; what comes from one always is. `ended`: its
     /// process has ended.
     pub(super) fn read(&mut self, scratch: &mut [u8], shown: bool, ended: bool, now: Instant) -> Got {
         self.retry = None;
-        let most = if ended { self.left.min(scratch.len()) } else { scratch.len() };
+        let left = ended.then(|| self.left.unwrap_or_else(|| self.bound()));
+        let most = left.unwrap_or(usize::MAX).min(scratch.len());
         if most == 0 {
             return Got::End;
         }
@@ -98,9 +113,7 @@ impl Source {
             }
             Err(_) => return Got::End,
         };
-        if ended {
-            self.left -= count;
-        }
+        self.left = left.map(|left| left.saturating_sub(count));
         let bytes = &scratch[..count];
         let mut live = Vec::new();
         match self.kind {

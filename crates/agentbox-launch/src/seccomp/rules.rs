@@ -11,6 +11,7 @@ use libc::c_long;
 const ALLOW: Verdict = Verdict::Allow;
 const EPERM: Verdict = Verdict::Errno(libc::EPERM);
 const ENOSYS: Verdict = Verdict::Errno(libc::ENOSYS);
+const UNSUPPORTED: Verdict = Verdict::Errno(libc::EAFNOSUPPORT);
 
 /// Calls that fail whatever their arguments are.
 const DENIED: &[(Verdict, &[c_long])] = &[
@@ -80,6 +81,9 @@ const DENIED: &[(Verdict, &[c_long])] = &[
             libc::SYS_io_uring_setup,
             libc::SYS_io_uring_enter,
             libc::SYS_io_uring_register,
+            // What it sets up is counted for the whole machine and small (fs.aio-max-nr): one session could
+            // leave nothing of it to databases of the host, who know no other way.
+            libc::SYS_io_setup,
             libc::SYS_memfd_secret,
             libc::SYS_nfsservctl,
             libc::SYS_lookup_dcookie,
@@ -126,10 +130,15 @@ const NEW_NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWNET) as u32;
 const CLONE_NEWTIME: u32 = 0x80;
 
-/// Set-user-id and set-group-id: such a file in the project would be the person's on the host.
+/// Set-user-id and set-group-id: such a file in the project would be the person's on the host. A filter does not see
+/// that it is a directory whose mode chmod(2) changes.
 const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
 /// The bit of O_TMPFILE that is not O_DIRECTORY.
 const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
+
+/// Bits of a socket's type, below its flags, that are in none of SOCK_STREAM, SOCK_DGRAM and SOCK_RAW (1 to 3)
+/// and in each of 4 to 15 (linux/net.h: SOCK_TYPE_MASK).
+const BEYOND_RAW: u32 = 0b1100;
 
 /// The rules of a session.
 pub(super) fn session(unix_sockets: bool) -> Vec<Rule> {
@@ -231,7 +240,7 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         Rule {
             number: libc::SYS_socketpair,
             cases: vec![Case { when: vec![Equal(0, libc::AF_UNIX as u32)], then: ALLOW }],
-            otherwise: Verdict::Errno(libc::EAFNOSUPPORT),
+            otherwise: UNSUPPORTED,
         },
         // A user namespace would bring every capability back, towards a large part of the kernel.
         refuse(libc::SYS_clone, &[&[AnyOf(0, NEW_NAMESPACES)]]),
@@ -243,7 +252,6 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_fchmod, &[&[AnyOf(1, SET_ID)]]),
         refuse(libc::SYS_fchmodat, &[&[AnyOf(2, SET_ID)]]),
         refuse(FCHMODAT2, &[&[AnyOf(2, SET_ID)]]),
-        refuse(libc::SYS_mkdirat, &[&[AnyOf(2, SET_ID)]]),
         refuse(libc::SYS_mknodat, &[&[AnyOf(2, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(
@@ -254,8 +262,6 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_creat, &[&[AnyOf(1, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(libc::SYS_chmod, &[&[AnyOf(1, SET_ID)]]),
-        #[cfg(target_arch = "x86_64")]
-        refuse(libc::SYS_mkdir, &[&[AnyOf(1, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(libc::SYS_mknod, &[&[AnyOf(1, SET_ID)]]),
         // READ_IMPLIES_EXEC and friends weaken hardening of programs that are started afterwards. Left
@@ -272,7 +278,7 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
 
 /// Internet, routing queries, and unix sockets where none of the host's can be reached.
 fn socket(unix_sockets: bool) -> Rule {
-    use Test::Equal;
+    use Test::{AnyOf, Equal};
     let allow = |when: Vec<Test>| Case { when, then: ALLOW };
     let family = |number: i32| Equal(0, number as u32);
     let protocol = |number: i32| Equal(2, number as u32);
@@ -280,13 +286,14 @@ fn socket(unix_sockets: bool) -> Rule {
     if unix_sockets {
         cases.push(allow(vec![family(libc::AF_UNIX)]));
     }
-    // Other protocols (SCTP, DCCP, …) load kernel modules on demand.
+    // Other protocols (SCTP, DCCP, …) load kernel modules on demand. With protocol 0 the type names them.
     for (inet, icmp) in [(libc::AF_INET, libc::IPPROTO_ICMP), (libc::AF_INET6, libc::IPPROTO_ICMPV6)] {
+        cases.push(Case { when: vec![family(inet), AnyOf(1, BEYOND_RAW)], then: UNSUPPORTED });
         for number in [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, icmp, libc::IPPROTO_MPTCP] {
             cases.push(allow(vec![family(inet), protocol(number)]));
         }
     }
-    Rule { number: libc::SYS_socket, cases, otherwise: Verdict::Errno(libc::EAFNOSUPPORT) }
+    Rule { number: libc::SYS_socket, cases, otherwise: UNSUPPORTED }
 }
 
 #[cfg(test)]
@@ -348,6 +355,8 @@ mod tests {
         assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o1777, 0, 0, 0]), Ok(()));
         assert_eq!(verdict(libc::SYS_fchmodat, [0, 0, 0o6755, 0, 0, 0]), Err(libc::EPERM));
         assert_eq!(verdict(FCHMODAT2, [0, 0, 0o2000, 0, 0, 0]), Err(libc::EPERM));
+        assert_eq!(verdict(libc::SYS_mknodat, [0, 0, 0o2644, 0, 0, 0]), Err(libc::EPERM));
+        assert_eq!(verdict(libc::SYS_mkdirat, [0, 0, 0o2775, 0, 0, 0]), Ok(()));
     }
 
     #[test]
@@ -377,6 +386,18 @@ mod tests {
         }
         assert_eq!(socket(libc::AF_NETLINK, libc::NETLINK_NETFILTER), Err(libc::EAFNOSUPPORT));
         assert_eq!(socket(libc::AF_INET, libc::IPPROTO_SCTP), Err(libc::EAFNOSUPPORT));
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        for (kind, flags, high) in
+            (0..16).flat_map(|kind| [(kind, 0, 0), (kind, flags, 0), (kind, flags, 1_u64 << 32)])
+        {
+            let expected = if kind < 4 { Ok(()) } else { Err(libc::EAFNOSUPPORT) };
+            for inet in [libc::AF_INET, libc::AF_INET6] {
+                let arguments = [inet as u64, (kind | flags) as u64 | high, 0, 0, 0, 0];
+                assert_eq!(verdict(libc::SYS_socket, arguments), expected, "type {kind}");
+            }
+            let unix = [libc::AF_UNIX as u64, (kind | flags) as u64, 0, 0, 0, 0];
+            assert_eq!(verdict(libc::SYS_socket, unix), Ok(()));
+        }
         let hidden = session(false);
         let unix = [libc::AF_UNIX as u64, 1, 0, 0, 0, 0];
         assert_eq!(verdict_of(&hidden, libc::SYS_socket, unix), Err(libc::EAFNOSUPPORT));

@@ -150,6 +150,8 @@ pub struct Facts {
     pub streams: Streams,
     /// Size of that terminal.
     pub size: TerminalSize,
+    /// The client's file mode creation mask.
+    pub umask: u32,
     /// Host name inside.
     pub hostname: String,
     /// Names of the person's groups and of the project's, for those that have one.
@@ -222,10 +224,14 @@ pub fn plan(policy: &Policy, facts: &Facts) -> Result<Plan, PolicyError> {
         confinement,
         limits: limits(policy),
         oom_score_adj: OOM_SCORE_ADJ,
-        umask: 0o022,
+        umask: (facts.umask & 0o777) | UMASK_LEAST,
         process: process::process(policy, facts, tree.as_ref())?,
     })
 }
+
+/// What a session makes is the person's: private or their group's as they have it, and never everybody's to write,
+/// which is hardly meant where it is so.
+const UMASK_LEAST: u32 = 0o002;
 
 /// A session is a better victim than what the person works with.
 const OOM_SCORE_ADJ: i32 = 200;

@@ -573,3 +573,15 @@ fn what_is_held_is_held_below_its_place_and_nothing_covers_another_mount() {
     let stranger = Facts { held: vec![held(2, "x", Hiding::Pinned)], ..facts.clone() };
     assert!(super::plan(&policy, &stranger).is_err(), "a place that nobody named");
 }
+
+#[test]
+fn a_session_has_the_mask_of_its_person_and_others_never_write() {
+    for posture in ["L0", "L1", "L2"] {
+        let policy = ask(World::new(), posture).resolve().unwrap();
+        for (umask, expected) in [(0o022, 0o022), (0o077, 0o077), (0o002, 0o002), (0, 0o002), (0o777, 0o777)]
+        {
+            let facts = Facts { umask, ..facts(found(&policy)) };
+            assert_eq!(plan(&policy, &facts).unwrap().umask, expected, "{posture} {umask:o}");
+        }
+    }
+}

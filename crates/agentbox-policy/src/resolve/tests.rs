@@ -760,7 +760,7 @@ fn secrets_are_read_with_the_rights_of_who_names_them_and_never_told() {
     assert_eq!(variable("KEY"), Some("/run/agentbox/secrets/KEY"));
     assert_eq!((variable("NPM_TOKEN"), variable("GH")), (None, None));
     assert_eq!(variable("GIT_CONFIG_VALUE_0"), Some(""));
-    assert_eq!(variable("GIT_CONFIG_KEY_4"), Some("credential.https://github.com.helper"));
+    assert_eq!(variable("GIT_CONFIG_KEY_5"), Some("credential.https://github.com.helper"));
     let token = by_system.secrets().iter().find(|secret| secret.name == "GH").unwrap();
     assert_eq!(*token.content("t"), "username=x-access-token\npassword=t\n");
     let mut facts = crate::fixture::facts(crate::fixture::found(&by_system));

@@ -135,6 +135,10 @@ fn git_settings(
     // For dumb transports, which nobody uses over a project's own directory, and into a directory that is held
     // (git-repack(1)).
     settings.push(("repack.updateServerInfo".to_owned(), "false".to_owned(), built_in()));
+    // The bit by which a directory hands its group on is refused with all others of its kind, and git, told to set it
+    // where a group shares a repository, would end with an error. Directories have it by themselves of the one above
+    // them (inode(7)), and what is written is the group's to write where the person's mask is 0002.
+    settings.push(("core.sharedRepository".to_owned(), "false".to_owned(), built_in()));
     if !signs {
         settings.push(("commit.gpgSign".to_owned(), "false".to_owned(), built_in()));
         settings.push(("tag.gpgSign".to_owned(), "false".to_owned(), built_in()));

@@ -12,13 +12,9 @@ pub(super) const TABLE: &[Attack] = &[
         raise_oom()
     })
     .rig(),
-    Attack::new("t7.umask", "make files that others can write without saying so", |_| {
+    Attack::new("t7.umask", "make files that everybody can write without saying so", |_| {
         let umask = own_state::read().umask;
-        if umask & 0o022 == 0o022 {
-            refused(format!("{umask:04o}"))
-        } else {
-            succeeded(format!("{umask:04o}"))
-        }
+        if umask & 0o002 != 0 { refused(format!("{umask:04o}")) } else { succeeded(format!("{umask:04o}")) }
     }),
     Attack::new("t7.core-dumps", "write a core dump", |_| limit("Max core file size", 0)),
     Attack::new("t7.many-processes", "have no limit of processes", |_| limit("Max processes", 32_768)).l2(),

@@ -4,6 +4,7 @@ use crate::attack::{Answer, Attack, any_of, judge};
 use crate::sys::{call, owned};
 use std::os::fd::OwnedFd;
 
+const SOCK_DCCP: i32 = 6;
 const SOCK_PACKET: i32 = 10;
 
 pub(super) const TABLE: &[Attack] = &[
@@ -14,9 +15,22 @@ pub(super) const TABLE: &[Attack] = &[
     Attack::new(
         "t7.socket-packet-old",
         "see every packet (SOCK_PACKET, which is AF_PACKET in disguise)",
-        |_| socket(libc::AF_INET, SOCK_PACKET, 0x0300),
+        |_| {
+            any_of([
+                ("every protocol".to_owned(), socket(libc::AF_INET, SOCK_PACKET, 0x0300)),
+                ("protocol 0".to_owned(), socket(libc::AF_INET, SOCK_PACKET, 0)),
+            ])
+        },
     )
     .root(),
+    Attack::new("t7.socket-sctp-by-type", "reach SCTP without naming it, by the type of a socket", |_| {
+        by_type(libc::SOCK_SEQPACKET)
+    })
+    .kernel("SCTP"),
+    Attack::new("t7.socket-dccp-by-type", "reach DCCP without naming it, by the type of a socket", |_| {
+        by_type(SOCK_DCCP)
+    })
+    .kernel("DCCP"),
     Attack::new("t7.socket-raw", "send raw packets", |_| {
         any_of([
             ("IPv4".to_owned(), socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)),
@@ -50,6 +64,14 @@ fn open(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, crate::errno::
 
 fn socket(family: i32, kind: i32, protocol: i32) -> Answer {
     judge(open(family, kind, protocol))
+}
+
+/// The kernel takes the one protocol that has sockets of this type, and loads its module.
+fn by_type(kind: i32) -> Answer {
+    any_of([
+        ("IPv4".to_owned(), socket(libc::AF_INET, kind, 0)),
+        ("IPv6".to_owned(), socket(libc::AF_INET6, kind, 0)),
+    ])
 }
 
 fn netlink() -> Answer {

@@ -36,6 +36,10 @@ pub(super) const TABLE: &[Attack] = &[
     Attack::reach("t7.io-uring-register", "reach io_uring_register", || {
         call!(libc::SYS_io_uring_register, -1, 0, 0, 0)
     }),
+    Attack::reach("t7.io-setup", "reach io_setup, which is counted for the whole machine", || {
+        let mut context = [0_u8; 8];
+        call!(libc::SYS_io_setup, 1, context.as_mut_slice())
+    }),
     Attack::reach("t7.kexec-load", "reach kexec_load", || call!(libc::SYS_kexec_load, 0, 0, 0, -1))
         .root()
         .kernel("kexec"),

@@ -11,6 +11,9 @@ use agentbox_ipc::to_dict;
 use std::os::fd::OwnedFd;
 
 pub(super) fn run(exec: &Exec, embedded: bool) -> Result<u8, Failure> {
+    if exec.no_stdin {
+        terminal::leave_input()?;
+    }
     let supervisor = Supervisor::connect(embedded)?;
     let client = to_dict(&supervisor::client(client::streams(), terminal::size()))?;
     let console =

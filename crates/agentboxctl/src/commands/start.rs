@@ -18,6 +18,7 @@ use crate::terminal;
 use agentbox_ipc::{Dict, StartAnswer, StartRequest, to_dict};
 use agentbox_plan::{SessionId, Streams};
 use agentbox_policy::{Ssh, Workspace};
+use rustix::fs::Mode;
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -35,6 +36,7 @@ pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
         choice,
         name: None,
         detach: false,
+        no_stdin: false,
         json: false,
         quiet: false,
         verbose: false,
@@ -45,6 +47,10 @@ pub(super) fn login(choice: Choice, embedded: bool) -> Result<u8, Failure> {
 }
 
 fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
+    if start.no_stdin {
+        terminal::leave_input()?;
+    }
+    let umask = umask();
     agree_to_no_confinement(&mut start.choice)?;
     let streams = if start.detach { Streams::PIPES } else { client::streams() };
     let size = terminal::size();
@@ -57,6 +63,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     let (project, mut wanted) = gathered.finish(&start.choice, start.name.clone())?;
     wanted.streams = [streams.input, streams.output, streams.error];
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
+    wanted.umask = Some(umask);
     wanted.detach = start.detach;
     wanted.resume = start.resume.as_ref().map(ToString::to_string);
     wanted.options.login = login;
@@ -101,6 +108,13 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
     }
     Ok(status)
+}
+
+/// The mask of this process (umask(2)), which can be read only by setting it: before there are threads.
+fn umask() -> u16 {
+    let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(mask);
+    (mask & (Mode::RWXU | Mode::RWXG | Mode::RWXO)).bits() as u16
 }
 
 /// A session that goes on with a layer is as its first one was, where nothing else is asked for.

@@ -17,6 +17,9 @@ use sha2::{Digest as _, Sha256};
 use std::os::fd::OwnedFd;
 use zeroize::Zeroizing;
 
+/// Most files and directories of a directory that is kept. A conversation is a few; every end looks at all.
+const MAX_FILES: u64 = 20_000;
+
 /// One of the agent's own directories.
 #[derive(Debug)]
 pub(crate) struct OwnDirectory {
@@ -63,7 +66,12 @@ pub(crate) fn take_back(supervisor: &Supervisor, record: &Record, own: &[OwnDire
         let told = match &kept.what {
             KeptWhat::File { max_bytes } => file(supervisor, kept, *max_bytes, own),
             KeptWhat::Directory { suffixes, max_file_bytes, max_bytes } => {
-                let shape = Shape { suffixes, max_file_bytes: *max_file_bytes, max_bytes: *max_bytes };
+                let shape = Shape {
+                    suffixes,
+                    max_file_bytes: *max_file_bytes,
+                    max_bytes: *max_bytes,
+                    max_files: MAX_FILES,
+                };
                 sweep(supervisor, record, kept, shape)
             }
         };

@@ -104,6 +104,8 @@ pub(crate) struct Order {
     pub(crate) streams: Streams,
     /// Size of that terminal.
     pub(crate) size: TerminalSize,
+    /// The client's file mode creation mask.
+    pub(crate) umask: u32,
     /// Whether there is no client.
     pub(crate) detach: bool,
     /// Commit that the project's `HEAD` is at, as the client says.

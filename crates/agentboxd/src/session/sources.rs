@@ -308,6 +308,7 @@ fn facts(order: &Order, record: &Record, found: Vec<Found>, lease_first: u32, he
         session: record.id.clone(),
         streams: order.streams,
         size: order.size,
+        umask: order.umask,
         hostname: HOSTNAME.to_owned(),
         resolved_groups: group_names(order),
         secrets: Vec::new(),

@@ -155,6 +155,7 @@ impl Scopes {
         };
         // The exact limits are those of the payload, inside. Around them is room for launcher and gate.
         limit("MemoryMax", memory_max.map(|bytes| bytes.saturating_add(OWN_MEMORY)));
+        limit("MemorySwapMax", memory_max.map(|_| 0));
         limit("TasksMax", tasks_max.map(|tasks| tasks.saturating_add(OWN_TASKS)));
         limit("CPUWeight", cpu_weight);
         limit("IOWeight", io_weight);

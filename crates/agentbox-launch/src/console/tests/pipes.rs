@@ -65,6 +65,69 @@ fn what_is_still_in_the_pipes_when_everything_has_ended_is_delivered() {
     assert_eq!(client.rest(), (sent, vec![], Some(FromConsole::Exited(DONE))));
 }
 
+/// Fills a pipe that its process made larger, while nobody takes anything of it, and says with how much.
+fn fill_enlarged(pipe: &std::fs::File) -> usize {
+    rustix::pipe::fcntl_setpipe_size(pipe, 1 << 20).unwrap();
+    let flags = rustix::fs::fcntl_getfl(pipe).unwrap();
+    rustix::fs::fcntl_setfl(pipe, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    let (mut written, mut idle) = (0, 0);
+    while idle < 10 {
+        match rustix::io::write(pipe, &[b'x'; 4096]) {
+            Ok(count) => (written, idle) = (written + count, 0),
+            Err(_full) => {
+                std::thread::sleep(Duration::from_millis(30));
+                idle += 1;
+            }
+        }
+    }
+    written
+}
+
+#[test]
+fn nothing_is_cut_off_of_a_pipe_that_its_process_enlarged() {
+    let rig = Rig::new(Streams::PIPES);
+    let mut client = rig.attach(Streams::PIPES);
+    let pipes = rig.start_pipes(0);
+    assert!(matches!(rig.reported(), Report::Running { .. }));
+    // More than the client's buffers take, so the pipe is full.
+    let written = fill_enlarged(&pipes.output);
+    assert!(written > 1 << 20);
+    rig.end(0, DONE);
+    drop(pipes);
+    let reader = std::thread::spawn(move || client.rest());
+    assert_eq!(rig.finish(), DONE);
+    let (output, _, last) = reader.join().unwrap();
+    assert_eq!((output.len(), last), (written, Some(FromConsole::Exited(DONE))));
+}
+
+#[test]
+fn with_everybody_gone_a_pipe_is_read_to_its_end_and_before_that_not_for_ever() {
+    use super::super::source::{Got, Kind, Source};
+    let (reader, writer) = pipe();
+    rustix::pipe::fcntl_setpipe_size(&writer, 1 << 20).unwrap();
+    let writer = std::fs::File::from(writer);
+    let mut source = Source::new(Kind::Output, reader, "");
+    let (mut scratch, now) = (vec![0; 32 * 1024], std::time::Instant::now());
+    let mut read = |source: &mut Source, most: usize| {
+        let mut count = 0;
+        while count < most {
+            match source.read(&mut scratch, false, true, now) {
+                Got::Bytes(bytes) => count += bytes.len(),
+                Got::Nothing | Got::End => break,
+            }
+        }
+        count
+    };
+    (&writer).write_all(b"of its own").unwrap();
+    assert_eq!(read(&mut source, 10), 10);
+    (&writer).write_all(&vec![b'x'; 1 << 20]).unwrap();
+    let bounded = read(&mut source, usize::MAX);
+    assert!(bounded < 1 << 20, "others are read for ever");
+    source.writers_gone();
+    drop(writer);
+    assert_eq!(bounded + read(&mut source, usize::MAX), 1 << 20);
+}
+
 #[test]
 fn what_a_short_agent_wrote_is_delivered_though_it_ended_before_the_console_began() {
     let mut rig = Rig::before(Streams::PIPES, rustix::process::getuid().as_raw());
@@ -87,7 +150,9 @@ fn a_stream_without_bytes_is_waited_for_only_while_somebody_lives_who_could_writ
     let mut process = super::super::process::Process::new(Streams::PIPES, SIZE, None);
     process.end(DONE, now);
     assert!(!process.is_drained(now));
-    process.writers_gone(now);
+    process.writers_gone(true, now);
+    assert!(!process.is_drained(now));
+    process.writers_gone(false, now);
     assert!(process.is_drained(now));
 }
 
