@@ -160,6 +160,14 @@ pub fn open_wanted(path: &str, by: &Opener, kind: Kind) -> Result<Opened, Source
 /// Opens many paths, answers in the same order. One short-lived thread for each different person.
 #[must_use]
 pub fn open_batch(requests: &[Request]) -> Vec<Result<Opened, SourceError>> {
+    open_batch_telling(requests, &|_| {})
+}
+
+/// The same; `next` is told of each path before it is opened, which may take for ever.
+pub fn open_batch_telling(
+    requests: &[Request],
+    next: &(dyn Fn(&str) + Sync),
+) -> Vec<Result<Opened, SourceError>> {
     let mut answers: Vec<Option<Result<Opened, SourceError>>> = Vec::new();
     answers.resize_with(requests.len(), || None);
     for (at, request) in requests.iter().enumerate() {
@@ -167,12 +175,17 @@ pub fn open_batch(requests: &[Request]) -> Vec<Result<Opened, SourceError>> {
             continue;
         }
         let Opener::Person { uid, gid, groups } = &request.by else {
+            next(&request.path);
             answers[at] = Some(open_as_system(request));
             continue;
         };
         let same: Vec<usize> = (at..requests.len()).filter(|i| requests[*i].by == request.by).collect();
         let opened = with_rights(*uid, *gid, groups, || {
-            same.iter().map(|i| open_as_person(&requests[*i], *uid)).collect::<Vec<_>>()
+            let open = |i: &usize| {
+                next(&requests[*i].path);
+                open_as_person(&requests[*i], *uid)
+            };
+            same.iter().map(open).collect::<Vec<_>>()
         });
         match opened {
             Ok(opened) => {

@@ -25,6 +25,7 @@
 //! | `soak` | [`Soak`]: everything that can happen to sessions, at random |
 //! | `bomb` | a session that forks for as long as it can |
 //! | `disk` | a small file system, to fill |
+//! | `silent` | one that does not answer |
 //! | `leftovers` | what an ended session may not leave on the host |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -49,6 +50,7 @@ mod requests;
 mod run;
 mod service;
 mod session;
+mod silent;
 mod soak;
 mod terminal;
 mod victim;
@@ -68,6 +70,7 @@ pub use requests::{Answered, Requests};
 pub use run::{Finished, Running, eventually, run};
 pub use service::Service;
 pub use session::Session;
+pub use silent::Silent;
 pub use soak::{Soak, Told};
 pub use terminal::Terminal;
 pub use victim::Victim;

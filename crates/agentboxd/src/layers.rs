@@ -21,6 +21,7 @@ use agentbox_policy::{Policy, Workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Name of a layer's record.
 const RECORD: &str = "record";
@@ -134,6 +135,7 @@ pub(crate) fn resumed(
 /// Refuses a second session on a layer: before work is done for it, and when it begins.
 pub(crate) fn one_for_each(supervisor: &Supervisor, id: &SessionId) -> Result<(), Error> {
     match supervisor.session(id) {
+        None if supervisor.removals.contains(id.as_str()) => Err(unknown(id.as_str())),
         None => Ok(()),
         Some(_) => Err(Error::Refused(format!(
             "refused: session `{id}` has not ended\nrule: one session for each layer\n\
@@ -196,6 +198,9 @@ fn set(supervisor: &Supervisor, id: &SessionId, record: &LayerRecord) -> ChangeS
 
 fn read(supervisor: &Supervisor, id: &SessionId) -> Result<Option<(Layer, LayerRecord)>, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
+    if supervisor.removals.contains(id.as_str()) {
+        return Ok(None);
+    }
     let Some(layer) = supervisor.directories.open_layer(id).map_err(|error| text(&error))? else {
         return Ok(None);
     };
@@ -212,6 +217,11 @@ pub(crate) fn parse(id: &SessionId, bytes: &[u8]) -> Result<LayerRecord, String>
     Ok(record)
 }
 
+fn unknown(id: &str) -> Error {
+    let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
+    Error::NotFound(format!("no session `{shown}` left changes\n`agentboxctl list --all` shows which did"))
+}
+
 /// A layer of the caller. One of somebody else is as unknown as one that never was.
 fn find(
     supervisor: &Supervisor,
@@ -219,24 +229,18 @@ fn find(
     method: Method,
     id: &str,
 ) -> Result<(SessionId, Layer, LayerRecord), Error> {
-    let unknown = || {
-        let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
-        Error::NotFound(format!(
-            "no session `{shown}` left changes\n`agentboxctl list --all` shows which did"
-        ))
-    };
-    let parsed: SessionId = id.parse().map_err(|_| unknown())?;
+    let parsed: SessionId = id.parse().map_err(|_| unknown(id))?;
     match read(supervisor, &parsed) {
         Ok(Some((layer, record))) if caller.owns(method, record.session.owner_uid) => {
             Ok((parsed, layer, record))
         }
         Err(error) if caller.is_root() => Err(Error::Failed(format!("layer of session {parsed}: {error}"))),
-        _ => Err(unknown()),
+        _ => Err(unknown(id)),
     }
 }
 
 /// What a session wrote, for its owner to look at.
-pub(crate) fn review(
+pub(crate) async fn review(
     supervisor: &Supervisor,
     caller: &Caller,
     id: &str,
@@ -247,16 +251,20 @@ pub(crate) fn review(
     let owner = person::by_uid(owner)
         .map_err(|error| failed(&error))?
         .ok_or_else(|| Error::Failed(format!("user id {owner} is no account here any more")))?;
-    let path = &record.session.project;
-    let project = match source::open_wanted(path, &Opener::person(&owner), Kind::Directory) {
-        Ok(Opened::Directory(project)) => project,
-        Ok(_) => return Err(elsewhere(&id, path)),
-        Err(error) => return Err(failed(&error)),
-    };
-    if rustix::fs::fstat(&project).map_err(|error| failed(&error))?.st_ino != record.inode {
-        return Err(elsewhere(&id, path));
-    }
-    let view = layer.view(&project, &owner).map_err(|error| failed(&error))?;
+    let (path, inode, whose) = (record.session.project.clone(), record.inode, id.clone());
+    let view = supervisor.waits.at_paths_of(owner.uid, move |at| {
+        at.set(&path);
+        let project = match source::open_wanted(&path, &Opener::person(&owner), Kind::Directory) {
+            Ok(Opened::Directory(project)) => project,
+            Ok(_) => return Err(elsewhere(&whose, &path)),
+            Err(error) => return Err(failed(&error)),
+        };
+        if rustix::fs::fstat(&project).map_err(|error| failed(&error))?.st_ino != inode {
+            return Err(elsewhere(&whose, &path));
+        }
+        layer.view(&project, &owner).map_err(|error| failed(&error))
+    });
+    let view = view.await.map_err(|error| Error::Failed(error.to_string()))??;
     let answer = ReviewAnswer {
         set: set(supervisor, &id, &record),
         began_unix_s: record.began_unix_s,
@@ -285,7 +293,7 @@ pub(crate) fn reviewed(
 }
 
 /// Removes a layer.
-pub(crate) fn discard(supervisor: &Supervisor, caller: &Caller, id: &str) -> Result<(), Error> {
+pub(crate) async fn discard(supervisor: &Arc<Supervisor>, caller: &Caller, id: &str) -> Result<(), Error> {
     let (id, _, record) = find(supervisor, caller, Method::Discard, id)?;
     if supervisor.session(&id).is_some() {
         return Err(Error::Refused(format!(
@@ -298,5 +306,7 @@ pub(crate) fn discard(supervisor: &Supervisor, caller: &Caller, id: &str) -> Res
         "caller_uid": caller.uid,
     });
     supervisor.audit().record(event).map_err(|error| Error::Failed(error.to_string()))?;
-    supervisor.directories.remove_layer(&id).map_err(|error| Error::Failed(error.to_string()))
+    let removal = supervisor.removals.begin(id.to_string());
+    let supervisor = Arc::clone(supervisor);
+    removal.run(move || supervisor.directories.remove_layer(&id)).await
 }

@@ -17,6 +17,7 @@
 //! | `workspace` | what is in a project before a session and after it |
 //! | `keys` | the gate of a session's ssh-agent |
 //! | `status`, `describe` | what is said about sessions, the host and a plan |
+//! | `waits`, `removals` | what may take for ever, or long, beside everything else |
 //! | `descriptor`, `group`, `kill_point` | waiting; names of groups; where tests have the process killed |
 //! | `supervisor` | what all of these share |
 #![forbid(unsafe_code)]
@@ -46,11 +47,13 @@ mod pinned;
 mod process;
 mod profiles;
 mod reconcile;
+mod removals;
 mod session;
 mod start;
 mod status;
 mod supervisor;
 mod system;
+mod waits;
 mod workspace;
 
 use clap::{CommandFactory, Parser};

@@ -211,7 +211,7 @@ impl Manager {
     ) -> Result<Dict, Error> {
         let caller = self.caller(Method::Trust, &header, connection).await?;
         let request: StartRequest = from_dict(request)?;
-        Ok(to_dict(&start::trust(&self.supervisor, &caller, project.into(), request)?)?)
+        Ok(to_dict(&start::trust(&self.supervisor, &caller, project.into(), request).await?)?)
     }
 
     #[zbus(out_args("profiles"))]
@@ -330,7 +330,7 @@ impl Manager {
     ) -> Result<(Dict, Vec<zbus::OwnedFd>), Error> {
         let caller = self.caller(Method::Review, &header, connection).await?;
         layers::settle(&self.supervisor, id).await;
-        let (answer, view) = layers::review(&self.supervisor, &caller, id)?;
+        let (answer, view) = layers::review(&self.supervisor, &caller, id).await?;
         let descriptors = [view.upper, view.merged, view.review].map(zbus::OwnedFd::from);
         Ok((to_dict(&answer)?, descriptors.into()))
     }
@@ -354,7 +354,7 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Discard, &header, connection).await?;
         layers::settle(&self.supervisor, id).await;
-        layers::discard(&self.supervisor, &caller, id)
+        layers::discard(&self.supervisor, &caller, id).await
     }
 
     #[zbus(out_args("answer"))]

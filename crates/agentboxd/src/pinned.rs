@@ -4,6 +4,7 @@
 //! path. What was accepted is a record of root's with these lines, so that a difference can be told.
 
 use crate::supervisor::Supervisor;
+use crate::waits::At;
 use agentbox_kernel::directory;
 use agentbox_kernel::person::Person;
 use agentbox_kernel::pinned::{self, Entry};
@@ -61,13 +62,12 @@ pub(crate) fn look(pin: &Pin, person: &Person) -> Result<Looked, PolicyError> {
 /// A copy for a session, when it is what was looked at.
 pub(crate) fn copy(
     supervisor: &Supervisor,
-    pin: &Pin,
+    (pin, looked): (&Pin, &Looked),
     person: &Person,
     directory: &std::os::fd::OwnedFd,
     name: &str,
 ) -> Result<std::os::fd::OwnedFd, crate::session::steps::StepError> {
-    let looked = look(pin, person)?;
-    judge(supervisor, pin, person.uid, &looked)?;
+    judge(supervisor, pin, person.uid, looked)?;
     Ok(pinned::copy(directory, name, &looked.entries)?)
 }
 
@@ -102,24 +102,26 @@ pub(crate) fn look_at_all<'a>(
     supervisor: &Supervisor,
     pins: impl IntoIterator<Item = &'a Pin>,
     person: &Person,
-) -> Result<Vec<Accepting<'a>>, PolicyError> {
-    let look_at = |pin| {
+    at: &At,
+) -> Result<Vec<Accepting>, PolicyError> {
+    let look_at = |pin: &Pin| {
+        at.set(&pin.path);
         let looked = look(pin, person)?;
         let before = accepted(supervisor, person.uid, pin).ok().flatten();
-        Ok(Accepting { pin, looked, before: before.unwrap_or_default() })
+        Ok(Accepting { pin: pin.clone(), looked, before: before.unwrap_or_default() })
     };
     pins.into_iter().map(look_at).collect()
 }
 
 /// What a pin names, and what was accepted of it before.
 #[derive(Debug)]
-pub(crate) struct Accepting<'a> {
-    pin: &'a Pin,
+pub(crate) struct Accepting {
+    pin: Pin,
     looked: Looked,
     before: Vec<String>,
 }
 
-impl Accepting<'_> {
+impl Accepting {
     /// What is otherwise than before, and its hash.
     pub(crate) fn told(&self) -> Vec<String> {
         let path = &self.pin.path;
@@ -130,7 +132,7 @@ impl Accepting<'_> {
 
     /// Accepts it; one with a hash in the configuration is accepted there.
     pub(crate) fn write(&self, supervisor: &Supervisor, person: &Person) -> Result<(), PolicyError> {
-        let pin = self.pin;
+        let pin = &self.pin;
         if pin.hash.is_some() {
             return Ok(());
         }
@@ -211,7 +213,7 @@ mod tests {
         let judged =
             |pin: &Pin| judge(&supervisor, pin, 0, &look(pin, &root).unwrap()).map_err(|e| e.to_string());
         let accept = || -> Vec<String> {
-            let accepting = look_at_all(&supervisor, [&pin], &root).unwrap().remove(0);
+            let accepting = look_at_all(&supervisor, [&pin], &root, &At::default()).unwrap().remove(0);
             accepting.write(&supervisor, &root).unwrap();
             accepting.told()
         };

@@ -10,9 +10,23 @@ use agentbox_kernel::journal::Journal;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// SD_LISTEN_FDS_START of sd_listen_fds(3).
 pub(crate) const FIRST_LISTEN_FD: i32 = 3;
+
+/// How long threads that still do something are waited for in the end. Those that wait for file systems of persons may
+/// never be done.
+const THREADS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs what the process is for. One thread: there is little to do at once, and a pool costs every start its threads.
+/// What may wait for long has threads of its own.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(THREADS_LIMIT);
+    Ok(done)
+}
 
 /// Its directories, as systemd.exec(5) names them in the environment.
 pub(crate) fn directories() -> Result<Directories, DirectoryError> {

@@ -7,6 +7,7 @@ use agentbox_ipc::{Error, Method};
 use agentbox_policy::Name;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Names of the profiles for which something is kept.
 pub(crate) fn kept(supervisor: &Supervisor, caller: &Caller, owner_uid: u32) -> Result<Vec<String>, Error> {
@@ -16,7 +17,7 @@ pub(crate) fn kept(supervisor: &Supervisor, caller: &Caller, owner_uid: u32) -> 
 
 /// Removes all that is kept for a profile, once sessions of it that have ended by themselves are gone.
 pub(crate) async fn reset(
-    supervisor: &Supervisor,
+    supervisor: &Arc<Supervisor>,
     caller: &Caller,
     owner_uid: u32,
     profile: &str,
@@ -24,6 +25,7 @@ pub(crate) async fn reset(
     owns(caller, Method::ResetProfile, owner_uid)?;
     Name::new(profile).map_err(|what| Error::Invalid(format!("not the name of a profile\n{what}")))?;
     settle(supervisor, |session| is_of(session, owner_uid, profile)).await;
+    is_kept(supervisor, owner_uid, profile)?;
     let sessions = supervisor.sessions();
     if let Some(session) = sessions.iter().find(|session| is_of(session, owner_uid, profile)) {
         return Err(Error::Refused(format!(
@@ -37,10 +39,25 @@ pub(crate) async fn reset(
         "event": "profile-reset", "profile": profile, "owner_uid": owner_uid, "caller_uid": caller.uid,
     });
     supervisor.audit().record(event).map_err(|error| Error::Failed(error.to_string()))?;
-    supervisor
-        .directories
-        .forget_profile(owner_uid, profile)
-        .map_err(|error| Error::Failed(error.to_string()))
+    let removal = supervisor.removals.begin(state_of(owner_uid, profile));
+    let (supervisor, profile) = (Arc::clone(supervisor), profile.to_owned());
+    removal.run(move || supervisor.directories.forget_profile(owner_uid, &profile)).await
+}
+
+/// What the state of a profile is called while it is removed.
+fn state_of(owner_uid: u32, profile: &str) -> String {
+    format!("{owner_uid}/{profile}")
+}
+
+/// Refuses what would use a state that is being removed.
+fn is_kept(supervisor: &Supervisor, owner_uid: u32, profile: &str) -> Result<(), Error> {
+    if !supervisor.removals.contains(&state_of(owner_uid, profile)) {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "refused: the state of the profile `{profile}`, which is being removed\n\
+         rule: built-in: what is in use is not removed\nask again when that is done"
+    )))
 }
 
 /// Waits for the end of sessions on a project that have ended by themselves: their person has seen them end, and what
@@ -77,6 +94,7 @@ pub(crate) fn one_at_a_time(
     project: &str,
     profile: &str,
 ) -> Result<(), Error> {
+    is_kept(supervisor, owner_uid, profile)?;
     let sessions = supervisor.sessions();
     let other = sessions.iter().find(|session| is_other(session, owner_uid, project, profile));
     let Some(other) = other else { return Ok(()) };

@@ -10,6 +10,7 @@ use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record, Session, driver, sources};
 use crate::supervisor::Supervisor;
+use crate::waits::{At, Unanswered};
 use crate::{accepted, neighbours, pinned, profiles, workspace};
 use agentbox_ipc::{
     Action, Error, ExplainAnswer, PublishedPort, StartAnswer, StartRequest, TrustAnswer, ValueRow,
@@ -23,7 +24,7 @@ use agentbox_plan::{SessionId, Streams, TerminalSize};
 use agentbox_policy::{Inputs, Isolation, Layer, Leg, Policy, PolicyError, ProjectFacts, System, Trifecta};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,7 +58,7 @@ pub(crate) async fn start(
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
     let allow_trifecta = request.options.allow_trifecta;
-    let resolved = match resolve(supervisor, caller, project, request) {
+    let resolved = match resolve(supervisor, caller, project, request).await {
         Ok(resolved) => match consent(caller, &resolved.order.policy).await {
             Ok(confirmed_by) => Ok((resolved, confirmed_by)),
             Err(error) => Err(error),
@@ -153,7 +154,7 @@ pub(crate) async fn explain(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<ExplainAnswer, Error> {
-    let mut resolved = resolve(supervisor, caller, project, request)?;
+    let mut resolved = resolve(supervisor, caller, project, request).await?;
     // What would refuse the start is what the person wants to see here.
     let verdict = judge_legs(supervisor, &mut resolved, false);
     let Resolved { record, order, mut warnings, .. } = resolved;
@@ -164,7 +165,8 @@ pub(crate) async fn explain(
     let first = supervisor.lease_range().first;
     let failed = |error: StepError| error.for_caller(crate::session::Step::Sources);
     let surveyed = workspace::survey(supervisor, &order).await.map_err(|error| failed(error.into()))?;
-    let plan = sources::preview(&order, &record, first, surveyed.held).map_err(failed)?;
+    let opened = sources::look(supervisor, &order, false).await.map_err(failed)?;
+    let plan = sources::preview(&order, &record, first, surveyed.held, opened).map_err(failed)?;
     Ok(ExplainAnswer {
         values: record.values,
         steps: crate::describe::steps(&plan),
@@ -174,13 +176,23 @@ pub(crate) async fn explain(
     })
 }
 
-fn resolve(
-    supervisor: &Supervisor,
+async fn resolve(
+    supervisor: &Arc<Supervisor>,
     caller: &Caller,
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<Resolved, Error> {
-    resolve_as(supervisor, caller, project, request, &|path, uid| accepted::read(supervisor, uid, path))
+    let (supervisor, caller) = (Arc::clone(supervisor), caller.clone());
+    let waits = Arc::clone(&supervisor);
+    let resolved = waits.waits.at_paths_of(caller.uid, move |at| {
+        let accepted: Accepted<'_> = &|path, uid| accepted::read(&supervisor, uid, path);
+        resolve_as(&supervisor, &caller, project, request, (accepted, at))
+    });
+    resolved.await.map_err(unanswered)?
+}
+
+fn unanswered(error: Unanswered) -> Error {
+    Error::Refused(error.refusal())
 }
 
 /// The same with something else taken for accepted.
@@ -189,8 +201,9 @@ fn resolve_as(
     caller: &Caller,
     project: OwnedFd,
     request: StartRequest,
-    accepted: Accepted<'_>,
+    (accepted, at): (Accepted<'_>, &At),
 ) -> Result<Resolved, Error> {
+    at.set(&named(&project));
     let configuration = supervisor.configuration();
     let configuration = usable(&configuration)?;
     let environment = request.environment.iter().map(|(name, value)| name.len() + value.len() + 2);
@@ -212,7 +225,7 @@ fn resolve_as(
         owner_gid: project.owner_gid,
     };
     let accepted = accepted(&project.path, person.uid).map_err(failed)?;
-    misnamed(&configuration.system, &project.path, &person)?;
+    misnamed(&configuration.system, &project.path, &person, at)?;
     let policy = agentbox_policy::resolve(&Inputs {
         system: &configuration.system,
         person_layer: request.person.as_ref(),
@@ -326,12 +339,46 @@ fn failed(error: accepted::AcceptedError) -> Error {
 }
 
 /// Accepts the project's own file as it is now, and what the profile puts into a session of it.
-pub(crate) fn trust(
-    supervisor: &Supervisor,
+pub(crate) async fn trust(
+    supervisor: &Arc<Supervisor>,
     caller: &Caller,
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<TrustAnswer, Error> {
+    let (given, by) = (Arc::clone(supervisor), caller.clone());
+    let looked =
+        supervisor.waits.at_paths_of(caller.uid, move |at| look_at(&given, &by, project, request, at));
+    let ToTrust { person, project, file, changed, looked } = looked.await.map_err(unanswered)??;
+    // Nothing is accepted of which the trail does not tell.
+    let event = json!({
+        "event": "trusted", "project": project, "owner_uid": person.uid, "caller_uid": caller.uid,
+        "changed": changed,
+    });
+    supervisor.audit().record(event).map_err(unwritten)?;
+    accepted::write(supervisor, person.uid, &project, file.as_ref()).map_err(failed)?;
+    for accepting in &looked {
+        accepting.write(supervisor, &person).map_err(|error| policy_error(&error))?;
+    }
+    Ok(TrustAnswer { project, changed })
+}
+
+/// What is about to be accepted.
+struct ToTrust {
+    person: Person,
+    project: String,
+    file: Option<Layer>,
+    changed: Vec<String>,
+    looked: Vec<pinned::Accepting>,
+}
+
+fn look_at(
+    supervisor: &Supervisor,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+    at: &At,
+) -> Result<ToTrust, Error> {
+    at.set(&named(&project));
     let person = owner(caller, &project)?;
     let again = project.try_clone().map_err(|error| Error::Failed(format!("the project: {error}")))?;
     let project = project::check(project, &person).map_err(|error| Error::Refused(error.to_string()))?;
@@ -341,21 +388,11 @@ pub(crate) fn trust(
     let mut changed = agentbox_policy::changed_file(before.as_ref(), file.as_ref())
         .map_err(|error| Error::Invalid(error.to_string()))?;
     let now = file.clone();
-    let resolved = resolve_as(supervisor, caller, again, request, &|_, _| Ok(now.clone()))?;
-    let looked = pinned::look_at_all(supervisor, resolved.order.policy.pins(), &person);
+    let resolved = resolve_as(supervisor, caller, again, request, (&|_, _| Ok(now.clone()), at))?;
+    let looked = pinned::look_at_all(supervisor, resolved.order.policy.pins(), &person, at);
     let looked = looked.map_err(|error| policy_error(&error))?;
     changed.extend(looked.iter().flat_map(pinned::Accepting::told));
-    // Nothing is accepted of which the trail does not tell.
-    let event = json!({
-        "event": "trusted", "project": project.path, "owner_uid": person.uid, "caller_uid": caller.uid,
-        "changed": changed,
-    });
-    supervisor.audit().record(event).map_err(unwritten)?;
-    accepted::write(supervisor, person.uid, &project.path, file.as_ref()).map_err(failed)?;
-    for accepting in &looked {
-        accepting.write(supervisor, &person).map_err(|error| policy_error(&error))?;
-    }
-    Ok(TrustAnswer { project: project.path, changed })
+    Ok(ToTrust { person, project: project.path, file, changed, looked })
 }
 
 /// Who has just changed a file asks why it does not count.
@@ -396,14 +433,15 @@ async fn consent(caller: &Caller, policy: &Policy) -> Result<Option<&'static str
 
 /// What the system's configuration binds by the path of its directory must not be passed by, because that path leads
 /// to it through a symbolic link.
-fn misnamed(system: &System, project: &str, person: &Person) -> Result<(), Error> {
+fn misnamed(system: &System, project: &str, person: &Person, at: &At) -> Result<(), Error> {
     let elsewhere = agentbox_policy::projects_elsewhere(system, &person.home, project);
     let by = Opener::person(person);
     let requests: Vec<_> = elsewhere
         .iter()
         .map(|(path, _)| source::Request { path: path.clone(), by: by.clone(), kind: Kind::Behind })
         .collect();
-    for ((path, rule), opened) in elsewhere.iter().zip(source::open_batch(&requests)) {
+    let opened = source::open_batch_telling(&requests, &|path| at.set(path));
+    for ((path, rule), opened) in elsewhere.iter().zip(opened) {
         // What the person cannot open is not where they start something.
         let Ok(Opened::Directory(found)) = opened else { continue };
         let Ok(real) = source::real_path(&found) else { continue };
@@ -418,6 +456,12 @@ fn misnamed(system: &System, project: &str, person: &Person) -> Result<(), Error
         }
     }
     Ok(())
+}
+
+/// What a directory is called, without asking its file system.
+fn named(directory: &OwnedFd) -> String {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    link.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Whose the session will be: the caller's, or for root the project's owner's.

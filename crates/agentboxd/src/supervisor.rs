@@ -7,9 +7,11 @@ use crate::guard::Guards;
 use crate::network::HostNetwork;
 use crate::network::live::tighten;
 use crate::objects::{Buses, Subscribers};
+use crate::removals::Removals;
 use crate::session::Session;
 use crate::system::scopes::Scopes;
 use crate::system::store::Store;
+use crate::waits::Waits;
 use agentbox_ipc::{Error, LogVerdict};
 use agentbox_kernel::cgroup::{Hierarchy, Layout};
 use agentbox_kernel::directory::Directories;
@@ -60,6 +62,10 @@ pub(crate) struct Supervisor {
     pub(crate) buses: Buses,
     /// Who is told about sessions.
     pub(crate) subscribers: Subscribers,
+    /// Threads that are where paths of persons lead.
+    pub(crate) waits: Waits,
+    /// What is being removed.
+    pub(crate) removals: Removals,
     /// Told when a session or a connection has ended.
     pub(crate) changed: Notify,
     #[cfg(feature = "testing")]
@@ -98,6 +104,8 @@ impl Supervisor {
             strangers: Mutex::default(),
             buses: Buses::default(),
             subscribers: Subscribers::default(),
+            waits: Waits::default(),
+            removals: Removals::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]
             for_launchers: ["AGENTBOX_TEST_SKIP", "AGENTBOX_TEST_KILL", "AGENTBOX_TEST_KILL_OF"]

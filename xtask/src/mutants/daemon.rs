@@ -10,6 +10,9 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("embedded/admission.rs", ADMISSION));
     all.extend(of("embedded/socket.rs", SOCKET));
     all.extend(of("start.rs", START));
+    all.extend(of("waits.rs", WAITS));
+    all.extend(of("profiles.rs", PROFILES));
+    all.extend(of("layers.rs", LAYERS));
     all
 }
 
@@ -21,6 +24,8 @@ const HANDSHAKE: &str = "what_is_no_handshake_ends_the_connection_and_nothing_el
 const LARGE: &str = "a_message_larger_than_any_request_ends_the_connection_before_there_is_room_for_it";
 const ONE_BY_ONE: &str = "descriptors_that_come_one_by_one_are_not_collected";
 const ONE_MORE: &str = "an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one";
+const FOR_EVER: &str = "who_waits_for_ever_is_told_of_the_path_and_keeps_nobody_else";
+const GOING: &str = "nothing_begins_with_what_is_being_removed";
 
 #[rustfmt::skip]
 const POLKIT: &[Row] = &[
@@ -58,4 +63,20 @@ const SOCKET: &[Row] = &[
 const START: &[Row] = &[
     ("sessions: one more than there may be", "«mine < MAX_SESSIONS»", "mine <= MAX_SESSIONS", ONE_MORE),
     ("sessions: those of others count", "«session.record.owner_uid == owner_uid»).count()", "true", ONE_MORE),
+];
+
+#[rustfmt::skip]
+const WAITS: &[Row] = &[
+    ("paths: however many threads", "Semaphore::new(«MAX_THREADS»)", "100", FOR_EVER),
+    ("paths: all wait for one", "all.entry(«uid»)", "0", FOR_EVER),
+];
+
+#[rustfmt::skip]
+const PROFILES: &[Row] = &[
+    ("removal: a start with a state that goes", "if !«supervisor.removals.contains(&state_of(owner_uid, profile))» {", "false", GOING),
+];
+
+#[rustfmt::skip]
+const LAYERS: &[Row] = &[
+    ("removal: a start on a layer that goes", "None if «supervisor.removals.contains(id.as_str())» =>", "false", GOING),
 ];

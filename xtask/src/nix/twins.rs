@@ -46,6 +46,7 @@ const HERE_ONLY: &[(&str, &str, &str)] = &[
     ("rig_network", "", "NetworkManager and networkd as Debian has them"),
     ("rig_package", "", "the package is Debian's"),
     ("rig_rendered", "", "every test of NixOS boots with what the module renders"),
+    ("slow_files", "", "what a thread waits for is the same on every distribution"),
     ("soak", "", "takes longer than a test of NixOS may"),
     ("supply_chain", "", "package managers of Debian at the paths of Debian"),
     ("work", "", "package managers of Debian at the paths of Debian"),

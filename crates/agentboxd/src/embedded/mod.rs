@@ -62,10 +62,9 @@ pub(crate) enum EmbeddedError {
     Taken(String),
 }
 
-/// Runs until there is nothing left to do. One thread: there is little to do at once, and a pool costs
-/// every start its threads.
+/// Runs until there is nothing left to do.
 pub(crate) fn run(options: &Options) -> Result<(), EmbeddedError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(options))
+    process::run(supervise(options))?
 }
 
 async fn supervise(options: &Options) -> Result<(), EmbeddedError> {

@@ -7,14 +7,18 @@ use super::steps::{StepError, missing};
 use crate::network::denials::Denials;
 use crate::pinned;
 use crate::supervisor::Supervisor;
+use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::pinned as kernel_pinned;
 use agentbox_kernel::source::{self, Opened, Opener, SourceError};
-use agentbox_kernel::{directory, keys, own, person};
+use agentbox_kernel::{directory, keys, own};
 use agentbox_plan::look::HeldPlace;
 use agentbox_plan::{Plan, Process, Wire};
-use agentbox_policy::{Facts, Found, Identity, Leg, PolicyError, SecretHow, SecretText, Wanted, WantedKind};
+use agentbox_policy::{
+    Facts, Found, Identity, Leg, Pin, PolicyError, SecretGrant, SecretHow, SecretText, Wanted, WantedKind,
+};
 use rustix::fs::{Mode, OFlags};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use zeroize::Zeroizing;
 
@@ -33,20 +37,27 @@ pub(super) fn open(
     record: &Record,
     lease_first: u32,
     held: Vec<HeldPlace>,
+    looked: Looked,
 ) -> Result<(Vec<OwnedFd>, Plan, Vec<OwnDirectory>), StepError> {
     let own = RefCell::new(Vec::new());
     let values = RefCell::new(Vec::new());
-    let (sources, plan) = open_with(order, record, lease_first, (&values, held), &|wanted| {
+    let Looked { opened, secrets, pins } = looked;
+    let (sources, plan) = open_with(order, record, lease_first, (&values, held, opened), &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
         };
         match wanted.what {
             WantedKind::Denials => return Ok(Denials::source(directory()?)?),
-            WantedKind::Secret { at } => return secret(order, &directory()?, at, lease_first, &values),
+            WantedKind::Secret { at } => {
+                let read = secrets.get(&at).ok_or_else(|| missing("a secret"))?;
+                return secret(order, &directory()?, (at, read), lease_first, &values);
+            }
             WantedKind::Pinned { at } => {
                 let pin = order.policy.pins().get(at).ok_or_else(|| missing("a pin"))?;
-                return pinned::copy(supervisor, pin, &order.person, &directory()?, &format!("pin-{at}"));
+                let looked = pins.get(&at).ok_or_else(|| missing("a pin"))?;
+                let (pin, name) = ((pin, looked), format!("pin-{at}"));
+                return pinned::copy(supervisor, pin, &order.person, &directory()?, &name);
             }
             WantedKind::Told => return made(&directory()?, &wanted.path, &told(order, record)),
             WantedKind::Layer => return crate::layers::open(supervisor, order, record),
@@ -75,11 +86,13 @@ pub(crate) fn preview(
     record: &Record,
     lease_first: u32,
     held: Vec<HeldPlace>,
+    looked: Looked,
 ) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
-    let (_sources, plan) = open_with(order, record, lease_first, (&RefCell::default(), held), &|_| {
-        Ok(order.project.try_clone()?)
-    })?;
+    let (_sources, plan) =
+        open_with(order, record, lease_first, (&RefCell::default(), held, looked.opened), &|_| {
+            Ok(order.project.try_clone()?)
+        })?;
     Ok(plan)
 }
 
@@ -93,11 +106,11 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    (values, held): (&Values, Vec<HeldPlace>),
+    (values, held, opened): (&Values, Vec<HeldPlace>, Vec<Result<Opened, SourceError>>),
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
     let wanted = agentbox_policy::wanted(&order.policy);
-    let opened = open_wanted(order, &wanted, own)?;
+    let opened = open_wanted(&wanted, opened, own)?;
     let null: OwnedFd = std::fs::File::open("/dev/null")?.into();
     let mut sources = Vec::with_capacity(opened.len() + 1);
     sources.push(order.project.try_clone()?);
@@ -131,10 +144,58 @@ pub(super) fn forget(process: Process) {
     }
 }
 
-/// Opens what a policy wants.
-fn open_wanted(order: &Order, wanted: &[Wanted], own: Own<'_>) -> Result<Vec<Opened>, StepError> {
+/// What the policy names at paths of others, opened and read.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    opened: Vec<Result<Opened, SourceError>>,
+    /// By their place in the policy; so are the pins.
+    secrets: BTreeMap<usize, Zeroizing<Vec<u8>>>,
+    pins: BTreeMap<usize, pinned::Looked>,
+}
+
+/// Opens what the policy names at paths of others, and for a session that is to run reads of it what a session gets
+/// copies of. Nothing is made, and nobody else waits for it.
+pub(crate) async fn look(supervisor: &Supervisor, order: &Order, read: bool) -> Result<Looked, StepError> {
+    let wanted = agentbox_policy::wanted(&order.policy);
     let requests: Vec<_> = wanted.iter().filter_map(|wanted| request(order, wanted)).collect();
-    let mut opened = source::open_batch(&requests).into_iter();
+    let (mut grants, mut pins) = (Vec::new(), Vec::new());
+    for wanted in wanted.iter().filter(|_| read) {
+        match wanted.what {
+            WantedKind::Secret { at } => {
+                let grant = order.policy.secrets().get(at).ok_or_else(|| missing("a secret"))?;
+                grants.push((at, grant.clone()));
+            }
+            WantedKind::Pinned { at } => {
+                let pin = order.policy.pins().get(at).ok_or_else(|| missing("a pin"))?;
+                pins.push((at, pin.clone()));
+            }
+            _ => {}
+        }
+    }
+    let person = order.person.clone();
+    let looked = supervisor.waits.at_paths_of(order.person.uid, move |at| {
+        let opened = source::open_batch_telling(&requests, &|path| at.set(path));
+        let read = |(of, grant): (usize, SecretGrant)| {
+            at.set(&grant.path);
+            Ok((of, read_secret(&grant, &person)?))
+        };
+        let secrets = grants.into_iter().map(read).collect::<Result<_, PolicyError>>()?;
+        let look = |(of, pin): (usize, Pin)| {
+            at.set(&pin.path);
+            Ok((of, pinned::look(&pin, &person)?))
+        };
+        Ok(Looked { opened, secrets, pins: pins.into_iter().map(look).collect::<Result<_, PolicyError>>()? })
+    });
+    looked.await.map_err(|error| StepError::Host(error.refusal()))?
+}
+
+/// Takes for each thing that a policy wants what was opened for it, or makes it.
+fn open_wanted(
+    wanted: &[Wanted],
+    opened: Vec<Result<Opened, SourceError>>,
+    own: Own<'_>,
+) -> Result<Vec<Opened>, StepError> {
+    let mut opened = opened.into_iter();
     let mut all = Vec::with_capacity(wanted.len());
     for wanted in wanted {
         let refused = |error: &SourceError| -> StepError {
@@ -210,38 +271,47 @@ fn request(order: &Order, wanted: &Wanted) -> Option<source::Request> {
 /// Most bytes of a secret.
 const MAX_SECRET_BYTES: usize = 64 << 10;
 
-/// Reads a secret. What a session gets as a variable goes into `values`; as a file it is made in the session's
+fn without_secret(grant: &SecretGrant, why: &str) -> PolicyError {
+    PolicyError::Refused {
+        what: format!("a session without the secret `{}`: {} {why}", grant.name, grant.path),
+        rule: grant.origin().to_owned(),
+        remedy: "make the file readable for whom the rule belongs to, or remove the rule".to_owned(),
+    }
+}
+
+/// Reads the file of a secret.
+fn read_secret(grant: &SecretGrant, person: &Person) -> Result<Zeroizing<Vec<u8>>, PolicyError> {
+    let by = match grant.by {
+        agentbox_policy::Opener::System => Opener::System,
+        agentbox_policy::Opener::Person => Opener::person(person),
+    };
+    let opened = source::open_wanted(&grant.path, &by, source::Kind::Any);
+    let file = match opened.map_err(|error| without_secret(grant, &error.to_string()))? {
+        Opened::File(file) => file,
+        Opened::Symlink(to) => {
+            let why = format!("is a symbolic link: name what it points to, `{}`", to.escape_debug());
+            return Err(without_secret(grant, &why));
+        }
+        _ => return Err(without_secret(grant, "is no file")),
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = source::read_text(&file, MAX_SECRET_BYTES, &mut bytes);
+    read.map_err(|error| without_secret(grant, &error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Hands a secret over. What a session gets as a variable goes into `values`; as a file it is made in the session's
 /// directory, the agent's alone.
 fn secret(
     order: &Order,
     directory: &OwnedFd,
-    at: usize,
+    (at, bytes): (usize, &Zeroizing<Vec<u8>>),
     lease_first: u32,
     values: &Values,
 ) -> Result<OwnedFd, StepError> {
     let grant = order.policy.secrets().get(at).ok_or_else(|| missing("a secret"))?;
-    let refused = |why: String| PolicyError::Refused {
-        what: format!("a session without the secret `{}`: {} {why}", grant.name, grant.path),
-        rule: grant.origin().to_owned(),
-        remedy: "make the file readable for whom the rule belongs to, or remove the rule".to_owned(),
-    };
-    let by = match grant.by {
-        agentbox_policy::Opener::System => Opener::System,
-        agentbox_policy::Opener::Person => Opener::person(&order.person),
-    };
-    let opened = source::open_wanted(&grant.path, &by, source::Kind::Any);
-    let file = match opened.map_err(|error| refused(error.to_string()))? {
-        Opened::File(file) => file,
-        Opened::Symlink(to) => {
-            let why = format!("is a symbolic link: name what it points to, `{}`", to.escape_debug());
-            return Err(refused(why).into());
-        }
-        _ => return Err(refused("is no file".to_owned()).into()),
-    };
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = source::read_text(&file, MAX_SECRET_BYTES, &mut bytes);
-    read.map_err(|error| refused(error.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| refused(error.to_string()))?;
+    let refused = |why: String| without_secret(grant, &why);
+    let text = std::str::from_utf8(bytes).map_err(|error| refused(error.to_string()))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     if text.contains('\0') || text.contains('\n') && grant.how != SecretHow::File {
         return Err(refused("holds more than one line".to_owned()).into());

@@ -266,7 +266,7 @@ impl Steps {
                 Ok(()) => self.make_network().await.and_then(|()| self.make_keys()),
                 failed => failed,
             },
-            Step::Sources => self.open_sources(live),
+            Step::Sources => self.open_sources(live).await,
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
             Step::Release => self.release(live).await,
@@ -528,13 +528,15 @@ impl Steps {
         Ok(())
     }
 
-    fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
+    async fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let looked = super::sources::look(&self.supervisor, self.order()?, true).await?;
         let (sources, plan, own) = super::sources::open(
             &self.supervisor,
             self.order()?,
             &self.record,
             self.lease_first,
             self.surveyed.held.clone(),
+            looked,
         )?;
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         super::sources::keep_plan(directory, &plan)?;

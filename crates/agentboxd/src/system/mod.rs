@@ -53,13 +53,13 @@ pub(crate) enum SystemError {
     Io(#[from] io::Error),
 }
 
-/// Runs until it is told to end. One thread, as in embedded mode.
+/// Runs until it is told to end.
 pub(crate) fn run(options: &Options) -> Result<(), SystemError> {
     if !std::path::Path::new(BOOTED).is_dir() {
         return Err(SystemError::NoManager);
     }
     let left = store::inherited()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options, left))
+    process::run(serve(options, left))?
 }
 
 async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {

@@ -3,6 +3,7 @@
 use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError, look};
 use crate::session::Order;
 use crate::supervisor::Supervisor;
+use crate::waits::At;
 use agentbox_kernel::directory;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::look::{
@@ -58,7 +59,7 @@ pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Sur
     if policy.isolation() == Isolation::None {
         return Ok(Surveyed::default());
     }
-    let (paths, places) = places(order)?;
+    let (paths, places) = places(supervisor, order).await?;
     let ids = Ids { uid: order.person.uid, gid: order.person.gid, groups: order.person.groups.clone() };
     let wanted =
         Look { ids, paths: paths.clone(), places: &places, masks: policy.masks()?, limits: START_LIMITS };
@@ -111,13 +112,32 @@ fn refused(what: String, rule: String, remedy: &str) -> WorkspaceError {
 }
 
 /// The project, and git directories outside of it that the policy names, opened with the person's rights.
-fn places(order: &Order) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
-    let mut paths = vec![Bytes(order.policy.project_path().as_bytes().to_vec())];
-    let mut places = vec![order.project.try_clone()?];
-    let owner = rustix::fs::fstat(&order.project).map_err(std::io::Error::from)?.st_uid;
-    for (path, rule) in order.policy.git_dirs() {
+async fn places(
+    supervisor: &Supervisor,
+    order: &Order,
+) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
+    let project = (order.policy.project_path().to_owned(), order.project.try_clone()?);
+    let dirs = order.policy.git_dirs().map(|(path, rule)| (path.to_owned(), rule.to_owned())).collect();
+    let by = Opener::person(&order.person);
+    let places =
+        supervisor.waits.at_paths_of(order.person.uid, move |at| open_places(project, dirs, &by, at));
+    places.await.map_err(|error| WorkspaceError::Gone(error.to_string()))?
+}
+
+fn open_places(
+    (path, project): (String, OwnedFd),
+    dirs: Vec<(String, String)>,
+    by: &Opener,
+    at: &At,
+) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
+    at.set(&path);
+    let owner = rustix::fs::fstat(&project).map_err(std::io::Error::from)?.st_uid;
+    let mut paths = vec![Bytes(path.into_bytes())];
+    let mut places = vec![project];
+    for (path, rule) in &dirs {
+        at.set(path);
         let name = path.escape_debug();
-        let opened = source::open_wanted(path, &Opener::person(&order.person), Kind::Directory);
+        let opened = source::open_wanted(path, by, Kind::Directory);
         let place = match opened {
             Ok(Opened::Directory(place)) => place,
             Ok(_) => {
@@ -143,7 +163,7 @@ fn places(order: &Order) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
             ));
         }
         // A path that leads through a link would name one thing and mount another.
-        if source::real_path(&place).map_err(|error| WorkspaceError::Gone(error.to_string()))? != path {
+        if source::real_path(&place).map_err(|error| WorkspaceError::Gone(error.to_string()))? != *path {
             return Err(refused(
                 format!("the git directory `{name}`: its path leads through a symbolic link"),
                 rule.to_owned(),

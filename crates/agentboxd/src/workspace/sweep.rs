@@ -11,7 +11,7 @@ use crate::audit::Reader;
 use crate::session::Record;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ReportAnswer, ReportLine};
-use agentbox_kernel::source::{self, Kind, Opened, Opener};
+use agentbox_kernel::source::{self, Kind, Opened, Opener, Request};
 use agentbox_kernel::{directory, person};
 use agentbox_plan::look::{
     Change, Finding, FindingKind, MAX_ANSWER_BYTES, Remembered, Report, Task, ThingKind,
@@ -94,7 +94,7 @@ pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAn
 }
 
 async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<Report, WorkspaceError> {
-    let (ids, places) = reopen(remembered)?;
+    let (ids, places) = reopen(supervisor, remembered).await?;
     let wanted = Look {
         ids,
         paths: remembered.places.clone(),
@@ -106,20 +106,31 @@ async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<
 }
 
 /// The ids of whose session it is, and its places, opened with that person's rights.
-pub(super) fn reopen(remembered: &Remembered) -> Result<(Ids, Vec<OwnedFd>), WorkspaceError> {
+pub(super) async fn reopen(
+    supervisor: &Supervisor,
+    remembered: &Remembered,
+) -> Result<(Ids, Vec<OwnedFd>), WorkspaceError> {
     let gone = |what: String| WorkspaceError::Gone(what);
     let uid = remembered.owner_uid;
     let person = person::by_uid(uid).map_err(|error| gone(error.to_string()))?;
     let person = person.ok_or_else(|| gone(format!("user id {uid} is no account any more")))?;
-    let mut places = Vec::new();
-    for path in &remembered.places {
+    let paths = remembered.places.iter().map(|path| {
         let path = std::str::from_utf8(&path.0).map_err(|_| gone("a path that is no text".to_owned()))?;
-        match source::open_wanted(path, &Opener::person(&person), Kind::Directory) {
-            Ok(Opened::Directory(place)) => places.push(place),
-            Ok(_) => return Err(gone(format!("{} is not there any more", path.escape_debug()))),
-            Err(error) => return Err(gone(error.to_string())),
-        }
-    }
+        let by = Opener::person(&person);
+        Ok(Request { path: path.to_owned(), by, kind: Kind::Directory })
+    });
+    let requests: Vec<_> = paths.collect::<Result<_, WorkspaceError>>()?;
+    let paths: Vec<_> = requests.iter().map(|request| request.path.clone()).collect();
+    let opened = supervisor
+        .waits
+        .at_paths_of(uid, move |at| source::open_batch_telling(&requests, &|path| at.set(path)));
+    let opened = opened.await.map_err(|error| gone(error.to_string()))?;
+    let places = opened.into_iter().zip(paths).map(|(opened, path)| match opened {
+        Ok(Opened::Directory(place)) => Ok(place),
+        Ok(_) => Err(gone(format!("{} is not there any more", path.escape_debug()))),
+        Err(error) => Err(gone(error.to_string())),
+    });
+    let places = places.collect::<Result<_, WorkspaceError>>()?;
     Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
 }
 

@@ -119,7 +119,7 @@ pub(crate) async fn begin(
     group: SessionGroup,
     tell: mpsc::UnboundedSender<Seen>,
 ) -> Result<(Watch, Guarded), WorkspaceError> {
-    let (ids, places) = sweep::reopen(&remembered)?;
+    let (ids, places) = sweep::reopen(&supervisor, &remembered).await?;
     let wanted = Look {
         ids,
         paths: remembered.places.clone(),
@@ -259,7 +259,7 @@ impl Judge {
     }
 
     async fn judge(&self, spots: Vec<Spot>) -> Result<Vec<(String, String)>, WorkspaceError> {
-        let (ids, places) = sweep::reopen(&self.remembered)?;
+        let (ids, places) = sweep::reopen(&self.supervisor, &self.remembered).await?;
         let wanted = Look {
             ids,
             paths: self.remembered.places.clone(),
