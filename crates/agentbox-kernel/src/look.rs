@@ -55,7 +55,7 @@ pub fn spawn(
     environment: &[std::ffi::CString],
 ) -> Result<Looker, LookError> {
     let program = launcher::find(PROGRAM)?;
-    let task_watches = plan.task == Task::Watch;
+    let task_watches = matches!(plan.task, Task::Watch { .. });
     let plan = launcher::sealed(&plan.to_bytes())?;
     let failed = |doing| move |errno: Errno| LookError::Io { doing, cause: errno.into() };
     let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)

@@ -84,7 +84,7 @@ fn inherit() -> Result<Inherited, StepError> {
     let mut numbers = descriptors::FIRST_PLACE..;
     let places = numbers.by_ref().take(plan.places.len()).map(take).collect::<Result<_, _>>()?;
     let watch = match (&plan.task, numbers.next()) {
-        (Task::Watch, Some(number)) => Some(take(number)?),
+        (Task::Watch { .. }, Some(number)) => Some(take(number)?),
         _ => None,
     };
     Ok(Inherited { places, answer, plan, watch })

@@ -11,6 +11,7 @@
 //! | `git::config` | the format of git's configuration |
 //! | `git::keys` | which changes of it stay |
 //! | `git::index` | which files git tracks |
+//! | `git::hooks` | where git finds hooks by what a configuration says |
 //! | `git::pointers` | files of git that name other places |
 //! | `git::repository` | which directories are git's, and what of them is held |
 //! | `masks` | secrets |
@@ -48,10 +49,10 @@ pub fn run() -> u8 {
         Task::Survey => survey::survey(&places, &plan).to_bytes(),
         Task::Judge { before, spots } => sweep::judge(&places, &plan, before, spots).to_bytes(),
         Task::Sweep { before } => sweep::sweep(&places, &plan, before).to_bytes(),
-        Task::Watch => {
+        Task::Watch { before } => {
             let Some(group) = watch else { return 5 };
             // It ends with the one who reads what it says.
-            return match watch::watch(&places, &plan, &group, std::fs::File::from(answer)) {
+            return match watch::watch(&places, &plan, before, &group, std::fs::File::from(answer)) {
                 Ok(()) => 0,
                 Err(_) => 6,
             };

@@ -1,6 +1,7 @@
 //! All that is known of a project before a session starts, and again at its end.
 
 use crate::git::config;
+use crate::git::hooks;
 use crate::git::pointers::{self, Named, below};
 use crate::git::repository::{self, Repository};
 use crate::masks::{Candidates, tracked};
@@ -166,16 +167,16 @@ impl Seen {
     }
 
     /// Files of the project that git tracks and that nobody may change otherwise: git itself has to.
-    fn tracked(&self, places: &Places, plan: &LookPlan) -> Vec<Spot> {
+    fn tracked(&self, places: &Places, plan: &LookPlan, hooks: &BTreeSet<Spot>) -> Vec<Spot> {
         let refused = |spot: &&Spot| {
             let is_refused = |(_, hold): (_, Hold)| hold == Hold::Refuse;
+            let is_hook = hooks.contains(*spot);
             spot.place == 0
                 && self.repository_of(spot).is_none()
-                && trigger(plan, None, spot, false).is_some_and(is_refused)
+                && (is_hook || trigger(plan, None, spot, false).is_some_and(is_refused))
         };
-        tracked(places, &self.worktrees, self.triggers.iter().filter(refused).take(MAX_TRACKED))
-            .into_iter()
-            .collect()
+        let all = self.triggers.iter().chain(hooks).filter(refused).take(MAX_TRACKED);
+        tracked(places, &self.worktrees, all).into_iter().collect()
     }
 
     /// What is remembered.
@@ -185,10 +186,13 @@ impl Seen {
             ConfigBefore { spot, content }
         };
         let trigger = |spot: &Spot| Some(TriggerBefore { spot: spot.clone(), state: places.state(spot)? });
+        let configs: Vec<ConfigBefore> = self.configs(places).into_iter().map(config).collect();
+        let hooks = hooks::there(places, &hooks::directories(places, &configs));
+        let triggers: BTreeSet<&Spot> = self.triggers.iter().chain(&hooks).collect();
         Before {
-            configs: self.configs(places).into_iter().map(config).collect(),
-            triggers: self.triggers.iter().filter_map(trigger).collect(),
-            tracked: self.tracked(places, plan),
+            configs,
+            triggers: triggers.into_iter().filter_map(trigger).collect(),
+            tracked: self.tracked(places, plan, &hooks),
             things: self.things.clone(),
             whole: self.left.count == 0 && !self.more,
         }
@@ -204,7 +208,10 @@ pub(crate) fn trigger<'a>(
 ) -> Option<(&'a Trigger, Hold)> {
     let in_git = repository.and_then(|repository| plan.triggers.find(&repository.names(spot)?));
     let in_git = in_git.map(|trigger| (trigger, trigger.hold));
-    // A directory that looks like git's can be another program's as well.
+    if in_git.is_some() && is_called_git(spot) {
+        return in_git;
+    }
+    // A directory that only looks like git's can be another program's as well.
     let names: Vec<&[u8]> = spot.path.names().collect();
     let by_name = if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) };
     in_git.into_iter().chain(by_name).min_by_key(|(_, hold)| *hold)

@@ -1,6 +1,7 @@
 //! What is different at the end of a session.
 
 use crate::git::config;
+use crate::git::hooks;
 use crate::git::keys;
 use crate::git::pointers::{self, Named};
 use crate::place::Places;
@@ -116,7 +117,9 @@ fn unreadable_before(places: &Places, before: &Before, spot: &Spot) -> bool {
 fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
     let was: BTreeMap<&Spot, &FileState> =
         before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
-    let mut all: BTreeSet<&Spot> = seen.triggers.iter().collect();
+    let places_of_hooks = hooks::directories(places, &before.configs);
+    let there = hooks::there(places, &places_of_hooks);
+    let mut all: BTreeSet<&Spot> = seen.triggers.iter().chain(&there).collect();
     all.extend(was.keys());
     let configs: BTreeSet<&Spot> = before.configs.iter().map(|config| &config.spot).collect();
     for spot in all {
@@ -130,8 +133,10 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
         let is_link = [now.as_ref(), was.get(spot).copied()]
             .iter()
             .any(|state| matches!(state, Some(FileState::Link { .. })));
-        let found = survey::trigger(plan, seen.repository_of(spot), spot, is_link);
-        let Some((trigger, hold)) = found else { continue };
+        let hook = plan.triggers.of_hook().filter(|_| hooks::is_one(&places_of_hooks, spot, is_link));
+        let found = survey::trigger(plan, seen.repository_of(spot), spot, is_link).into_iter();
+        let found = found.chain(hook.map(|trigger| (trigger, trigger.hold)));
+        let Some((trigger, hold)) = found.min_by_key(|(_, hold)| *hold) else { continue };
         // What it says was judged.
         if hold == agentbox_plan::trigger::Hold::Judge
             && (configs.contains(spot) || seen.repository_of(spot).is_some())

@@ -178,6 +178,16 @@ pub(crate) fn list_open(
     Ok((Listing { spot: spot.clone(), entries }, stop))
 }
 
+/// What of these names, which are sorted, a directory has.
+pub(crate) fn named(directory: &OwnedFd, spot: &Spot, names: &[&[u8]]) -> Listing {
+    let entry = |name: &&[u8]| {
+        let stat = statat(directory, *name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        Some(Entry { name: name.to_vec(), kind, stat: Some(stat) })
+    };
+    Listing { spot: spot.clone(), entries: names.iter().filter_map(entry).collect() }
+}
+
 /// Names of all directories of a listing.
 pub(crate) fn directories(listing: &Listing) -> Vec<Vec<u8>> {
     let directory = |entry: &&Entry| entry.kind == FileType::Directory;

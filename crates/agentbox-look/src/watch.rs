@@ -3,15 +3,18 @@
 //! Every directory is watched, the shallow ones first, as far as the limits go. A directory that comes to be is
 //! watched before it is listed, so that nothing falls between the two.
 
+use crate::git::hooks;
+use crate::git::repository::{self, Repository};
 use crate::place::Places;
+use crate::survey;
 use crate::walk::{self, Listing};
 use agentbox_launch::look;
-use agentbox_plan::look::{LookPlan, PlacePath, Sighting, Spot, framed};
+use agentbox_plan::look::{Before, LookPlan, PlacePath, Sighting, Spot, framed};
 use agentbox_plan::trigger::Hold;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, readlinkat};
 use rustix::io::Errno;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -21,6 +24,8 @@ use std::time::{Duration, Instant};
 const MAX_WATCHED: usize = 32_768;
 /// Directories of git's in which nothing lies that makes it act.
 const QUIET: [&[u8]; 4] = [b"objects", b"refs", b"logs", b"lfs"];
+/// Directories in which something of a repository's lies that makes it act, below its own.
+const LOUD: [&[u8]; 5] = [b"hooks", b"info", b"modules", b"objects/info", b"worktrees"];
 /// What is waited after events before the next are asked for. Somebody who waits is woken for each file that comes to
 /// be, and who makes it pays for that; meanwhile they gather. The first one after a silence is seen at once.
 const GATHERING: Duration = Duration::from_millis(5);
@@ -41,11 +46,34 @@ struct Watch<'a> {
     /// The directory of the last event, open: events come in runs.
     last: Option<(Vec<u8>, OwnedFd)>,
     unseen: u32,
+    /// Directories that git takes for its own.
+    repositories: BTreeMap<Spot, Repository>,
+    /// Configurations of the start, with what they include.
+    configs: BTreeSet<Spot>,
+    /// Directories of the project in which git finds hooks.
+    hooks: BTreeSet<Spot>,
 }
 
-/// Watches until nobody reads any more.
-pub(crate) fn watch(places: &Places, plan: &LookPlan, group: &OwnedFd, out: File) -> io::Result<()> {
-    let mut watch = Watch { places, plan, group, out, known: HashMap::new(), last: None, unseen: 0 };
+/// Watches until nobody reads any more. `before` is what was there at the start.
+pub(crate) fn watch(
+    places: &Places,
+    plan: &LookPlan,
+    before: &Before,
+    group: &OwnedFd,
+    out: File,
+) -> io::Result<()> {
+    let mut watch = Watch {
+        places,
+        plan,
+        group,
+        out,
+        known: HashMap::new(),
+        last: None,
+        unseen: 0,
+        repositories: BTreeMap::new(),
+        configs: before.configs.iter().map(|config| config.spot.clone()).collect(),
+        hooks: hooks::directories(places, &before.configs),
+    };
     for place in 0..places.count() {
         watch.begin(Spot { place, path: PlacePath::default() }, None)?;
     }
@@ -101,7 +129,9 @@ impl Watch<'_> {
             }
             let Ok((listing, stop)) = walk::list_open(&directory, &spot, &mut budget, end) else { continue };
             self.unseen = self.unseen.saturating_add(u32::from(stop.is_some()));
-            let mut holds_one = false;
+            // A configuration that comes to be is written in place as well.
+            let mut holds_one = self.note(&listing);
+            let around = self.repository(&listing.spot).cloned();
             for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
                 let Some(spot) = listing.at(entry) else { continue };
                 let pid = maker.unwrap_or(0);
@@ -109,7 +139,9 @@ impl Watch<'_> {
                     let is_link = entry.kind == FileType::Symlink;
                     is_link.then(|| self.link(&directory, &spot, &entry.name, pid)).flatten()
                 };
-                let Some(sighting) = self.sighting(&spot, pid).or_else(link) else { continue };
+                let Some(sighting) = self.sighting(around.as_ref(), &spot, pid).or_else(link) else {
+                    continue;
+                };
                 holds_one = true;
                 if maker.is_some() {
                     self.say(&sighting)?;
@@ -133,18 +165,91 @@ impl Watch<'_> {
         loud.filter_map(at).collect()
     }
 
-    /// What it means that something is there.
-    fn sighting(&self, spot: &Spot, pid: u32) -> Option<Sighting> {
-        let mut names: Vec<&[u8]> = spot.path.names().collect();
-        if spot.place > 0 {
-            names.insert(0, b".git");
+    /// Notes whether a directory is git's.
+    fn note(&mut self, listing: &Listing) -> bool {
+        let Some(repository) = repository::of(self.places, listing) else {
+            self.repositories.remove(&listing.spot);
+            return false;
+        };
+        if self.repositories.len() >= MAX_WATCHED {
+            self.unseen = self.unseen.saturating_add(1);
+            return false;
         }
-        let (trigger, hold) = self.plan.triggers.find_held(&names)?;
-        match hold {
-            Hold::Refuse => Some(Sighting::Trigger { spot: spot.clone(), actor: trigger.actor.clone(), pid }),
-            Hold::Judge => Some(Sighting::Config { spot: spot.clone() }),
-            Hold::Report => None,
+        self.repositories.insert(listing.spot.clone(), repository);
+        true
+    }
+
+    /// What a directory has of what would make it git's; none when it is gone.
+    fn parts(&self, directory: &Spot) -> Option<(OwnedFd, Listing)> {
+        let open = self.places.directory(directory).ok()?;
+        let listing = walk::named(&open, directory, &repository::NAMES);
+        Some((open, listing))
+    }
+
+    /// A directory has a name that can make it git's. When it is that from now on, what lay there already counts too.
+    fn named(&mut self, directory: &Spot, name: &[u8], pid: u32) -> io::Result<()> {
+        // Of one that is known only this makes another.
+        if !repository::NAMES.contains(&name)
+            || self.repositories.contains_key(directory) && name != b"commondir"
+        {
+            return Ok(());
         }
+        let Some((open, listing)) = self.parts(directory) else { return Ok(()) };
+        if !self.note(&listing) {
+            return Ok(());
+        }
+        if look::mark(self.group, &open, true).is_err() {
+            self.unseen = self.unseen.saturating_add(1);
+        }
+        let around = self.repository(directory).cloned();
+        for entry in listing.entries.iter().filter(|entry| entry.kind != FileType::Directory) {
+            let spot = listing.at(entry);
+            let sighting = spot.and_then(|spot| self.sighting(around.as_ref(), &spot, pid));
+            sighting.iter().try_for_each(|sighting| self.say(sighting))?;
+        }
+        for name in LOUD {
+            let Some(path) = directory.path.join(name) else { continue };
+            self.begin(Spot { place: directory.place, path }, Some(pid))?;
+        }
+        Ok(())
+    }
+
+    /// The innermost repository that what is in a directory has a name in.
+    fn repository(&self, directory: &Spot) -> Option<&Repository> {
+        let mut around = directory.clone();
+        loop {
+            let found = self.repositories.get(&around);
+            if let Some(found) = found.filter(|repository| repository.names(&around).is_some()) {
+                return Some(found);
+            }
+            around.path = around.path.split()?.0;
+        }
+    }
+
+    /// What it means that something is there, in this repository.
+    fn sighting(&self, repository: Option<&Repository>, spot: &Spot, pid: u32) -> Option<Sighting> {
+        let trigger = |actor: &str| Sighting::Trigger { spot: spot.clone(), actor: actor.to_owned(), pid };
+        if hooks::is_one(&self.hooks, spot, false)
+            && let Some(hook) = self.plan.triggers.of_hook()
+        {
+            return Some(trigger(&hook.actor));
+        }
+        match survey::trigger(self.plan, repository, spot, false) {
+            Some((found, Hold::Refuse)) => Some(trigger(&found.actor)),
+            Some((_, Hold::Judge)) => Some(Sighting::Config { spot: spot.clone() }),
+            _ => self.configs.contains(spot).then(|| Sighting::Config { spot: spot.clone() }),
+        }
+    }
+
+    /// Whether it is still so that a configuration is one: what was a repository once can be anything by now, and what
+    /// is judged may be put back.
+    fn is_config(&mut self, spot: &Spot) -> bool {
+        let Some((parent, _)) = spot.path.split() else { return false };
+        let directory = Spot { place: spot.place, path: parent };
+        if self.configs.contains(spot) || !self.repositories.contains_key(&directory) {
+            return true;
+        }
+        self.parts(&directory).is_some_and(|(_, listing)| self.note(&listing))
     }
 
     /// What it means that a link is there: what it leads to is in force where it stands.
@@ -158,19 +263,26 @@ impl Watch<'_> {
             let actor = "every program".to_owned();
             return Some(Sighting::Trigger { spot: spot.clone(), actor, pid });
         }
-        let (trigger, hold) = self.plan.triggers.find_link(&names)?;
-        let actor = trigger.actor.clone();
-        (hold == Hold::Refuse).then(|| Sighting::Trigger { spot: spot.clone(), actor, pid })
+        let hook = self.plan.triggers.of_hook().filter(|_| hooks::is_one(&self.hooks, spot, true));
+        let found = self.plan.triggers.find_link(&names).filter(|(_, hold)| *hold == Hold::Refuse);
+        let actor = found.map(|(trigger, _)| trigger).or(hook)?.actor.clone();
+        Some(Sighting::Trigger { spot: spot.clone(), actor, pid })
     }
 
     /// The same of a name that came to be. An event does not tell a link from a file.
-    fn new_link(&mut self, handle: Vec<u8>, directory: &Spot, spot: &Spot, pid: u32) -> Option<Sighting> {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != handle) {
-            let flags = OFlags::PATH | OFlags::DIRECTORY;
-            self.last = Some((handle, self.places.open(directory, flags).ok()?));
-        }
+    fn new_link(&mut self, handle: &[u8], directory: &Spot, spot: &Spot, pid: u32) -> Option<Sighting> {
+        self.open(handle, directory)?;
         let (_, open) = self.last.as_ref()?;
         self.link(open, spot, spot.path.split()?.1, pid)
+    }
+
+    /// Opens the directory of an event, as the last one.
+    fn open(&mut self, handle: &[u8], directory: &Spot) -> Option<()> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != handle) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            self.last = Some((handle.to_vec(), self.places.open(directory, flags).ok()?));
+        }
+        Some(())
     }
 
     fn events(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -192,10 +304,24 @@ impl Watch<'_> {
                 if !in_git || !QUIET.contains(&name) {
                     self.begin(spot, Some(event.pid))?;
                 }
+                self.named(&directory, name, event.pid)?;
                 continue;
             }
-            let sighting = self.sighting(&spot, event.pid);
-            let sighting = sighting.or_else(|| self.new_link(handle, &directory, &spot, event.pid));
+            self.named(&directory, name, event.pid)?;
+            let sighting = self.sighting(self.repository(&directory), &spot, event.pid);
+            if matches!(sighting, Some(Sighting::Config { .. })) {
+                if !self.is_config(&spot) {
+                    continue;
+                }
+                // It may be there and not yet be written.
+                if self.open(&handle, &directory).is_some()
+                    && let Some((_, open)) = &self.last
+                    && look::mark(self.group, open, true).is_err()
+                {
+                    self.unseen = self.unseen.saturating_add(1);
+                }
+            }
+            let sighting = sighting.or_else(|| self.new_link(&handle, &directory, &spot, event.pid));
             if let Some(sighting) = sighting {
                 self.say(&sighting)?;
             }

@@ -50,6 +50,44 @@ wire_struct! {
     }
 }
 
+/// Names by which git finds hooks, in whatever directory (githooks(5)).
+pub const HOOKS: [&str; 28] = [
+    "applypatch-msg",
+    "commit-msg",
+    "fsmonitor-watchman",
+    "p4-changelist",
+    "p4-post-changelist",
+    "p4-pre-submit",
+    "p4-prepare-changelist",
+    "post-applypatch",
+    "post-checkout",
+    "post-commit",
+    "post-index-change",
+    "post-merge",
+    "post-receive",
+    "post-rewrite",
+    "post-update",
+    "pre-applypatch",
+    "pre-auto-gc",
+    "pre-commit",
+    "pre-merge-commit",
+    "pre-push",
+    "pre-rebase",
+    "pre-receive",
+    "prepare-commit-msg",
+    "proc-receive",
+    "push-to-checkout",
+    "reference-transaction",
+    "sendemail-validate",
+    "update",
+];
+
+/// Whether git finds a hook by this name.
+#[must_use]
+pub fn is_hook(name: &[u8]) -> bool {
+    HOOKS.iter().any(|hook| hook.as_bytes() == name)
+}
+
 impl Triggers {
     /// The strictest trigger that the path of these names below the project's root is, wherever it lies.
     #[must_use]
@@ -100,6 +138,12 @@ impl Triggers {
     pub fn leads_in<N: AsRef<[u8]>>(&self, path: &[N], to: &[u8]) -> bool {
         to.split(|byte| *byte == b'/').any(|name| self.is_brought(name))
             && !path.iter().any(|name| self.is_brought(name.as_ref()))
+    }
+
+    /// The trigger that a hook of git's is, in whatever directory git finds it.
+    #[must_use]
+    pub fn of_hook(&self) -> Option<&Trigger> {
+        self.find(&[".git", "hooks", "pre-commit"])
     }
 
     /// Those that are held in one way.

@@ -89,7 +89,10 @@ mod tests {
             ".mcp.json",
             ".vscode/tasks.json",
             "sub/.envrc",
+            ".git/modules/lib/commondir",
+            ".githooks/pre-push",
             ".husky/pre-push",
+            ".husky/_/pre-push",
             ".devcontainer/devcontainer.json",
         ] {
             assert_eq!(hold(path), Some(Hold::Refuse), "{path}");

@@ -57,6 +57,17 @@ fn the_first_trigger_file_freezes_and_the_persons_word_thaws() -> Result<()> {
             "mkdir -p node_modules/p/.git/hooks; echo x > node_modules/p/.git/hooks/x",
             "node_modules/p/.git/hooks/x",
         ),
+        (
+            "git init -q --bare docs; mkdir -p docs/hooks; echo x > docs/hooks/post-checkout",
+            "docs/hooks/post-checkout",
+        ),
+        // What makes it a repository comes last.
+        (
+            "mkdir -p early/hooks early/objects early/refs; echo x > early/hooks/update; \
+             echo ref: refs/heads/main > early/HEAD",
+            "early/hooks/update",
+        ),
+        ("mkdir far; echo ref: refs/heads/main > far/HEAD; echo ../.git > far/commondir", "far/commondir"),
     ] {
         let machine = Machine::new()?;
         let session = machine.detached("L2", &["sh", "-c", AGENT])?;
@@ -201,6 +212,109 @@ fn a_configuration_is_put_back_while_the_session_runs() -> Result<()> {
         Ok((!events(&machine, &session, "git-config")?.is_empty()).then_some(()))
     })?;
     session.stop()
+}
+
+#[test]
+fn a_configuration_by_another_name_is_put_back_while_the_session_runs() -> Result<()> {
+    let evil = "printf '[core]\\n\\tfsmonitor = touch ran-by-git\\n'";
+    let late = "mkdir -p late/objects late/refs; echo ref: refs/heads/main > late/HEAD";
+    for (script, path) in [
+        (
+            "git init -q --bare docs; git -C docs config core.fsmonitor 'touch ran-by-git'".to_owned(),
+            "docs/config",
+        ),
+        (format!("mkdir late; {evil} > late/config; {late}"), "late/config"),
+        // It is there before anything is written to it.
+        (format!("{late}; exec 3> late/config; sleep 1; {evil} >&3; exec 3>&-"), "late/config"),
+        (format!("{evil} > .gitconfig"), ".gitconfig"),
+        (format!("exec 3> more.inc; sleep 1; {evil} >&3; exec 3>&-"), "more.inc"),
+    ] {
+        let machine = Machine::new()?;
+        let project = machine.project().to_owned();
+        machine
+            .person
+            .shell(
+                &project,
+                "git config --add include.path ../.gitconfig; git config --add include.path ../more.inc; echo > .gitconfig",
+            )?
+            .success()?;
+        let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+        tell(&machine, &script)?;
+        eventually("it is told", LIMIT, || {
+            Ok((!events(&machine, &session, "git-config")?.is_empty()).then_some(()))
+        })
+        .with_context(|| script.clone())?;
+        ensure!(!fs::read_to_string(project.join(path))?.contains("fsmonitor"), "{script}");
+        ensure!(state(&machine, &session)? == "running");
+        session.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_git_does_every_day_freezes_nothing() -> Result<()> {
+    let machine = Machine::new()?;
+    let commit = "git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x";
+    machine.person.shell(machine.project(), commit)?.success()?;
+    let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+    tell(
+        &machine,
+        &format!(
+            "git worktree add -q tree; git -C tree status; git clone -q --bare . copy; git -C copy branch more; git init -q new\n\
+             cd new; {commit}; git worktree add -q ../other; cd ..; git stash -q; git gc -q; git worktree remove tree\n\
+             mkdir refs objects; echo x > config; echo x > .exrc"
+        ),
+    )?;
+    until(&machine, &session, "frozen")?;
+    let triggers = events(&machine, &session, "trigger")?;
+    let paths: Vec<_> = triggers.iter().filter_map(|event| event["path"].as_str()).collect();
+    ensure!(paths == [".exrc"], "{paths:?}");
+    ensure!(machine.project().join("other/.git").exists());
+    session.stop()
+}
+
+#[test]
+fn hooks_where_the_projects_configuration_has_them_are_trigger_files() -> Result<()> {
+    for (script, path) in [
+        ("echo x > tools/hooks/post-index-change", "tools/hooks/post-index-change"),
+        ("mv tools/hooks tools/other; ln -s other tools/hooks", "tools/hooks"),
+        ("mkdir .githooks; echo x > .githooks/pre-push", ".githooks/pre-push"),
+    ] {
+        let machine = Machine::new()?;
+        machine
+            .person
+            .shell(
+                machine.project(),
+                "mkdir -p tools/hooks; echo 'exit 0' > tools/hooks/pre-commit; chmod 755 tools/hooks/pre-commit; git add .\n\
+                 git -c user.name=a -c user.email=a@b commit -q -m x; git config core.hooksPath tools/hooks",
+            )?
+            .success()?;
+        let session = machine.detached("L2", &["sh", "-c", AGENT])?;
+        // What is tracked may change, and what git does not run is no hook.
+        tell(
+            &machine,
+            "echo more >> tools/hooks/pre-commit; echo x > tools/hooks/helper; echo x > tools/commit-msg",
+        )?;
+        eventually("it is told", LIMIT, || {
+            Ok((!events(&machine, &session, "trigger")?.is_empty()).then_some(()))
+        })?;
+        ensure!(state(&machine, &session)? == "running");
+        tell(&machine, script)?;
+        until(&machine, &session, "frozen")?;
+        let triggers = events(&machine, &session, "trigger")?;
+        let told: Vec<_> =
+            triggers.iter().map(|event| (event["path"].as_str(), event["frozen"] == true)).collect();
+        ensure!(told == [(Some("tools/hooks/pre-commit"), false), (Some(path), true)], "{told:?}");
+        session.stop()?;
+        let report = machine.ctl(&["report", &session.id, "--json"])?.json()?;
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let grave: Vec<_> =
+            findings.iter().filter(|one| one["grave"] == true).map(|one| &one["path"]).collect();
+        ensure!(grave.contains(&&Value::from(path)), "{report:#}");
+        ensure!(grave.contains(&&Value::from("tools/hooks/pre-commit")), "{report:#}");
+        ensure!(!findings.iter().any(|one| one["path"] == "tools/hooks/helper"), "{report:#}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -19,6 +19,10 @@ pub(crate) struct Repository {
     pub(crate) linked: bool,
 }
 
+/// The names by which that is told, sorted, and those of files beside them that have to be known then.
+pub(crate) const NAMES: [&[u8]; 8] =
+    [b"HEAD", b"commondir", b"config", b"config.worktree", b"hooks", b"info", b"objects", b"refs"];
+
 /// The repository that a directory is, by what is in it: whatever git would take for one.
 pub(crate) fn of(places: &Places, listing: &Listing) -> Option<Repository> {
     let last = listing.spot.path.names().next_back().unwrap_or_default();

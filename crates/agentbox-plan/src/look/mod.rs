@@ -79,7 +79,10 @@ wire_enum! {
             before: Before,
         },
         /// While it runs: says what comes to be, as [`Sighting`]s, until it is killed.
-        4 = Watch,
+        4 = Watch {
+            /// What was there at the start.
+            before: Before,
+        },
     }
 }
 
