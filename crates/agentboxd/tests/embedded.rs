@@ -63,6 +63,7 @@ async fn malformed_values_are_refused() {
         ("rows", value("24")),
         ("rows", value(1.5_f64)),
         ("columns", value(70_000_u32)),
+        ("umask", value(0o1000_u32)),
         ("streams", value(vec![true, true])),
         ("environment", value("PATH=/bin")),
         ("options", deep.try_into().unwrap()),

@@ -1,5 +1,5 @@
 //! Mutants of `agentbox-policy`: what a reload closes, what bounds a session, the ceiling, the project's own file, and
-//! the order of every setting.
+//! the order of every setting, the mask that its files are made with.
 
 use super::{Mutant, Row, of};
 use agentbox_policy::lattice::Key;
@@ -30,6 +30,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("resolve/hosts/mod.rs", HOSTS));
     all.extend(of("resolve/hosts/publish.rs", PUBLISH));
     all.extend(of("config/join.rs", JOIN));
+    all.extend(of("plan/mod.rs", PLAN));
     all
 }
 
@@ -280,4 +281,12 @@ const JOIN: &[Row] = &[
     ("a project's file: the accepted `env.pass` is forgotten", "both(&pass(env), &pass(&other.env))", "pass(env)", JOINED),
     ("a project's file: the accepted `private` is forgotten", "Some(*one == Some(true) || other == Some(true))", "*one", JOINED),
     ("of two lists all is allowed", "other.contains(item)", "true", JOINED),
+];
+
+const UMASK: &str = "a_session_has_the_mask_of_its_person_and_others_never_write";
+
+#[rustfmt::skip]
+const PLAN: &[Row] = &[
+    ("umask: everybody may write where the person lets them", "umask: «(facts.umask & 0o777) | UMASK_LEAST»", "facts.umask & 0o777", UMASK),
+    ("umask: that of nobody in particular", "umask: «(facts.umask & 0o777) | UMASK_LEAST»", "0o022", UMASK),
 ];
