@@ -1,4 +1,4 @@
-//! Mutants of `agentboxd`: what polkit is asked, and what its answer is taken for. Who may call what, and of whose things,
+//! Mutants of `agentboxd`: what polkit is asked, and what its answer is taken for; what the trail tells of a network. Who may call what, and of whose things,
 //! is left out by `mutation_daemon` of the suite, with the supervisor as a whole.
 
 use super::{Mutant, Row, of};
@@ -6,6 +6,8 @@ use super::{Mutant, Row, of};
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = of("system/polkit.rs", POLKIT);
     all.extend(of("caller.rs", CALLER));
+    all.extend(of("network/decisions.rs", DECISIONS));
+    all.extend(of("network/totals.rs", TOTALS));
     all
 }
 
@@ -26,4 +28,16 @@ const CALLER: &[Row] = &[
     ("consent: root is asked", "_ if «self.is_root()» => true", "false", ROOT),
     ("consent: everybody is root", "_ if «self.is_root()» => true", "true", ROOT),
     ("consent: without a bus everybody has it", "None => «false»,\n        }\n    }", "true", ROOT),
+];
+
+#[rustfmt::skip]
+const DECISIONS: &[Row] = &[
+    ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
+    ("trail: what was allowed is not told apart", "open.len() >= MOST {\n            if «is_refusal»", "true", "no_flood_hides_what_was_allowed"),
+];
+
+#[rustfmt::skip]
+const TOTALS: &[Row] = &[
+    ("totals: refusals have any number of places", "self.refused.len() < MAX_REFUSED", "true", "no_number_of_refusals_hides_where_bytes_went"),
+    ("totals: destinations have any number of places", "self.reached.len() > MAX_REACHED", "false", "of_too_many_destinations_those_with_the_fewest_bytes_are_told_together"),
 ];
