@@ -19,9 +19,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// With these limits, when so much was sent before.
+    /// With these limits, when so much was sent before, of which `in_all` is the sum and `before` may be a part.
     #[must_use]
-    pub fn new(limits: &GateLimits, before: &[Sent]) -> Self {
+    pub fn new(limits: &GateLimits, before: &[Sent], in_all: u64) -> Self {
         let mut budget = Self {
             session_max: limits.upload_max,
             session_sent: 0,
@@ -31,6 +31,7 @@ impl Budget {
         for Sent { destination, sent, .. } in before {
             budget.spend(destination, *sent);
         }
+        budget.session_sent = budget.session_sent.max(in_all);
         budget
     }
 
@@ -55,9 +56,22 @@ impl Budget {
         }
     }
 
+    /// Counts bytes, if all of them may be sent.
+    ///
+    /// # Errors
+    /// Which limit they would exceed.
+    pub fn charge(&mut self, destination: &Destination, bytes: u64) -> Result<(), Reason> {
+        if bytes > 0 && self.left(destination)? < bytes {
+            // The next question would say which limit it is; this one is about more bytes than are left.
+            let name_only = self.is_within_session(bytes);
+            return Err(if name_only { Reason::NameBudget } else { Reason::Budget });
+        }
+        self.spend(destination, bytes);
+        Ok(())
+    }
+
     /// Whether so many bytes more are within the limit of the session.
-    #[must_use]
-    pub fn is_within_session(&self, bytes: u64) -> bool {
+    fn is_within_session(&self, bytes: u64) -> bool {
         self.session_max.is_none_or(|max| self.session_sent.saturating_add(bytes) <= max)
     }
 
@@ -82,7 +96,7 @@ mod tests {
     }
 
     fn budget(upload_max: Option<u64>, name_upload_max: Option<u64>, before: &[Sent]) -> Budget {
-        Budget::new(&GateLimits { upload_max, name_upload_max, connections: 1, names: 1 }, before)
+        Budget::new(&GateLimits { upload_max, name_upload_max, connections: 1, names: 1 }, before, 0)
     }
 
     #[test]
@@ -105,6 +119,9 @@ mod tests {
             assert_eq!(both.left(&to("a.org")), Ok(left));
         }
         assert!(both.is_within_session(6) && !both.is_within_session(7));
+        assert_eq!(both.charge(&to("a.org"), 3), Err(Reason::NameBudget));
+        assert_eq!(both.charge(&to("b.org"), 7), Err(Reason::Budget));
+        assert_eq!((both.charge(&to("b.org"), 6), both.left(&to("a.org"))), (Ok(()), Err(Reason::Budget)));
     }
 
     #[test]
@@ -113,6 +130,8 @@ mod tests {
         assert_eq!(budget(Some(10), None, &before).left(&to("b.org")), Ok(3));
         assert_eq!(budget(None, Some(5), &before).left(&to("a.org")), Err(Reason::NameBudget));
         assert_eq!(budget(None, Some(5), &before).left(&to("b.org")), Ok(5));
+        let limits = GateLimits { upload_max: Some(10), name_upload_max: None, connections: 1, names: 1 };
+        assert_eq!(Budget::new(&limits, &before, 9).left(&to("a.org")), Ok(1));
     }
 
     #[test]

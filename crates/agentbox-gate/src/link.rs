@@ -3,13 +3,12 @@
 //! The supervisor connects; when it goes away, what waits for an answer is refused, and so is every new
 //! request, until the next supervisor connects. Connections that are there go on.
 
+use crate::relay::socket::accept;
 use crate::runtime::{Event, Fd, Task, spawn, timeout};
 use agentbox_plan::Wire as _;
 use agentbox_plan::gate::{Answer, MAX_ANSWER_BYTES, MAX_TRANSLATORS, Request, Sent, Transport};
 use agentbox_plan::net::{Destination, HostName, Reason, Rules, Translator, Translators};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
@@ -94,10 +93,7 @@ impl Link {
         spawn(async move {
             let mut before: Option<Task> = None;
             loop {
-                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                let accepted =
-                    listener.read_with(|fd| Ok(rustix::net::accept_with(fd, flags)?)).await.and_then(Fd::new);
-                let Ok(connection) = accepted else { continue };
+                let Ok(connection) = Fd::new(accept(&listener).await) else { continue };
                 if let Some(before) = before.take() {
                     before.cancel();
                     own.disconnected();
@@ -169,7 +165,8 @@ impl Link {
 
     fn answered(&self, answer: Answer, socket: Option<OwnedFd>) {
         let (number, answer) = match answer {
-            Answer::Socket { number } => (number, socket.ok_or(Reason::SupervisorAway)),
+            // There was no descriptor free for it.
+            Answer::Socket { number } => (number, socket.ok_or(Reason::TooMany)),
             Answer::Refused { number, reason } => (number, Err(reason)),
             Answer::Rules { rules } => {
                 self.0.rules.replace(Rc::new(rules));
@@ -321,7 +318,7 @@ pub(crate) fn receive(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Opti
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(bytes)];
     let received = rustix::net::recvmsg(fd, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut socket = None;
@@ -329,6 +326,10 @@ pub(crate) fn receive(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Opti
         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
             socket = socket.or(descriptors.last());
         }
+    }
+    // There was no room, or no descriptor free, for all that came with it: that is about this one message.
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        socket = None;
     }
     Ok((received.bytes, socket))
 }
@@ -426,6 +427,34 @@ mod tests {
             give(&connection, &Answer::Refused { number: 0, reason: Reason::Denied }, None);
             sleep(Duration::from_millis(20)).await;
             assert_eq!(*results.borrow(), [(2, Ok(())), (1, Err(Reason::Denied))]);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_there_is_no_descriptor_for_is_refused_and_the_next_one_comes() {
+        block_on(async {
+            let (supervisor, listener) = Supervisor::new();
+            let link = Link::serve(listener, Rules::nothing()).unwrap();
+            let connection = Rc::new(supervisor.connect());
+            assert_eq!(next(&connection).await, Request::Ready);
+            let own = Rc::clone(&connection);
+            spawn(async move {
+                let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+                let one = OwnedFd::from(one);
+                next(&own).await;
+                // More than there is room for are cut off as those are for which no number is free.
+                let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(9))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                let many = [one.as_fd(); 9];
+                assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+                let bytes = Answer::Socket { number: 0 }.to_bytes();
+                sendmsg(own.get(), &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).unwrap();
+                next(&own).await;
+                give(&own, &Answer::Socket { number: 1 }, Some(&one));
+            });
+            assert_eq!(link.dial_inside(1).await.map(drop), Err(Reason::TooMany));
+            assert_eq!(link.dial_inside(2).await.map(drop), Ok(()));
         })
         .unwrap();
     }

@@ -6,10 +6,11 @@ use crate::link::Link;
 use crate::names::{Hold, Names};
 use crate::publish;
 use crate::relay::{Directory, Pipes, Places, Relay};
-use crate::resolve::{Resolver, Translation};
+use crate::resolve::{Counted, Resolver, Translation};
 use crate::runtime::{block_on, spawn};
 use agentbox_launch::gate::{Inherited, enter};
 use agentbox_plan::net::{Destination, HostName, Reason};
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
@@ -17,19 +18,24 @@ use std::rc::Rc;
 /// Runs a gate to its end; the exit status of the process.
 #[must_use]
 pub fn run() -> u8 {
+    // Confined it may not ask.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // The supervisor was told why, when it fails.
     let Ok(inherited) = enter() else { return 2 };
-    match block_on(serve(inherited)) {
+    match block_on(serve(inherited, files)) {
         Ok(Ok(())) => 0,
         Ok(Err(_)) | Err(_) => 1,
     }
 }
 
-async fn serve(inherited: Inherited) -> io::Result<()> {
+async fn serve(inherited: Inherited, files: u64) -> io::Result<()> {
     let Inherited { plan, supervisor, dns_udp, dns_tcp, relay, published, place_holders } = inherited;
     let names = Names::new(plan.limits.names);
     let link = Link::serve(supervisor, plan.rules)?;
-    let resolver = Resolver::new(Rc::new(link.clone()));
+    let budget = Rc::new(RefCell::new(Budget::new(&plan.limits, &plan.sent, plan.sent_in_all)));
+    let reporting = link.clone();
+    let counted = Counted::new(Rc::new(link.clone()), Rc::clone(&budget), move |sent| reporting.used(sent));
+    let resolver = Resolver::new(Rc::new(counted));
     let translation = Translation::new(Rc::new(link.clone()), link.clone());
     let server = Server::new(Rc::new(link.clone()), names.clone(), resolver.clone(), plan.ipv6);
     for socket in [Some(dns_udp.0), dns_udp.1].into_iter().flatten() {
@@ -44,8 +50,7 @@ async fn serve(inherited: Inherited) -> io::Result<()> {
             let _ = dns::tcp::serve(server, TcpListener::from(listener)).await;
         });
     }
-    let (places, pipes) = (Places::new(&plan.limits), Rc::new(Pipes::new()));
-    let budget = Budget::new(&plan.limits, &plan.sent);
+    let (places, pipes) = (Places::new(&plan.limits, files), Rc::new(Pipes::new()));
     let directory = Known { names, resolver, translation };
     let relayed =
         Relay::new(plan.session, link.clone(), directory, budget, places.clone(), Rc::clone(&pipes));

@@ -89,9 +89,14 @@ pub const EVENTS: &[Event] = &[
         "Connections or questions of a session were refused, with their number in ten seconds.",
     ),
     event(
+        "net-total",
+        0xf3ce218b_cf4d4502_85e0a775_f0c981e3,
+        "A session has ended that sent and received so many bytes, to one destination; without one, to all that are not told apart.",
+    ),
+    event(
         "net-others",
         0x2c2807f7_f0984aa2_af7dd1c7_5a71476e,
-        "Further decisions about a session's network, too many to be told apart.",
+        "Further refusals of a session's network, too many to be told apart.",
     ),
     event(
         "rule-added",

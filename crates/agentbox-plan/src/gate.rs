@@ -56,7 +56,7 @@ pub mod descriptors {
 }
 
 /// First bytes of an encoded [`GatePlan`].
-const MAGIC: &[u8; 8] = b"abgate01";
+const MAGIC: &[u8; 8] = b"abgate02";
 
 /// All that a gate works from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +71,10 @@ pub struct GatePlan {
     pub ipv6: bool,
     /// Its limits.
     pub limits: GateLimits,
-    /// What was sent before, by a gate that this one replaces.
+    /// What was sent before, by a gate that this one replaces, where that is told apart.
     pub sent: Vec<Sent>,
+    /// Bytes from the session before, in all.
+    pub sent_in_all: u64,
     /// Ports inside that are published, in the order of their descriptors.
     pub published: Vec<u16>,
 }
@@ -221,6 +223,7 @@ impl Wire for GatePlan {
         self.ipv6.put(out);
         self.limits.put(out);
         self.sent.put(out);
+        self.sent_in_all.put(out);
         self.published.put(out);
     }
     fn get(input: &mut Reader<'_>) -> Result<Self, WireError> {
@@ -236,6 +239,7 @@ impl Wire for GatePlan {
             ipv6: Wire::get(input)?,
             limits: Wire::get(input)?,
             sent: Wire::get(input)?,
+            sent_in_all: Wire::get(input)?,
             published: Wire::get(input)?,
         })
     }
@@ -255,6 +259,7 @@ mod tests {
             ipv6: true,
             limits: GateLimits { upload_max: Some(1), name_upload_max: None, connections: 2, names: 3 },
             sent: vec![Sent { destination: Destination::HostLoopback, sent: 1, received: 2 }],
+            sent_in_all: 3,
             published: vec![3000],
         };
         let bytes = plan.to_bytes();

@@ -149,6 +149,32 @@ fn a_gate_that_dies_while_there_is_no_supervisor_is_replaced_by_the_next() -> Re
 }
 
 #[test]
+fn what_was_sent_counts_after_the_supervisor_and_the_gate_were_killed() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    guest.configure_more("[profile.small]\nupload_max = 3000000\n")?;
+    let session = guest.waiting(&[OPTIONS, &["--profile", "small"]].concat())?;
+    let send = |bytes: u32| -> Result<bool> {
+        let script = format!(
+            "head -c {bytes} /dev/zero | curl -sS --max-time 20 --http1.1 --data-binary @- https://work.example.com/echo"
+        );
+        Ok(guest.sh_in(&session, &script)?.text().contains(&format!("\"bytes\":{bytes},")))
+    };
+    ensure!(send(1_200_000)?);
+    // What the gate has not told and the supervisor has not kept would be lost: two seconds.
+    std::thread::sleep(Duration::from_secs(4));
+    let [gate] = gates(&guest)[..] else { anyhow::bail!("gates {:?}", gates(&guest)) };
+    kill(guest.supervisor_pid()?.cast_signed())?;
+    kill(gate)?;
+    eventually("the session reaches its host again", LIMIT, || Ok(works(&guest, &session)?.then_some(())))?;
+    let sent = session.status()?["network"]["sent_bytes"].as_u64();
+    ensure!(sent > Some(1_200_000), "{sent:?} bytes are known");
+    ensure!(!send(2_500_000)?, "more than the budget was sent");
+    session.stop()?;
+    guest.ends_without_leftovers()
+}
+
+#[test]
 fn no_table_or_namespace_is_left_when_the_last_session_has_ended() -> Result<()> {
     let lab = Lab::new()?;
     let guest = lab.machine()?;

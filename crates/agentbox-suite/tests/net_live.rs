@@ -218,3 +218,38 @@ fn an_address_that_is_denied_is_refused_by_every_name() -> Result<()> {
     ensure!(lab.wan().packets_to(OTHER_V4)? == 0, "something arrived");
     session.stop()
 }
+
+#[test]
+fn no_number_of_refusals_hides_where_bytes_went() -> Result<()> {
+    let lab = Lab::new()?;
+    let guest = lab.machine()?;
+    let session = guest.waiting(&["--network", "allowlist", "--allow", "work.example.com"])?;
+    let refused = "import socket\nfor number in range(1500):\n\
+         \x20   try: socket.create_connection(('9.9.%d.%d' % divmod(number, 250), 22), 5).recv(1)\n\
+         \x20   except OSError: pass";
+    session.exec(&["/usr/bin/python3", "-c", refused])?.success()?;
+    let send =
+        "head -c 1200000 /dev/zero | curl -sS --http1.1 --data-binary @- https://work.example.com/echo";
+    ensure!(guest.sh_in(&session, send)?.text().contains("\"bytes\":1200000,"));
+    let events = |name: &str| -> Result<Vec<Value>> {
+        let log = guest.ctl(&["log", &session.id, "--json"])?.success()?.text();
+        let all = log.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+        Ok(all.into_iter().filter(|event| event["event"] == name).collect())
+    };
+    let allowed = events("net-allowed")?;
+    ensure!(allowed.iter().any(|event| event["destination"] == "work.example.com"), "{allowed:?}");
+    eventually("the status says how much", LIMIT, || {
+        let destinations = session.status()?["network"]["destinations"].clone();
+        let first = destinations[0]["sent_bytes"].as_u64();
+        Ok((destinations[0]["destination"] == "work.example.com" && first > Some(1_200_000)).then_some(()))
+    })?;
+    session.stop()?;
+    let totals = events("net-total")?;
+    ensure!(
+        totals.len() == 1
+            && totals[0]["destination"] == "work.example.com"
+            && totals[0]["sent_bytes"].as_u64() > Some(1_200_000),
+        "{totals:?}"
+    );
+    Ok(())
+}

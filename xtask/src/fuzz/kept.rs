@@ -46,6 +46,10 @@ pub(super) fn kept_state() -> Result<Vec<Seed>> {
         },
         "public": false,
         "rules": [{ "allow": true, "target": "*.a.org:22", "internal": false, "origin": "x", "until": 60_000 }],
+        "totals": {
+            "destinations": [["a.org", { "sent": 1, "received": 2, "denied": 3 }], ["host", { "sent": 0, "received": 0, "denied": 1 }]],
+            "others": { "sent": 0, "received": 0, "denied": 1 },
+        },
     });
     let keys = json!({
         "gate_uid": 7, "client_uid": 8, "socket": "/run/user/1000/agent",

@@ -226,6 +226,7 @@ fn gate_messages() -> Result<Vec<Seed>> {
         ipv6: true,
         limits: GateLimits { upload_max: Some(1), name_upload_max: None, connections: 2, names: 3 },
         sent: vec![Sent { destination: destination.clone(), sent: 1, received: 2 }],
+        sent_in_all: 3,
         published: vec![3000],
     };
     let sent = Sent { destination: Destination::HostLoopback, sent: 1, received: 2 };

@@ -1,6 +1,6 @@
 //! Mutants of `agentboxd`: what polkit is asked, and what its answer is taken for; what a peer of the embedded supervisor
-//! may have of it. Who may call what, and of whose things, is left out by `mutation_daemon` of the suite, with the
-//! supervisor as a whole.
+//! may have of it; what the trail tells of a network. Who may call what, and of whose things, is left out by
+//! `mutation_daemon` of the suite, with the supervisor as a whole.
 
 use super::{Mutant, Row, of};
 
@@ -13,6 +13,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("waits.rs", WAITS));
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
+    all.extend(of("network/decisions.rs", DECISIONS));
+    all.extend(of("network/totals.rs", TOTALS));
     all
 }
 
@@ -79,4 +81,16 @@ const PROFILES: &[Row] = &[
 #[rustfmt::skip]
 const LAYERS: &[Row] = &[
     ("removal: a start on a layer that goes", "None if «supervisor.removals.contains(id.as_str())» =>", "false", GOING),
+];
+
+#[rustfmt::skip]
+const DECISIONS: &[Row] = &[
+    ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
+    ("trail: what was allowed is not told apart", "open.len() >= MOST {\n            if «is_refusal»", "true", "no_flood_hides_what_was_allowed"),
+];
+
+#[rustfmt::skip]
+const TOTALS: &[Row] = &[
+    ("totals: refusals have any number of places", "self.refused.len() < MAX_REFUSED", "true", "no_number_of_refusals_hides_where_bytes_went"),
+    ("totals: destinations have any number of places", "self.reached.len() > MAX_REACHED", "false", "of_too_many_destinations_those_with_the_fewest_bytes_are_told_together"),
 ];

@@ -55,9 +55,11 @@ const BUDGET: &[Row] = &[
     ("a name's budget counts, and the session's does not", "left.min(session)", "left", "the_smaller_of_both_limits_holds"),
     ("the number of destinations that are counted", "self.sent.len() >= MAX_DESTINATIONS", "false", "the_number_of_destinations_is_bounded"),
     ("what was sent before", "budget.spend(destination, *sent)", "()", "what_was_sent_before_counts"),
+    ("what was sent before and is not told apart", "budget.session_sent.max(in_all)", "budget.session_sent", "what_was_sent_before_counts"),
     ("what is sent is counted for the session", "self.session_sent = «self.session_sent.saturating_add(bytes)»", "self.session_sent", "the_smaller_of_both_limits_holds"),
     ("what is sent is counted for its name", "*sent = «sent.saturating_add(bytes)»", "*sent", "every_part_of_what_is_sent_counts"),
     ("a first byte is counted for its name", "_ = self.sent.insert(destination.clone(), bytes)", "()", "the_smaller_of_both_limits_holds"),
+    ("bytes that are more than are left", "bytes > 0 && self.left(destination)? < bytes", "false", "every_part_of_what_is_sent_counts"),
     ("which budget it was", "self.session_sent.saturating_add(bytes) <= max", "true", "every_part_of_what_is_sent_counts"),
 ];
 
@@ -164,6 +166,7 @@ const FINDING: &[Row] = &[
 const LOOKUP: &[Row] = &[
     ("resolver: time for all about a name", "Instant::now() + WHOLE", "Instant::now() + WHOLE * 8", "without_any_answer_it_ends_after_five_seconds"),
     ("resolver: time of one try", "TRY.min(left())", "left()", "a_silent_resolver_is_followed_by_the_other_one"),
+    ("resolver: questions cost nothing", "self.upstream.charge(&asked.name, asked.to_bytes(edns).len()).map_err(TryError::Refused)?", "()", "questions_count_as_sent_and_are_not_asked_when_nothing_is_left"),
     ("resolver: one id for all", "random().map_err(ExchangeError::from)?", "7", "every_question_has_an_id_that_is_hard_to_guess"),
 ];
 
@@ -210,7 +213,7 @@ const RELAYED: &[Row] = &[
 
 #[rustfmt::skip]
 const FIRST: &[Row] = &[
-    ("first words: no TLS on its port", "!is_tls && waits == Waits::Hello", "false", "what_is_no_tls_on_its_port_is_reset"),
+    ("first words: no TLS on its port", "«!is_tls && waits == Waits::Hello» {\n        return Some(Words::refused", "false", "what_is_no_tls_on_its_port_is_reset"),
     ("first words: silence", "timeout(patience.silence, socket::first_byte(client))", "timeout(patience.silence * 1000, socket::first_byte(client))", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow request", "«timeout(patience.words, read)».await {\n        Ok(Some(Ok(", "timeout(patience.words * 1000, read)", "a_slow_request_is_not_waited_for"),
@@ -228,8 +231,8 @@ const FLOWS: &[Row] = &[
     ("flows: a connection that the rules no longer allow", "«flow.judge(rules)» {", "Ok::<(), Refusal>(())", "a_connection_is_cut_when_the_rules_no_longer_allow_it"),
     ("flows: an address that they no longer allow", "judge_address(rules, &self.destination, self.port, self.address, &translators)?", "None::<u32>", "a_connection_is_cut_when_the_rules_no_longer_allow_it"),
     ("flows: a name at an address that they no longer allow", "=> «expected.judge(claim)»", "Ok(())", "a_name_at_an_address_is_cut_when_it_is_no_longer_allowed"),
-    ("flows: the budget of words", "bytes > 0 && self.flows.left(&self.destination)? < bytes", "false", "a_request_of_more_bytes_than_are_left_is_not_sent_and_the_budget_is_named"),
-    ("flows: which budget it was", "self.flows.0.budget.borrow().is_within_session(bytes)", "true", "a_request_of_more_bytes_than_are_left_is_not_sent_and_the_budget_is_named"),
+    ("flows: the budget of words", "self.flows.0.budget.borrow_mut().charge(&self.destination, bytes)?", "()", "a_request_of_more_bytes_than_are_left_is_not_sent_and_the_budget_is_named"),
+    ("flows: much of what is left is told later", "unreported.get() >= (left / REPORTED_PART).max(REPORTED_BYTES)", "false", "much_of_what_a_budget_has_left_is_reported_at_once"),
     ("flows: what is sent is counted", "self.flows.0.budget.borrow_mut().spend(&self.destination, bytes)", "()", "not_one_byte_more_than_the_budget_is_sent"),
     ("flows: the budget of what goes up", "«self.0.flows.left(&self.0.destination)»", "Ok(u64::MAX)", "not_one_byte_more_than_the_budget_is_sent"),
 ];
@@ -237,6 +240,7 @@ const FLOWS: &[Row] = &[
 #[rustfmt::skip]
 const RELAY: &[Row] = &[
     ("relay: connections at once", "taken < self.most", "true", "one_connection_too_many_is_reset_and_there_is_room_again_later"),
+    ("relay: connections of which there are no files", "limits.connections.min(of_files)", "limits.connections", "there_are_no_more_connections_than_open_files_allow"),
     ("relay: a place is free again", "self.0.get() - 1", "self.0.get()", "one_connection_too_many_is_reset_and_there_is_room_again_later"),
 ];
 
@@ -402,6 +406,7 @@ const VERIFY: &[Row] = &[
 #[rustfmt::skip]
 const LINK: &[Row] = &[
     ("link: no supervisor", "!self.0.is_connected.get()", "false", "a_socket_comes_to_who_asked_for_it"),
+    ("link: a part of what came with a message", "received.flags.contains(ReturnFlags::CTRUNC)", "false", "a_socket_that_there_is_no_descriptor_for_is_refused_and_the_next_one_comes"),
     ("link: requests that wait to be asked", "self.0.queue.borrow().len() >= QUEUE", "false", "what_waits_for_a_supervisor_has_an_end"),
     ("link: reports that wait", "queue.len() < QUEUE", "true", "what_waits_for_a_supervisor_has_an_end"),
 ];

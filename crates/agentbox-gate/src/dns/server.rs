@@ -183,6 +183,13 @@ impl Server {
             Finding::Found(_) => synthetic(wanted, self.names.place_of(name, Class::Allowed)),
             Finding::NoData => Outcome::NoData,
             Finding::NotFound => Outcome::NoName,
+            // It is refused like a name that no rule allows: where it is connected to, in words.
+            Finding::Failed(reason @ (Reason::Budget | Reason::NameBudget)) => {
+                if self.may_report() {
+                    self.session.refused(name.clone(), *reason, None);
+                }
+                synthetic(wanted, self.names.place_of(name, Class::Refused))
+            }
             Finding::Failed(_) => Outcome::Failed,
         }
     }

@@ -1,11 +1,13 @@
 use super::*;
+use crate::budget::Budget;
 use crate::dns::message::tests::question;
 use crate::dns::reply::STREAM;
 use crate::dns::{tcp, udp};
+use crate::resolve::Counted;
 use crate::resolve::forge::{Forged, is_v6, name_of};
 use crate::resolve::lab::{Behaviour, Lab, Server as Upstream, good, silent};
 use crate::runtime::{Fd, block_on, sleep, spawn, timeout};
-use agentbox_plan::gate::{HOST_NAMES, Transport};
+use agentbox_plan::gate::{GateLimits, HOST_NAMES, Sent, Transport};
 use agentbox_plan::net::{Mode, Rule, Verdict};
 use proptest::prelude::*;
 use std::io::{Read, Write};
@@ -36,6 +38,8 @@ struct Test {
     server: Rc<Server>,
     /// How many sockets to resolvers were asked for.
     sockets: Rc<Cell<usize>>,
+    /// What questions counted as.
+    sent: Rc<RefCell<Vec<Sent>>>,
 }
 
 fn rules(mode: Mode, allow: &[&str], deny: &[&str]) -> Rules {
@@ -52,17 +56,27 @@ fn rules(mode: Mode, allow: &[&str], deny: &[&str]) -> Rules {
 }
 
 fn test_with(rules: Rules, resolvers: Vec<SocketAddr>, ipv6: bool) -> Test {
+    test_within(rules, resolvers, ipv6, None)
+}
+
+/// The same with a budget.
+fn test_within(rules: Rules, resolvers: Vec<SocketAddr>, ipv6: bool, upload_max: Option<u64>) -> Test {
     let session = Rc::new(Fake { rules: RefCell::new(Rc::new(rules)), refused: RefCell::default() });
     let sockets = Rc::new(Cell::new(0));
     let lab = Lab { resolvers, refuses: None, given: Rc::clone(&sockets) };
     let names = Names::new(64);
+    let limits = GateLimits { upload_max, name_upload_max: None, connections: 1, names: 1 };
+    let budget = Rc::new(RefCell::new(Budget::new(&limits, &[], 0)));
+    let sent: Rc<RefCell<Vec<Sent>>> = Rc::default();
+    let own = Rc::clone(&sent);
+    let counted = Counted::new(Rc::new(lab), budget, move |sent| own.borrow_mut().push(sent));
     let server = Server::new(
         Rc::<Fake>::clone(&session) as Rc<dyn Session>,
         names.clone(),
-        Resolver::new(Rc::new(lab)),
+        Resolver::new(Rc::new(counted)),
         ipv6,
     );
-    Test { session, names, server, sockets }
+    Test { session, names, server, sockets, sent }
 }
 
 fn test(rules: Rules) -> Test {
@@ -100,6 +114,33 @@ impl Test {
 
 fn to(name: &str) -> Option<Destination> {
     Some(Destination::Name { name: name.parse().unwrap() })
+}
+
+#[test]
+fn questions_count_as_sent_and_are_not_asked_when_nothing_is_left() {
+    const MOST: u64 = 300;
+    let upstream = Upstream::new(good, silent);
+    let address = upstream.address;
+    block_on(async move {
+        let rules = rules(Mode::Allowlist, &["*.example.org"], &[]);
+        let test = test_within(rules, vec![address], true, Some(MOST));
+        let mut outcomes = Vec::new();
+        for number in 0..9 {
+            outcomes.push(test.outcome(&format!("secret{number}.example.org"), A).await);
+        }
+        // Each is answered as one that no rule allows is: where it is connected to, it is refused in words.
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Address(_))), "{outcomes:?}");
+        let sent = test.sent.borrow();
+        let domain = to("example.org").unwrap();
+        assert!(sent.iter().all(|sent| sent.destination == domain && sent.sent > 30), "{sent:?}");
+        let in_all: u64 = sent.iter().map(|sent| sent.sent).sum();
+        assert!((MOST / 2..=MOST).contains(&in_all), "{in_all}");
+        let refused = test.session.refused.borrow();
+        let last = ("secret8.example.org".to_owned(), Reason::Budget, None);
+        assert!(refused.len() >= 5 && refused.last() == Some(&last), "{refused:?}");
+    })
+    .unwrap();
+    assert!(upstream.names().len() <= 8, "{:?}", upstream.names());
 }
 
 #[test]

@@ -15,11 +15,17 @@ use std::time::Duration;
 
 /// How often what moves is reported.
 const REPORT: Duration = Duration::from_secs(1);
+/// Before that, such a part of what a budget has left is.
+const REPORTED_PART: u64 = 16;
+/// But no fewer bytes.
+const REPORTED_BYTES: u64 = 64 << 10;
 
 #[derive(Debug)]
 struct Shared {
     link: Link,
-    budget: RefCell<Budget>,
+    budget: Rc<RefCell<Budget>>,
+    /// Bytes from the session that were not reported so far.
+    unreported: Cell<u64>,
     flows: RefCell<BTreeMap<u64, Weak<Flow>>>,
     next: Cell<u64>,
     /// Something moved since the last report.
@@ -50,10 +56,11 @@ pub(crate) struct Flow {
 }
 
 impl Flows {
-    pub(crate) fn new(link: Link, budget: Budget) -> Self {
+    pub(crate) fn new(link: Link, budget: Rc<RefCell<Budget>>) -> Self {
         let shared = Shared {
             link,
-            budget: RefCell::new(budget),
+            budget,
+            unreported: Cell::new(0),
             flows: RefCell::default(),
             next: Cell::new(0),
             moved: Event::new(),
@@ -73,7 +80,7 @@ impl Flows {
             loop {
                 own.0.moved.wait().await;
                 sleep(REPORT).await;
-                own.each(Flow::report);
+                own.report();
             }
         });
         flows
@@ -102,6 +109,11 @@ impl Flows {
         });
         self.0.flows.borrow_mut().insert(number, Rc::downgrade(&flow));
         flow
+    }
+
+    fn report(&self) {
+        self.0.unreported.set(0);
+        self.each(Flow::report);
     }
 
     fn each(&self, action: impl Fn(&Flow)) {
@@ -152,18 +164,25 @@ impl Flow {
     /// Counts bytes from the session, if it may send them.
     pub(crate) fn spend(&self, bytes: usize) -> Result<(), Reason> {
         let bytes = bytes as u64;
-        if bytes > 0 && self.flows.left(&self.destination)? < bytes {
-            // The next question would say which limit it is; this one is about more bytes than are left.
-            let name_only = self.flows.0.budget.borrow().is_within_session(bytes);
-            return Err(if name_only { Reason::NameBudget } else { Reason::Budget });
-        }
-        self.count_sent(bytes);
+        self.flows.0.budget.borrow_mut().charge(&self.destination, bytes)?;
+        self.sent_more(bytes);
         Ok(())
     }
 
     fn count_sent(&self, bytes: u64) {
         self.flows.0.budget.borrow_mut().spend(&self.destination, bytes);
+        self.sent_more(bytes);
+    }
+
+    /// Has it reported: at once where it is much of what is left, which a gate that is killed would forget.
+    fn sent_more(&self, bytes: u64) {
         self.sent.set(self.sent.get() + bytes);
+        let unreported = &self.flows.0.unreported;
+        unreported.set(unreported.get() + bytes);
+        let left = self.flows.left(&self.destination).unwrap_or(0);
+        if unreported.get() >= (left / REPORTED_PART).max(REPORTED_BYTES) {
+            self.flows.report();
+        }
         self.flows.0.moved.notify();
     }
 

@@ -41,7 +41,7 @@ use first::Patience;
 use flows::Flows;
 use heard::Heard;
 use rustix::net::sockopt;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -63,6 +63,9 @@ struct Shared<D> {
 #[derive(Debug)]
 pub struct Relay<D>(Rc<Shared<D>>);
 
+/// Open files that are no connection's: listeners, questions, pipes that bytes move through.
+const OTHER_FILES: u64 = 512;
+
 /// How many connections there may be at once.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -75,10 +78,11 @@ pub struct Places {
 pub(crate) struct Place(Rc<Cell<u32>>);
 
 impl Places {
-    /// None is taken.
+    /// None is taken. There are no more than so many open files allow: each connection has two.
     #[must_use]
-    pub fn new(limits: &GateLimits) -> Self {
-        Self { most: limits.connections, taken: Rc::default() }
+    pub fn new(limits: &GateLimits, files: u64) -> Self {
+        let of_files = u32::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(u32::MAX);
+        Self { most: limits.connections.min(of_files), taken: Rc::default() }
     }
 
     pub(crate) fn take(&self) -> Option<Place> {
@@ -102,7 +106,7 @@ impl<D: Directory> Relay<D> {
         session: SessionId,
         link: Link,
         directory: D,
-        budget: Budget,
+        budget: Rc<RefCell<Budget>>,
         places: Places,
         pipes: Rc<Pipes>,
     ) -> Self {

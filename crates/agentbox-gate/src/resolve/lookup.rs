@@ -153,6 +153,7 @@ impl Asking {
         asked.id = random().map_err(ExchangeError::from)?;
         timeout(TRY.min(left()), async {
             let socket = self.upstream.socket(which, transport).await.map_err(TryError::Refused)?;
+            self.upstream.charge(&asked.name, asked.to_bytes(edns).len()).map_err(TryError::Refused)?;
             Ok(match transport {
                 Transport::Udp => by_datagrams(socket, asked, edns).await?,
                 Transport::Tcp => by_stream(socket, asked, edns).await?,

@@ -33,7 +33,7 @@ pub use answer::{AnswerError, Reply, read_answer};
 pub use finding::Finding;
 pub use question::{Asked, Family, WireName, wire_name};
 pub use translation::Translation;
-pub use upstream::{Coming, Upstream};
+pub use upstream::{Coming, Counted, Upstream};
 
 use crate::runtime::{Event, spawn};
 use agentbox_plan::net::{HostName, Reason};

@@ -4,7 +4,7 @@
 //! they are escaped before they are anywhere.
 
 use crate::descriptor::watch;
-use crate::network::decisions::{Decisions, Entry, WINDOW};
+use crate::network::decisions::{Decisions, Entry, Kind, WINDOW};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::guard::{Events, Hook, Refused};
@@ -22,6 +22,12 @@ struct What {
     hook: Hook,
     path: Vec<Vec<u8>>,
     whole: bool,
+}
+
+impl Kind for What {
+    fn is_refusal(&self) -> bool {
+        true
+    }
 }
 
 /// Listens until the supervisor is gone.
@@ -46,7 +52,7 @@ async fn run(supervisor: Weak<Supervisor>, mut events: Events) {
         let Some(supervisor) = supervisor.upgrade() else { return };
         let now = Instant::now();
         while let Some(Refused { group, hook, path, whole, .. }) = events.take() {
-            if let Some(entry) = refusals.note(now, What { group, hook, path, whole }) {
+            for entry in refusals.note(now, What { group, hook, path, whole }) {
                 tell(&supervisor, &entry);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::waiting::{AllWaiting, LIMIT, Waiting};
 use super::words;
-use crate::network::decisions::{Decisions, Entry};
+use crate::network::decisions::{Decisions, Entry, Kind};
 use crate::network::denials::Denials;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::Confirmation;
@@ -46,6 +46,12 @@ pub(super) struct Decided {
     pub(super) purpose: Option<Purpose>,
     /// None: it was signed.
     pub(super) reason: Option<KeyReason>,
+}
+
+impl Kind for Decided {
+    fn is_refusal(&self) -> bool {
+        self.reason.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -308,8 +314,8 @@ impl SessionKeys {
 
     /// Counts a decision and writes what is to be written now. What cannot be written is not signed.
     pub(super) fn decided(&self, supervisor: &Supervisor, decided: Decided) -> Result<(), KeyReason> {
-        let entry = self.lock().decisions.note(Instant::now(), decided);
-        entry.map_or(Ok(()), |entry| self.write(supervisor, entry))
+        let entries = self.lock().decisions.note(Instant::now(), decided);
+        entries.into_iter().try_for_each(|entry| self.write(supervisor, entry))
     }
 
     /// Writes what was counted in windows that have ended.

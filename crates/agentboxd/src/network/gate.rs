@@ -180,6 +180,7 @@ impl Conversation {
                 }
                 _ = tick.tick() => {
                     network.write_due(&self.supervisor);
+                    network.keep_totals(&self.parts.directory);
                     super::live::expire(&self.supervisor, &self.host, &network);
                 }
                 ready = connection.readable() => {

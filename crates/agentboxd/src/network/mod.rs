@@ -7,6 +7,7 @@
 //! | `gate` | the conversation with a gate, and its replacement when it is lost |
 //! | `live` | rules that come and go while a session runs; why something is refused |
 //! | `decisions` | decisions counted for the trail |
+//! | `totals` | how much went where |
 //! | `denials` | what was refused, told to the session itself |
 //! | `resolvers` | resolv.conf(5) of the host |
 
@@ -17,6 +18,7 @@ pub(crate) mod host;
 pub(crate) mod live;
 pub(crate) mod resolvers;
 pub(crate) mod session;
+mod totals;
 
 pub(crate) use host::HostNetwork;
 pub(crate) use session::SessionNetwork;

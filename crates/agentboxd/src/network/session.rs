@@ -5,6 +5,7 @@
 
 use super::decisions::{Decided, Decisions, Entry};
 use super::denials::{self, Denials};
+use super::totals::{self, Total, Totals};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
@@ -12,7 +13,6 @@ use agentbox_plan::net::{Destination, Mode, Rule, Rules, Translator, Translators
 use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -21,13 +21,11 @@ use tokio::sync::Notify;
 /// Name of the state in the session's directory.
 const FILE: &str = "network";
 /// Most bytes of it that are read.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// Connections of a session at once. A browser makes a few hundred; each costs the gate some kilobytes.
 const MAX_CONNECTIONS: u32 = 12_000;
 /// Names that have a synthetic address at once.
 const MAX_NAMES: u32 = 4096;
-/// Destinations whose use is told apart.
-const MAX_DESTINATIONS: usize = 1024;
 
 /// What becomes of a session whose gate is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +73,8 @@ struct Kept {
     fixed: Fixed,
     public: bool,
     rules: Vec<KeptRule>,
+    #[serde(default)]
+    totals: totals::Kept,
 }
 
 /// A rule and when it ends.
@@ -84,14 +84,6 @@ pub(super) struct Timed {
     pub(super) until: Option<SystemTime>,
 }
 
-/// What was sent and received, and how often it was refused.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Total {
-    pub(crate) sent: u64,
-    pub(crate) received: u64,
-    pub(crate) denied: u64,
-}
-
 #[derive(Debug)]
 struct Changing {
     mode: Mode,
@@ -99,8 +91,9 @@ struct Changing {
     /// What its gates have heard of the host's networks. One gate does not take back what another has said, and
     /// what one says holds for no other session.
     translators: Translators,
-    totals: BTreeMap<Destination, Total>,
-    whole: Total,
+    totals: Totals,
+    /// They are others than those that were kept.
+    has_moved: bool,
     decisions: Decisions,
     denials: Option<Denials>,
     gate_pid: u32,
@@ -133,16 +126,23 @@ impl SessionNetwork {
     /// Of a session that starts.
     pub(crate) fn new(id: SessionId, owner_uid: u32, fixed: Fixed, rules: Rules) -> Self {
         let timed = rules.rules.into_iter().map(|rule| Timed { rule, until: None }).collect();
-        Self::with(id, owner_uid, fixed, rules.mode, timed)
+        Self::with(id, owner_uid, fixed, rules.mode, timed, Totals::default())
     }
 
-    fn with(id: SessionId, owner_uid: u32, fixed: Fixed, mode: Mode, rules: Vec<Timed>) -> Self {
+    fn with(
+        id: SessionId,
+        owner_uid: u32,
+        fixed: Fixed,
+        mode: Mode,
+        rules: Vec<Timed>,
+        totals: Totals,
+    ) -> Self {
         let changing = Changing {
             mode,
             rules,
             translators: Translators::none(),
-            totals: BTreeMap::new(),
-            whole: Total::default(),
+            totals,
+            has_moved: false,
             decisions: Decisions::default(),
             denials: None,
             gate_pid: 0,
@@ -170,12 +170,22 @@ impl SessionNetwork {
             });
         }
         let mode = if kept.public { Mode::Public } else { Mode::Allowlist };
-        Ok(Self::with(id, owner_uid, kept.fixed, mode, rules))
+        let totals = Totals::read(kept.totals).map_err(|error| format!("{FILE}: {error}"))?;
+        Ok(Self::with(id, owner_uid, kept.fixed, mode, rules, totals))
     }
 
     /// Writes what a later supervisor needs.
     pub(crate) fn keep(&self, directory: impl AsFd) -> Result<(), directory::DirectoryError> {
         directory::write_atomic(directory, FILE, &self.kept(), 0o600, false)
+    }
+
+    /// Writes it when more was sent or refused since.
+    pub(super) fn keep_totals(&self, directory: impl AsFd) {
+        if std::mem::take(&mut self.lock().has_moved)
+            && let Err(error) = self.keep(directory)
+        {
+            tracing::error!("{}: {error}", self.id);
+        }
     }
 
     pub(crate) fn kept(&self) -> Vec<u8> {
@@ -190,8 +200,12 @@ impl SessionNetwork {
                 u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
             }),
         });
-        let kept =
-            Kept { fixed: self.fixed.clone(), public: changing.mode == Mode::Public, rules: rules.collect() };
+        let kept = Kept {
+            fixed: self.fixed.clone(),
+            public: changing.mode == Mode::Public,
+            rules: rules.collect(),
+            totals: changing.totals.kept(),
+        };
         drop(changing);
         serde_json::to_vec(&kept).unwrap_or_default()
     }
@@ -263,11 +277,6 @@ impl SessionNetwork {
     pub(crate) fn gate_plan(&self) -> GatePlan {
         let rules = self.rules();
         let changing = self.lock();
-        let sent = changing.totals.iter().map(|(destination, total)| Sent {
-            destination: destination.clone(),
-            sent: total.sent,
-            received: total.received,
-        });
         let id = self.fixed.gate_uid;
         GatePlan {
             session: self.id.clone(),
@@ -280,7 +289,8 @@ impl SessionNetwork {
                 connections: MAX_CONNECTIONS,
                 names: MAX_NAMES,
             },
-            sent: sent.collect(),
+            sent: changing.totals.sent(),
+            sent_in_all: changing.totals.whole().sent,
             published: self.fixed.published.iter().map(|(_, inside)| *inside).collect(),
         }
     }
@@ -302,31 +312,20 @@ impl SessionNetwork {
     /// Adds to what was sent.
     pub(super) fn used(&self, sent: Sent) {
         let mut changing = self.lock();
-        let whole = &mut changing.whole;
-        whole.sent = whole.sent.saturating_add(sent.sent);
-        whole.received = whole.received.saturating_add(sent.received);
-        let is_known = changing.totals.contains_key(&sent.destination);
-        if is_known || changing.totals.len() < MAX_DESTINATIONS {
-            let total = changing.totals.entry(sent.destination).or_default();
-            total.sent = total.sent.saturating_add(sent.sent);
-            total.received = total.received.saturating_add(sent.received);
-        }
+        changing.totals.used(sent);
+        changing.has_moved = true;
     }
 
     /// Counts a decision and writes what is to be written now.
     pub(super) fn decided(&self, supervisor: &Supervisor, decided: Decided) {
         let mut changing = self.lock();
         if decided.reason.is_some() {
-            changing.whole.denied += 1;
-            let is_known = changing.totals.contains_key(&decided.destination);
-            if is_known || changing.totals.len() < MAX_DESTINATIONS {
-                changing.totals.entry(decided.destination.clone()).or_default().denied += 1;
-            }
+            changing.totals.refused(&decided.destination);
+            changing.has_moved = true;
         }
-        if let Some(entry) = changing.decisions.note(Instant::now(), decided) {
-            drop(changing);
-            self.write(supervisor, vec![entry]);
-        }
+        let entries = changing.decisions.note(Instant::now(), decided);
+        drop(changing);
+        self.write(supervisor, entries);
     }
 
     /// Writes what was counted in windows that have ended.
@@ -335,10 +334,25 @@ impl SessionNetwork {
         self.write(supervisor, due);
     }
 
-    /// Writes all that was counted.
+    /// Writes all that was counted, and how much went where: the session ends.
     pub(crate) fn write_rest(&self, supervisor: &Supervisor) {
-        let rest = self.lock().decisions.rest();
+        let mut changing = self.lock();
+        let (rest, totals, others) =
+            (changing.decisions.rest(), changing.totals.each(), changing.totals.others());
+        drop(changing);
         self.write(supervisor, rest);
+        let reached = totals.into_iter().filter(|(_, total)| total.sent > 0 || total.received > 0);
+        let told = reached.map(|(destination, total)| (Some(shown(&destination)), total));
+        let others = (others.sent > 0 || others.received > 0).then_some((None, others));
+        for (destination, total) in told.chain(others) {
+            self.audit(
+                supervisor,
+                json!({
+                    "event": "net-total", "destination": destination,
+                    "sent_bytes": total.sent, "received_bytes": total.received,
+                }),
+            );
+        }
     }
 
     fn write(&self, supervisor: &Supervisor, entries: Vec<Entry>) {
@@ -387,10 +401,7 @@ impl SessionNetwork {
     /// All together, and each destination with the most traffic first.
     pub(crate) fn totals(&self) -> (Total, Vec<(Destination, Total)>) {
         let changing = self.lock();
-        let mut totals: Vec<_> =
-            changing.totals.iter().map(|(destination, total)| (destination.clone(), *total)).collect();
-        totals.sort_by_key(|(_, total)| std::cmp::Reverse(total.sent + total.received));
-        (changing.whole, totals)
+        (changing.totals.whole(), changing.totals.each())
     }
 
     /// Process id of the gate, 0 when it is not known; how often it was replaced.
@@ -443,10 +454,14 @@ mod tests {
             origin: "x".into(),
         };
         network.add(rule, Some(until));
-        network.keep(&directory).unwrap();
+        let sent = |sent| Sent { destination: Destination::HostLoopback, sent, received: 3 };
+        network.used(sent(7));
+        network.keep_totals(&directory);
         let read = SessionNetwork::read(network.id.clone(), 1000, &directory).unwrap().unwrap();
         assert_eq!((read.rules(), &read.fixed), (network.rules(), &network.fixed));
         assert_eq!(read.rules().rules.len(), 2);
+        assert_eq!((read.totals(), read.gate_plan().sent), (network.totals(), vec![sent(7)]));
+        assert_eq!(read.gate_plan().sent_in_all, 7);
     }
 
     #[test]

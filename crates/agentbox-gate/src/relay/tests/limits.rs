@@ -248,6 +248,33 @@ fn without_a_supervisor_nothing_is_connected_and_what_is_there_goes_on() {
 }
 
 #[test]
+fn there_are_no_more_connections_than_open_files_allow() {
+    let limits = GateLimits { upload_max: None, name_upload_max: None, connections: 64, names: 1 };
+    for (files, most) in [(1 << 20, 64), (OTHER_FILES + 7, 3), (9, 0)] {
+        let places = crate::relay::Places::new(&limits, files);
+        let taken: Vec<_> = std::iter::from_fn(|| places.take()).collect();
+        assert_eq!(taken.len(), most, "{files}");
+    }
+}
+
+#[test]
+fn much_of_what_a_budget_has_left_is_reported_at_once() {
+    run(async {
+        let (rig, listener, [a, _]) = rig(|rig| rig.limits.upload_max = Some(1 << 20)).await;
+        let mut ours = done(thread(move || client(a))).await;
+        let mut theirs = done(thread(move || listener.accept().unwrap().0)).await;
+        let sink = thread(move || io::copy(&mut theirs, &mut io::sink()));
+        let ours = done(thread(move || ours.write_all(&[1; 300_000]).map(|()| ours))).await.unwrap();
+        // Long before a second has gone by.
+        sleep(Duration::from_millis(200)).await;
+        let seen: u64 = rig.seen.borrow().used.iter().map(|used| used.sent).sum();
+        assert!(seen > 300_000 - (128 << 10), "{seen}");
+        drop(ours);
+        done(sink).await.unwrap();
+    });
+}
+
+#[test]
 fn what_moves_is_reported_while_it_moves() {
     run(async {
         let (rig, listener, [a, _]) = rig(|_| {}).await;

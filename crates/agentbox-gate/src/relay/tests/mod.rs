@@ -149,9 +149,9 @@ impl Rig {
             session: "abc".parse().unwrap(),
             link: self.link.clone(),
             directory: self.names.clone(),
-            flows: Flows::new(self.link.clone(), Budget::new(&self.limits, &[])),
+            flows: Flows::new(self.link.clone(), Rc::new(RefCell::new(Budget::new(&self.limits, &[], 0)))),
             pipes: Rc::clone(&self.pipes),
-            places: super::Places::new(&self.limits),
+            places: super::Places::new(&self.limits, u64::MAX),
             patience: self.patience,
             heard: self.heard.clone(),
         };

@@ -66,9 +66,9 @@ fn asked_for(answers: Vec<Vec<IpAddr>>) -> Vec<IpAddr> {
             session: "abc".parse().unwrap(),
             link: rig.link.clone(),
             directory: Rebinding(Rc::new(RefCell::new(answers.clone().into()))),
-            flows: Flows::new(rig.link.clone(), Budget::new(&rig.limits, &[])),
+            flows: Flows::new(rig.link.clone(), Rc::new(RefCell::new(Budget::new(&rig.limits, &[], 0)))),
             pipes: Rc::clone(&rig.pipes),
-            places: super::super::Places::new(&rig.limits),
+            places: super::super::Places::new(&rig.limits, u64::MAX),
             patience: rig.patience,
             heard: Heard::default(),
         };

@@ -309,7 +309,7 @@ fn a_published_port_reaches_the_session() {
         let address = published.local_addr().unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").unwrap();
         let closed_address = closed.local_addr().unwrap();
-        let places = super::super::Places::new(&rig.limits);
+        let places = super::super::Places::new(&rig.limits, u64::MAX);
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         crate::publish::serve(
             published.into(),

@@ -30,6 +30,15 @@ pub(super) fn of(event: &Map<String, Value>) -> Option<Told> {
             format!("{}: {}{}{}", event.endpoint()?, event.reason()?, event.rule()?, event.times()?),
             &["owner_uid", "destination", "port", "reason", "rule", "origin", "other", "count"],
         ),
+        "net-total" => (
+            format!(
+                "{}: {} sent, {} received",
+                event.text("destination")?.unwrap_or("other destinations"),
+                units::size(event.number("sent_bytes")??),
+                units::size(event.number("received_bytes")??)
+            ),
+            &["owner_uid", "destination", "sent_bytes", "received_bytes"],
+        ),
         "network-narrowed" => (
             format!(
                 "only what rules allow is reached from now on; by {}{}",
@@ -220,6 +229,14 @@ mod tests {
                 json!({"event": "net-allowed", "destination": "host", "port": 5432, "rule": "host:5432",
                     "origin": "preset x", "count": 2}),
                 "host:5432; rule host:5432 from preset x; 2 times",
+            ),
+            (
+                json!({"event": "net-total", "destination": "a.org", "sent_bytes": 1_200_000, "received_bytes": 9}),
+                "a.org: 1.1 MiB sent, 9 B received",
+            ),
+            (
+                json!({"event": "net-total", "destination": null, "sent_bytes": 1, "received_bytes": 0}),
+                "other destinations: 1 B sent, 0 B received",
             ),
             (
                 json!({"event": "network-narrowed", "origin": "/etc/x.toml: floor.network", "cut": 1}),
