@@ -126,6 +126,11 @@ mod tests {
         assert_eq!(hold("docs/CLAUDE.md"), Some(Hold::Report));
         assert_eq!(hold("package.json"), Some(Hold::Report));
         assert_eq!(hold(".git"), Some(Hold::Report));
+        for directory in [".git", ".git/worktrees/tree", ".git/modules/a/b"] {
+            for file in ["rebase-merge/git-rebase-todo", "rebase-apply/next", "sequencer/todo"] {
+                assert_eq!(hold(&format!("{directory}/{file}")), Some(Hold::Report), "{directory}/{file}");
+            }
+        }
     }
 
     #[test]

@@ -235,6 +235,33 @@ fn a_way_from_one_git_directory_to_another_hides_no_configuration() -> Result<()
 }
 
 #[test]
+fn a_rebase_that_was_left_open_is_told() -> Result<()> {
+    let machine = Machine::new()?;
+    prepare(&machine)?;
+    inside(
+        &machine,
+        "L2",
+        "set -e; export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b; for d in lib deep/sub; do\n\
+         GIT_SEQUENCE_EDITOR='sed -i 1ibreak' git -C $d rebase -q -i --root\n\
+         echo 'exec touch ran-by-git' >> $(git -C $d rev-parse --path-format=absolute --git-path rebase-merge/git-rebase-todo); done",
+    )?
+    .success()?;
+    let report = report(&machine)?;
+    for path in
+        ["lib/.git/rebase-merge/git-rebase-todo", ".git/modules/deep/sub/rebase-merge/git-rebase-todo"]
+    {
+        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let told = findings.iter().find(|finding| finding["path"] == path);
+        let told = told.with_context(|| format!("{path}: {report:#}"))?;
+        ensure!(told["grave"] == false && told["change"] == "added", "{told:#}");
+    }
+    // It is the person's to go on with, and it runs.
+    person(&machine, "git -c user.name=a -c user.email=a@b -C lib rebase --continue")?;
+    ensure!(machine.project().join("lib/ran-by-git").exists(), "no control");
+    Ok(())
+}
+
+#[test]
 fn what_git_writes_every_day_is_not_touched() -> Result<()> {
     let machine = Machine::new()?;
     prepare(&machine)?;

@@ -236,6 +236,29 @@ fn a_git_directory_by_another_name_is_taken_by_name_only() -> Result<()> {
 }
 
 #[test]
+fn hooks_where_the_projects_configuration_has_them_are_taken_by_name_only() -> Result<()> {
+    let machine = Machine::new()?;
+    let project = machine.project().to_owned();
+    machine.person.shell(&project, "mkdir -p tools/hooks; git config core.hooksPath tools/hooks")?;
+    let (id, _) = session(
+        &machine,
+        "L2",
+        "for f in tools/hooks/post-index-change .githooks/pre-push tools/hooks/helper; do mkdir -p .githooks\n\
+         printf '#!/bin/sh\\ntouch pwned\\n' > $f; chmod 755 $f; done",
+    )?;
+    let applied = review(&machine, "apply", &id, &["--all"])?.success()?;
+    for path in ["tools/hooks/post-index-change", ".githooks/pre-push"] {
+        ensure!(applied.error_text().contains(&format!("  {path}  [")), "{path}: {applied:?}");
+    }
+    ensure!(project.join("tools/hooks/helper").exists());
+    machine.person.shell(&project, "git add .; test ! -e pwned")?;
+    // By name it is taken, and is run.
+    review(&machine, "apply", &id, &["--trigger", "tools/hooks/post-index-change"])?.success()?;
+    machine.person.shell(&project, "echo x > more; git add .; test -e pwned")?;
+    Ok(())
+}
+
+#[test]
 fn an_apply_that_is_killed_leaves_the_project_whole() -> Result<()> {
     let machine = Machine::new()?;
     machine

@@ -2,7 +2,7 @@
 
 use super::tree::{Entry, Kind};
 use agentbox_plan::glob::{GlobName, PathGlob};
-use agentbox_plan::trigger::{Hold, Triggers};
+use agentbox_plan::trigger::{Hold, Triggers, is_hook};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
@@ -134,16 +134,26 @@ impl Change {
 #[derive(Debug)]
 pub(crate) struct Judge {
     triggers: Triggers,
+    /// Where git finds hooks in the project, below its root.
+    hooks: Option<Vec<u8>>,
 }
 
 impl Judge {
     pub(crate) fn new(triggers: Triggers) -> Self {
-        Self { triggers }
+        Self { triggers, hooks: None }
+    }
+
+    /// The same, where git finds hooks in a directory of the project as well.
+    pub(crate) fn with_hooks(self, hooks: Option<Vec<u8>>) -> Self {
+        Self { hooks, ..self }
     }
 
     /// What kind of a path it is, for a thing of this kind. Where it lies in a directory that git takes for its own,
     /// whatever that is called, `git_directory` is the number of names that lead there.
     pub(crate) fn class(&self, path: &RelPath, kind: Kind, git_directory: Option<usize>) -> Class {
+        if let Some(trigger) = self.triggers.of_hook().filter(|_| self.is_hook(path, kind)) {
+            return Class::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
+        }
         let names = path.names();
         let class = self.class_of(&names, kind);
         let is_called = names.iter().any(|name| name.eq_ignore_ascii_case(b".git"));
@@ -159,6 +169,17 @@ impl Judge {
             }
             (class @ Class::Trigger { .. }, Class::GitData | Class::Ordinary) => class,
             (_, class) => class,
+        }
+    }
+
+    /// Whether git runs it as a hook, or would find its hooks by it.
+    fn is_hook(&self, path: &RelPath, kind: Kind) -> bool {
+        let Some(hooks) = &self.hooks else { return false };
+        let (directory, name) = path.split();
+        match kind {
+            Kind::Directory => false,
+            _ if directory == hooks.as_slice() && is_hook(name.to_bytes()) => true,
+            _ => RelPath::new(hooks).is_some_and(|hooks| hooks.is_within(path)),
         }
     }
 
@@ -261,5 +282,35 @@ mod tests {
         let is = |names: &[&str]| is_git_directory(names.iter().map(|name| name.as_bytes()));
         assert!(is(&["HEAD", "objects", "refs"]) && is(&["HEAD", "commondir", "x"]));
         assert!(!is(&["objects", "refs", "config"]) && !is(&["HEAD", "objects"]) && !is(&["commondir"]));
+    }
+
+    #[test]
+    fn hooks_in_the_project_are_triggers_and_what_lies_beside_is_not() {
+        let judge = |hooks: &str| {
+            Judge::new(agentbox_policy::built_in_triggers().unwrap().clone())
+                .with_hooks(Some(hooks.as_bytes().to_vec()))
+        };
+        let is = |hooks: &str, text: &str, kind| {
+            let found = judge(hooks).class(&path(text), kind, None);
+            found == Class::Trigger { hold: Hold::Refuse, actor: "git".to_owned() }
+        };
+        for (text, kind) in [
+            ("tools/hooks/pre-commit", Kind::File),
+            ("tools/hooks/update", Kind::Link),
+            ("tools/hooks", Kind::Link),
+            ("tools", Kind::Link),
+        ] {
+            assert!(is("tools/hooks", text, kind), "{text}");
+        }
+        for (text, kind) in [
+            ("tools/hooks/helper", Kind::File),
+            ("tools/hooks/x/pre-commit", Kind::File),
+            ("tools/pre-commit", Kind::File),
+            ("tools/hooks", Kind::Directory),
+            ("tools/other", Kind::Link),
+        ] {
+            assert!(!is("tools/hooks", text, kind), "{text}");
+        }
+        assert!(is("", "post-checkout", Kind::File) && !is("", "src", Kind::Link));
     }
 }

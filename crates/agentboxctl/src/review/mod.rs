@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `tree` | looking at and opening what is at a name, in a hostile tree |
 //! | `change` | one difference; which paths make a program on the host act |
+//! | `hooks` | where git finds hooks by what the project's configuration says |
 //! | `compare` | finding the differences |
 //! | `renames` | which of them are one thing that moved |
 //! | `merge` | one text of two that began as the same |
@@ -19,6 +20,7 @@
 pub(crate) mod apply;
 pub(crate) mod change;
 pub(crate) mod compare;
+pub(crate) mod hooks;
 pub(crate) mod job;
 pub(crate) mod lines;
 pub(crate) mod merge;
@@ -83,7 +85,9 @@ impl Review {
     pub(crate) fn changes(&self) -> Result<Comparison, Failure> {
         let triggers =
             agentbox_policy::built_in_triggers().map_err(|error| Failure::new(error.to_string()))?;
-        let mut found = compare::compare(&self.trees, &Judge::new(triggers.clone()), &self.remembered)?;
+        let hooks = hooks::directory(&self.trees.project, self.facts.set.project.as_bytes());
+        let judge = Judge::new(triggers.clone()).with_hooks(hooks);
+        let mut found = compare::compare(&self.trees, &judge, &self.remembered)?;
         renames::find(&self.trees, &mut found.changes);
         show::sort(&mut found.changes);
         Ok(found)
