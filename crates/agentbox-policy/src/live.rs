@@ -8,10 +8,7 @@ use agentbox_plan::Wire;
 use agentbox_plan::gate::MAX_ANSWER_BYTES;
 use agentbox_plan::net::{Rule, Rules, Verdict};
 
-/// Origin of rules that a person adds.
-pub const LIVE_ALLOW: &str = "agentboxctl allow";
-/// Origin of denials that a person adds.
-pub const LIVE_DENY: &str = "agentboxctl deny";
+pub use agentbox_plan::net::{LIVE_ALLOW, LIVE_DENY};
 /// Room for the words around the rules in an answer.
 const ANSWER_BYTES: usize = 16;
 

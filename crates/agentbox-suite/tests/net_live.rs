@@ -244,11 +244,10 @@ fn no_number_of_refusals_hides_where_bytes_went() -> Result<()> {
         Ok((destinations[0]["destination"] == "work.example.com" && first > Some(1_200_000)).then_some(()))
     })?;
     session.stop()?;
+    // The one with the most bytes first; behind it questions for the name.
     let totals = events("net-total")?;
     ensure!(
-        totals.len() == 1
-            && totals[0]["destination"] == "work.example.com"
-            && totals[0]["sent_bytes"].as_u64() > Some(1_200_000),
+        totals[0]["destination"] == "work.example.com" && totals[0]["sent_bytes"].as_u64() > Some(1_200_000),
         "{totals:?}"
     );
     Ok(())

@@ -35,7 +35,7 @@ fn nothing_reaches_the_project_before_it_is_applied() -> Result<()> {
         ensure!(!machine.project().join("link").exists() && !machine.project().join("run").exists());
         review(&machine, "apply", &id, &["--all"])?.success()?;
         let after = state(machine.project())?;
-        for (path, mode) in [("new", 0o700), ("run", 0o755), ("new/deep/file", 0o644)] {
+        for (path, mode) in [("new", 0o700), ("run", 0o755), ("new/deep/file", 0o664)] {
             let (found, owner, _) = after.get(std::path::Path::new(path)).context(path)?;
             ensure!(
                 (found & 0o7777, *owner) == (mode, machine.person.uid),

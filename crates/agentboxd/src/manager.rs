@@ -397,7 +397,9 @@ impl Manager {
             return Ok(to_dict(&crate::describe::why_path(&plan, &session.record.values, what))?);
         }
         let network = session.network().ok_or_else(|| live::without_gate(&session))?;
-        Ok(to_dict(&live::why(network, what)?)?)
+        let host = self.supervisor.network_if_open();
+        let what_is = |address| host.as_ref().and_then(|host| host.what_is(address));
+        Ok(to_dict(&live::why(network, what_is, what)?)?)
     }
 
     #[zbus(out_args("confirmations"))]

@@ -14,6 +14,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
     all.extend(of("network/decisions.rs", DECISIONS));
+    all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
     all
 }
@@ -87,6 +88,12 @@ const LAYERS: &[Row] = &[
 const DECISIONS: &[Row] = &[
     ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
     ("trail: what was allowed is not told apart", "open.len() >= MOST {\n            if «is_refusal»", "true", "no_flood_hides_what_was_allowed"),
+];
+
+#[rustfmt::skip]
+const NEXT_TO: &[Row] = &[
+    ("next to the machine: a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "Some(reason)", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
+    ("next to the machine: without a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "None", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
 ];
 
 #[rustfmt::skip]

@@ -213,7 +213,7 @@ const RELAYED: &[Row] = &[
 
 #[rustfmt::skip]
 const FIRST: &[Row] = &[
-    ("first words: no TLS on its port", "«!is_tls && waits == Waits::Hello» {\n        return Some(Words::refused", "false", "what_is_no_tls_on_its_port_is_reset"),
+    ("first words: no TLS on its port", "«!is_tls && waits == Waits::Hello» {\n        return Some(Words", "false", "what_is_no_tls_on_its_port_is_reset"),
     ("first words: silence", "timeout(patience.silence, socket::first_byte(client))", "timeout(patience.silence * 1000, socket::first_byte(client))", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow request", "«timeout(patience.words, read)».await {\n        Ok(Some(Ok(", "timeout(patience.words * 1000, read)", "a_slow_request_is_not_waited_for"),

@@ -280,7 +280,7 @@ fn a_refusal_names_rule_and_remedy_in_harmless_lines() {
     let text = said(&Refusal::because(Reason::NotListed));
     assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{text}");
     assert!(
-        text.contains("no rule allows it") && text.contains("agentboxctl allow abc evil.com:80\n"),
+        text.contains("no rule allows it") && text.contains("agentboxctl allow abc evil.com\n"),
         "{text}"
     );
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -291,6 +291,16 @@ fn a_refusal_names_rule_and_remedy_in_harmless_lines() {
     assert!(said(&Refusal::because(Reason::Malformed)).starts_with("HTTP/1.1 400 "));
     let other = Refusal { reason: Reason::NameMismatch, rule: None, other: Some("b.org".parse().unwrap()) };
     assert!(said(&other).contains("named:  b.org\n"));
+    for (reason, remedy) in [
+        (Reason::Budget, "start with a larger `upload_max`"),
+        (Reason::NameBudget, "start with a larger `name_upload_max`"),
+        (Reason::Internal, "name it in `internal` of the profile: internal = [\"evil.com\"]"),
+        (Reason::OnLink, "name it in `internal` of the profile: internal = [\"evil.com\"]"),
+        (Reason::OwnAddress, "name it in `internal` of the profile: internal = [\"evil.com\"]"),
+    ] {
+        let text = said(&Refusal::because(reason));
+        assert!(text.contains(&format!("\nremedy: {remedy}\n")), "{text}");
+    }
 }
 
 /// Parts of requests, so that streams of them are often almost right.

@@ -2,7 +2,7 @@
 
 use crate::relay::{Expected, Refusal};
 use agentbox_plan::SessionId;
-use agentbox_plan::net::{Destination, Reason, Rules};
+use agentbox_plan::net::{Destination, Reason, Refused, Rule, Rules};
 use std::fmt::Write as _;
 
 /// What there is to say about a refusal.
@@ -41,29 +41,22 @@ fn body(words: &Words<'_>) -> String {
     if let Some(other) = &refusal.other {
         let _ = writeln!(out, "named:  {other}");
     }
-    match refusal.rule.and_then(|rule| origin(&expected.rules, rule)) {
-        Some(rule) => _ = writeln!(out, "rule:   {rule}"),
+    let rule = refusal.rule.and_then(|rule| harmless(&expected.rules, rule));
+    match &rule {
+        Some(rule) => _ = writeln!(out, "rule:   {} ({})", rule.target, rule.origin),
         None if refusal.reason == Reason::NotListed => {
             out.push_str("rule:   none of this session is about it\n")
         }
         None => {}
     }
-    let named = refusal.other.as_ref().map_or(wanted, ToString::to_string);
-    match refusal.reason {
-        Reason::NotListed | Reason::PortNotListed => {
-            let bracketed = if named.contains(':') { format!("[{named}]") } else { named };
-            let _ = writeln!(out, "remedy: agentboxctl allow {session} {bracketed}:{port}");
-        }
-        // Allowing it does not make the address that of the other name.
-        Reason::NameMismatch if refusal.other.is_some() => {
-            let _ = writeln!(
-                out,
-                "remedy: connect to {named} by its own name; if that is refused: agentboxctl allow {session} {named}:{port}"
-            );
-        }
-        Reason::Denied => out.push_str("remedy: change the rule that denies it\n"),
-        _ => {}
-    }
+    let refused = Refused {
+        destination: &expected.destination,
+        port,
+        reason: refusal.reason,
+        rule: rule.as_ref(),
+        other: refusal.other.as_ref(),
+    };
+    let _ = writeln!(out, "remedy: {}", refused.remedy(session.as_str()));
     out
 }
 
@@ -75,10 +68,10 @@ fn text(destination: &Destination) -> String {
     }
 }
 
-/// A rule as it is written and where. A path can be of the session's choosing: it becomes one harmless line.
-fn origin(rules: &Rules, rule: u32) -> Option<String> {
+/// A rule and where it is written. A path can be of the session's choosing: it becomes one harmless line.
+fn harmless(rules: &Rules, rule: u32) -> Option<Rule> {
     const MOST: usize = 300;
     let rule = rules.rules.get(usize::try_from(rule).ok()?)?;
     let origin = rule.origin.chars().take(MOST).flat_map(char::escape_default).collect::<String>();
-    Some(format!("{} ({})", rule.target, origin))
+    Some(Rule { origin, ..rule.clone() })
 }

@@ -11,11 +11,13 @@
 //! | `target` | [`Target`], what a rule is about, as it is written in configuration |
 //! | `rules` | [`Rules`] and [`Decision`] |
 //! | `translator` | [`Translators`], the prefixes by which a network leads from IPv6 to IPv4 |
+//! | `remedy` | [`Refused`], and what a person does about it |
 //! | `standing` | [`Standing`], the judgement before a port is known |
 
 mod cidr;
 mod internal;
 mod name;
+mod remedy;
 mod rules;
 mod standing;
 mod target;
@@ -24,6 +26,7 @@ mod translator;
 pub use cidr::{Cidr, CidrError};
 pub use internal::{canonical, internal_range, reached};
 pub use name::{HostName, HostNameError};
+pub use remedy::{LIVE_ALLOW, LIVE_DENY, Refused};
 pub use rules::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict};
 pub use standing::Standing;
 pub use target::{Pattern, Target, TargetError};

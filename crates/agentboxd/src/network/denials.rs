@@ -1,10 +1,9 @@
 //! What gates refused, told to the session itself: `/run/agentbox/denials.jsonl` inside, read-only there.
 
 use super::decisions::Decided;
-use super::live::is_live;
 use super::session::shown;
 use agentbox_kernel::directory::DirectoryError;
-use agentbox_plan::net::{Destination, Reason, Rule};
+use agentbox_plan::net::Rule;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -78,49 +77,4 @@ impl Denials {
 
 fn failed(doing: &'static str, errno: Errno) -> DirectoryError {
     DirectoryError::io(doing, FILE, errno)
-}
-
-/// What a person does so that a destination can be reached.
-pub(crate) fn remedy(
-    session: &str,
-    destination: &Destination,
-    port: u16,
-    reason: Reason,
-    rule: Option<&Rule>,
-) -> String {
-    let suffix = if matches!(port, 0 | 80 | 443) { String::new() } else { format!(":{port}") };
-    let target = match destination {
-        Destination::Address { address } if address.is_ipv6() && !suffix.is_empty() => {
-            format!("[{address}]{suffix}")
-        }
-        Destination::HostLoopback => format!("host:{port}"),
-        destination => format!("{}{suffix}", shown(destination)),
-    };
-    match (reason, rule) {
-        (Reason::Denied, Some(rule)) if !is_live(rule) => {
-            format!("take `{}` out of {}", rule.target, rule.origin)
-        }
-        (Reason::Internal | Reason::OwnAddress | Reason::OnLink, _)
-            if matches!(destination, Destination::Name { .. }) =>
-        {
-            format!("name it in `internal` of the profile: internal = [\"{target}\"]")
-        }
-        (
-            Reason::NotListed
-            | Reason::Denied
-            | Reason::PortNotListed
-            | Reason::Internal
-            | Reason::OwnAddress
-            | Reason::OnLink,
-            _,
-        ) => format!("agentboxctl allow {session} {target}"),
-        (Reason::Budget, _) => "start with a larger `upload_max`".to_owned(),
-        (Reason::NameBudget, _) => "start with a larger `name_upload_max`".to_owned(),
-        (Reason::NameMismatch | Reason::NoName | Reason::Malformed, _) => {
-            "say the name whose address was asked for, in TLS and in HTTP".to_owned()
-        }
-        (Reason::TooMany, _) => "wait until some have ended".to_owned(),
-        (Reason::NotFound, _) => "look at how the name is written".to_owned(),
-        (Reason::Unresolved | Reason::Unreachable | Reason::SupervisorAway, _) => "try it again".to_owned(),
-    }
 }

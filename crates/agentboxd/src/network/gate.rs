@@ -315,14 +315,23 @@ fn judge(
         Decision::Denied { reason, .. } if in_force("supervisor-rules") => return Err(reason),
         _ => {}
     }
-    match translators.behind(address).chain([address]).find_map(what_is) {
-        Some(reason)
-            if in_force("supervisor-reach") && !rules.grants_internal(destination, port, address) =>
-        {
-            Err(reason)
-        }
+    match next_to(rules, translators, what_is, destination, address, port) {
+        Some(reason) if in_force("supervisor-reach") => Err(reason),
         _ => Ok(()),
     }
+}
+
+/// What an address that rules allow is to this machine, where no rule grants that it is reached.
+pub(super) fn next_to(
+    rules: &Rules,
+    translators: &Translators,
+    what_is: impl Fn(IpAddr) -> Option<Reason>,
+    destination: &Destination,
+    address: IpAddr,
+    port: u16,
+) -> Option<Reason> {
+    let reason = translators.behind(address).chain([address]).find_map(what_is)?;
+    (!rules.grants_internal(destination, port, address)).then_some(reason)
 }
 
 /// A gate that has ended or lost its way: its end is awaited, so that nothing of it is left.

@@ -1,6 +1,5 @@
 //! Rules that come and go while a session runs, and why something is refused.
 
-use super::denials::remedy;
 use super::host::HostNetwork;
 use super::session::{SessionNetwork, shown};
 use crate::session::Session;
@@ -8,7 +7,9 @@ use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_kernel::person;
 use agentbox_plan::gate::HOST_NAMES;
-use agentbox_plan::net::{Decision, Destination, Mode, Reason, Rule, Rules, Verdict, internal_range};
+use agentbox_plan::net::{
+    Decision, Destination, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
+};
 use agentbox_policy::{
     HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, tightened, with_live,
 };
@@ -182,17 +183,25 @@ pub(super) fn expire(supervisor: &Supervisor, host: &HostNetwork, network: &Sess
     }
 }
 
-/// Which rule decides about a destination; no name is resolved for it.
-pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Error> {
+/// Which rule decides about a destination; no name is resolved for it. `what_is` says what an address is to this
+/// machine.
+pub(crate) fn why(
+    network: &SessionNetwork,
+    what_is: impl Fn(IpAddr) -> Option<Reason>,
+    what: &str,
+) -> Result<WhyAnswer, Error> {
     let (destination, port) = destination(what)?;
     let (rules, translators) = (network.rules(), network.translators());
     let decision = match &destination {
         Destination::Address { address } => rules.judge_address(&destination, port, *address, &translators),
         _ => rules.judge(&destination, port),
     };
-    let (reason, rule) = match decision {
-        Decision::Allowed { rule } => (None, rule),
-        Decision::Denied { reason, rule } => (Some(reason), rule),
+    let (reason, rule) = match (decision, &destination) {
+        (Decision::Denied { reason, rule }, _) => (Some(reason), rule),
+        (Decision::Allowed { rule }, Destination::Address { address }) => {
+            (super::gate::next_to(&rules, &translators, what_is, &destination, *address, port), rule)
+        }
+        (Decision::Allowed { rule }, _) => (None, rule),
     };
     let rule = rule.and_then(|at| rules.rules.get(at as usize));
     let range = match (&destination, reason) {
@@ -215,8 +224,10 @@ pub(crate) fn why(network: &SessionNetwork, what: &str) -> Result<WhyAnswer, Err
             None => format!("network `{}`", mode(&rules)),
         },
         origin: rule.map(|rule| rule.origin.clone()).unwrap_or_default(),
-        remedy: reason
-            .map_or_else(String::new, |reason| remedy(network.id.as_str(), &destination, port, reason, rule)),
+        remedy: reason.map_or_else(String::new, |reason| {
+            let refused = Refused { destination: &destination, port, reason, rule, other: None };
+            refused.remedy(network.id.as_str())
+        }),
         access: None,
     })
 }
@@ -260,6 +271,7 @@ pub(crate) fn destination(what: &str) -> Result<(Destination, u16), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::session::{Fixed, OnLoss};
     use super::*;
 
     #[test]
@@ -278,6 +290,37 @@ mod tests {
         }
         for bad in ["", "a.org:0", "a.org:x", "a b", "https://a.org", "a\u{1b}[31m"] {
             assert!(destination(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_next_to_the_machine_is_not_said_to_be_allowed() {
+        let fixed = Fixed {
+            gate_uid: 7,
+            ipv6: true,
+            published: vec![],
+            upload_max: None,
+            name_upload_max: None,
+            on_loss: OnLoss::Repair,
+        };
+        let rule = |target: &str| Rule {
+            verdict: Verdict::Allow,
+            target: target.parse().unwrap(),
+            internal: true,
+            origin: "x".into(),
+        };
+        let rules = Rules { mode: Mode::Public, rules: vec![rule("9.9.9.8:443")] };
+        let network = SessionNetwork::new("abc".parse().unwrap(), 1000, fixed, rules);
+        let what_is = |address: IpAddr| address.to_string().starts_with("9.9.9.").then_some(Reason::OnLink);
+        for (what, allowed, remedy) in [
+            ("8.8.8.8", true, ""),
+            ("9.9.9.9", false, "agentboxctl allow abc 9.9.9.9"),
+            // Granted by its rule.
+            ("9.9.9.8", true, ""),
+            ("a.org", true, ""),
+        ] {
+            let said = why(&network, what_is, what).unwrap();
+            assert_eq!((said.allowed, said.remedy.as_str()), (allowed, remedy), "{what}: {}", said.reason);
         }
     }
 }

@@ -4,12 +4,12 @@
 //! while it ran, and what was sent so far.
 
 use super::decisions::{Decided, Decisions, Entry};
-use super::denials::{self, Denials};
+use super::denials::Denials;
 use super::totals::{self, Total, Totals};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
-use agentbox_plan::net::{Destination, Mode, Rule, Rules, Translator, Translators, Verdict};
+use agentbox_plan::net::{Destination, Mode, Refused, Rule, Rules, Translator, Translators, Verdict};
 use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -377,8 +377,9 @@ impl SessionNetwork {
             });
             if let Some(reason) = decided.reason {
                 event["reason"] = reason.as_str().into();
-                let remedy =
-                    denials::remedy(self.id.as_str(), &decided.destination, decided.port, reason, rule);
+                let Decided { destination, port, other, .. } = &decided;
+                let refused = Refused { destination, port: *port, reason, rule, other: other.as_ref() };
+                let remedy = refused.remedy(self.id.as_str());
                 if let Some(denials) = &mut self.lock().denials {
                     denials.append(&decided, rule, &remedy);
                 }

@@ -153,7 +153,7 @@ fn a_refusal_is_read_by_a_client_that_still_sends() {
         let answer = done(thread(move || say(address, post.as_bytes()))).await.unwrap();
         let answer = String::from_utf8(answer).unwrap();
         assert!(
-            answer.starts_with("HTTP/1.1 403 ") && answer.contains("agentboxctl allow abc a.org:80"),
+            answer.starts_with("HTTP/1.1 403 ") && answer.contains("agentboxctl allow abc a.org\n"),
             "{answer}"
         );
         assert_eq!(rig.decided().await, [("a.org".into(), Some(Reason::NotListed))]);
