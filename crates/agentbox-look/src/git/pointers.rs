@@ -69,8 +69,8 @@ pub(crate) fn common(places: &Places, git_directory: &Spot) -> Option<Named> {
 }
 
 /// Whether a directory is the git directory of a linked worktree, which takes its configuration and hooks from the
-/// repository that it lies in. Only by what git itself writes (git-worktree(1)): any other text may lead by links. Git refuses an empty one, which is what
-/// is seen of one that is being written.
+/// repository that it lies in. Only by what git itself writes (git-worktree(1)): any other text may lead by links. Git
+/// refuses an empty one, which is what is seen of one that is being written.
 pub(crate) fn is_linked(places: &Places, directory: &Spot) -> bool {
     let names: Vec<&[u8]> = directory.path.names().collect();
     matches!(names.as_slice(), [.., b"worktrees", _])
