@@ -20,6 +20,11 @@
         "status_names"
         "stop_ends"
         "explain_starts"
+        "a_name_stands"
+        "an_interactive_shell"
+        "what_is_asked"
+        "a_program_that_only"
+        "an_embedded_supervisor"
       ];
     }
     { program = "streams"; }

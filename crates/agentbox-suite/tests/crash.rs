@@ -52,7 +52,7 @@ fn nothing_is_left_after_a_kill_at_any_step() -> Result<()> {
 /// A session whose supervisor or launcher dies there, and what is wrong afterwards.
 fn die_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
     let machine = Machine::with(programs.clone(), &[])?;
-    let script = "./agentbox-probe self > self.json; exec sleep 600";
+    let script = "./agentbox-probe self > self.part; mv self.part self.json; exec sleep 600";
     let arguments = machine.start_arguments("L2", &["--detach"], &["sh", "-c", script]);
     let started = run(machine.command(&arguments).env("AGENTBOX_TEST_KILL", point), b"", LIMIT)?;
     machine.remember_directories()?;
@@ -104,7 +104,7 @@ fn nothing_is_left_after_a_kill_of_the_client_at_any_step() -> Result<()> {
 /// on pipes, or on the way back the one that stops it.
 fn client_dies_at(programs: &Programs, point: &str) -> Result<Vec<String>> {
     let machine = Machine::with(programs.clone(), &[])?;
-    let script = "./agentbox-probe self > self.json; exec sleep 600";
+    let script = "./agentbox-probe self > self.part; mv self.part self.json; exec sleep 600";
     let way_back = point == "d:stop" || point.contains("-revert-");
     let victim = if way_back {
         // A client whose process id is known before the supervisor is started, and which is told later what to stop.

@@ -42,9 +42,12 @@ fn held(machine: &Machine) -> Result<(Held, u64)> {
     let rules =
         rules.split("table ").filter(|part| part.contains(&table)).map(|part| part.lines().count()).sum();
     let ours = machine.session_ids()?;
+    // They have mounts as well: in directories of their own, and networks by name (ip-netns(8)).
+    let own = machine.config().parent().context("no directory")?.display().to_string();
+    let is_ours = |line: &&str| line.contains(&own) || line.contains("nsfs") && !line.contains("/run/netns/");
     let held = Held {
         descriptors: supervisor.descriptors,
-        mounts: mounts.lines().filter(|line| line.contains("agentbox") || line.contains("nsfs")).count(),
+        mounts: mounts.lines().filter(is_ours).count(),
         groups: ours.len(),
         rules,
         sessions: fs::read_dir(machine.runtime().join("sessions"))?.count(),

@@ -218,7 +218,6 @@ const GRANTS: &[Row] = &[
     ("paths: what is written is read as far as the ceiling goes", "if «grant.write» { (&ceiling.write", "false", "refusals_say_what_which_rule_and_what_to_do"),
     ("paths: no ceiling", "list.iter().any(|top| is_within(&grant.path, &expand(top, home)))", "true", "refusals_say_what_which_rule_and_what_to_do"),
     ("paths: the project's file keeps all", "list.as_ref().is_none_or(|list| list.iter().any(|path| expand(path, home) == grant.path))", "true", "a_project_file_tightens"),
-    ("paths: the whole file system", "path == \"/\"", "false", "grants_that_cannot_be_are_refused"),
     ("paths: the home", "«is_within(home, path)» {", "false", "grants_that_cannot_be_are_refused"),
     ("paths: what no session sees", "base.closed_place(path)", "None::<String>.as_deref()", "what_is_secret_or_closed_is_no_skill"),
     ("paths: what every session has for itself", "base.private.contains(path)", "false", "grants_that_cannot_be_are_refused"),
