@@ -335,7 +335,7 @@ pub(crate) fn receive(fd: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Opti
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::runtime::{block_on, sleep};
     use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SocketType, sendmsg};
@@ -376,7 +376,12 @@ mod tests {
         Request::from_bytes(&bytes[..count]).unwrap()
     }
 
-    fn give(connection: &Fd<OwnedFd>, answer: &Answer, socket: Option<&OwnedFd>) {
+    /// Says something as the supervisor does.
+    pub(crate) fn give(
+        connection: &Fd<OwnedFd>,
+        answer: &impl agentbox_plan::Wire,
+        socket: Option<&OwnedFd>,
+    ) {
         let fds = socket.map(|socket| [socket.as_fd()]);
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);

@@ -3,10 +3,11 @@
 //! The supervisor connects; while none does, nothing is signed and nobody is connected.
 
 use crate::link::receive;
+use crate::relay::socket::accept;
 use crate::runtime::{Event, Fd, Task, spawn, timeout};
 use agentbox_plan::Wire as _;
 use agentbox_plan::keys::{Fingerprint, KeyReason, KeysAnswer, KeysRequest, MAX_MESSAGE_BYTES, Purpose};
-use rustix::net::{SendFlags, SocketFlags};
+use rustix::net::SendFlags;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -66,10 +67,7 @@ impl Link {
         spawn(async move {
             let mut before: Option<Task> = None;
             loop {
-                let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                let accepted =
-                    listener.read_with(|fd| Ok(rustix::net::accept_with(fd, flags)?)).await.and_then(Fd::new);
-                let Ok(connection) = accepted else { continue };
+                let Ok(connection) = Fd::new(accept(&listener).await) else { continue };
                 if let Some(before) = before.take() {
                     before.cancel();
                     own.disconnected();

@@ -2,10 +2,11 @@
 
 use super::client::Client;
 use super::link::Link;
+use crate::relay::socket::accept;
 use crate::runtime::{Fd, block_on, spawn};
 use agentbox_launch::keys::{Inherited, enter};
 use agentbox_plan::keys::{KeyReason, KeysPlan, MAX_CLIENTS};
-use rustix::net::{SocketFlags, sockopt};
+use rustix::net::sockopt;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,13 +23,12 @@ pub fn run() -> u8 {
     }
 }
 
-/// Serves clients until the listener fails.
+/// Serves clients. Returns only when it cannot.
 pub(super) async fn serve(plan: Rc<KeysPlan>, link: Link, listener: OwnedFd) -> io::Result<()> {
     let listener = Fd::new(listener)?;
     let clients = Rc::new(Cell::new(0));
     loop {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let stream = listener.read_with(|fd| Ok(rustix::net::accept_with(fd, flags)?)).await?;
+        let stream = accept(&listener).await;
         // The socket is where nobody else reaches it; this is for the day on which it is not.
         let is_ours =
             sockopt::socket_peercred(&stream).is_ok_and(|peer| peer.uid.as_raw() == plan.client_uid);

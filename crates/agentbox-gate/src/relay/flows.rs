@@ -179,8 +179,8 @@ impl Flow {
         self.sent.set(self.sent.get() + bytes);
         let unreported = &self.flows.0.unreported;
         unreported.set(unreported.get() + bytes);
-        let left = self.flows.left(&self.destination).unwrap_or(0);
-        if unreported.get() >= (left / REPORTED_PART).max(REPORTED_BYTES) {
+        let is_much = || unreported.get() >= self.flows.left(&self.destination).unwrap_or(0) / REPORTED_PART;
+        if unreported.get() >= REPORTED_BYTES && is_much() {
             self.flows.report();
         }
         self.flows.0.moved.notify();

@@ -240,6 +240,18 @@ fn by_rustls(mut bytes: &[u8]) -> Option<Option<String>> {
     None
 }
 
+/// A hello in records of so many bytes, with more behind it and a few bytes that are others.
+fn spoiled(name: &str, bytes_each: usize, behind: &[u8], others: Vec<(prop::sample::Index, u8)>) -> Vec<u8> {
+    let message = message(Some(&[(51, vec![0; 300]), server_name(&[(0, name.as_bytes())])]));
+    let mut bytes = records(&message, bytes_each, [3, 1]);
+    bytes.extend(behind);
+    for (at, byte) in others {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+    }
+    bytes
+}
+
 proptest! {
     #[test]
     fn cutting_the_stream_makes_no_difference(
@@ -249,13 +261,7 @@ proptest! {
         cuts in proptest::collection::vec(1usize..200, 0..40),
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
-        let message = message(Some(&[(51, vec![0; 300]), server_name(&[(0, name.as_bytes())])]));
-        let mut bytes = records(&message, bytes_each, [3, 1]);
-        bytes.extend(behind);
-        for (at, byte) in garbage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
+        let bytes = spoiled(&name, bytes_each, &behind, garbage);
         let whole = outcome(&bytes);
         let mut reader = Hello::new();
         let mut last = Outcome::NeedMore;
@@ -280,13 +286,7 @@ proptest! {
         piece in 1usize..200,
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
-        let message = message(Some(&[(51, vec![0; 300]), server_name(&[(0, name.as_bytes())])]));
-        let mut bytes = records(&message, bytes_each, [3, 1]);
-        bytes.extend(behind);
-        for (at, byte) in garbage {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
+        let bytes = spoiled(&name, bytes_each, &behind, garbage);
         let mut skim = Skim::new();
         let skimmed = bytes.chunks(piece).map(|piece| skim.feed(piece)).last();
         match outcome(&bytes) {

@@ -4,15 +4,12 @@ use super::*;
 use crate::keys::frame;
 use crate::keys::link::Link;
 use crate::keys::serve::serve;
+use crate::link::tests::give;
 use crate::runtime::{Fd, block_on, spawn, timeout};
 use agentbox_plan::Wire as _;
 use agentbox_plan::keys::{KeysAnswer, KeysRequest, MAX_CLIENTS};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketType, recv, sendmsg,
-};
-use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, recv};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -67,22 +64,17 @@ impl Around {
         KeysRequest::from_bytes(&bytes[..count]).unwrap()
     }
 
-    fn answer(&self, answer: &KeysAnswer, socket: Option<OwnedFd>) {
-        let sent: Vec<_> = socket.iter().map(AsFd::as_fd).collect();
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !sent.is_empty() {
-            assert!(control.push(SendAncillaryMessage::ScmRights(&sent)));
-        }
-        let bytes = answer.to_bytes();
-        sendmsg(self.supervisor.get(), &[IoSlice::new(&bytes)], &mut control, SendFlags::empty()).unwrap();
+    /// The number of the signature that is asked for next, of which key and for what.
+    async fn signs(&self) -> (u32, Fingerprint, Purpose) {
+        let KeysRequest::Sign { number, key, purpose } = self.asked().await else { panic!("not asked") };
+        (number, key, purpose)
     }
 
     /// Gives the connection to the person's agent that is asked for next; its other end.
     async fn connects(&self) -> Fd<OwnedFd> {
         let KeysRequest::Connect { number } = self.asked().await else { panic!("no connection is wanted") };
         let (near, far) = UnixStream::pair().unwrap();
-        self.answer(&KeysAnswer::Socket { number }, Some(near.into()));
+        give(&self.supervisor, &KeysAnswer::Socket { number }, Some(&near.into()));
         Fd::new(far.into()).unwrap()
     }
 }
@@ -112,17 +104,17 @@ fn a_signature_is_written_down_before_the_persons_agent_is_asked_for_it() {
         let client = around.client();
         say(&client, &git()).await;
         let agent = around.connects().await;
-        let KeysRequest::Sign { number, key, purpose } = around.asked().await else { panic!("not asked") };
+        let (number, key, purpose) = around.signs().await;
         assert_eq!((key, purpose), (fingerprint(USER_KEY), Purpose::Git));
-        around.answer(&KeysAnswer::Refused { number, reason: KeyReason::Declined }, None);
+        give(&around.supervisor, &KeysAnswer::Refused { number, reason: KeyReason::Declined }, None);
         assert_eq!(hear(&client).await.as_deref(), Some(FAILURE));
         // The connection is there, and nothing came over it.
         let nothing = recv(agent.get(), &mut [0; 1][..], RecvFlags::DONTWAIT);
         assert_eq!(nothing.unwrap_err(), rustix::io::Errno::AGAIN);
         // The control.
         say(&client, &git()).await;
-        let KeysRequest::Sign { number, .. } = around.asked().await else { panic!("not asked") };
-        around.answer(&KeysAnswer::Granted { number }, None);
+        let (number, ..) = around.signs().await;
+        give(&around.supervisor, &KeysAnswer::Granted { number }, None);
         assert_eq!(hear(&agent).await, Some(git()));
         say(&agent, SIGNATURE).await;
         assert_eq!(hear(&client).await.as_deref(), Some(SIGNATURE));
@@ -137,7 +129,7 @@ fn nothing_is_written_down_as_signed_where_nobody_is_who_would_sign() {
         let client = around.client();
         say(&client, &git()).await;
         let KeysRequest::Connect { number } = around.asked().await else { panic!("not asked") };
-        around.answer(&KeysAnswer::Refused { number, reason: KeyReason::AgentAway }, None);
+        give(&around.supervisor, &KeysAnswer::Refused { number, reason: KeyReason::AgentAway }, None);
         assert_eq!(hear(&client).await.as_deref(), Some(FAILURE));
         let refused = KeysRequest::Refused {
             key: Some(fingerprint(USER_KEY)),
@@ -165,8 +157,8 @@ fn of_the_persons_agent_the_session_hears_signatures_and_chosen_keys() {
         assert!(told.windows(USER_KEY.len()).any(|window| window == USER_KEY));
         // What is no signature is a failure.
         say(&client, &git()).await;
-        let KeysRequest::Sign { number, .. } = around.asked().await else { panic!("not asked") };
-        around.answer(&KeysAnswer::Granted { number }, None);
+        let (number, ..) = around.signs().await;
+        give(&around.supervisor, &KeysAnswer::Granted { number }, None);
         assert_eq!(hear(&agent).await, Some(git()));
         say(&agent, &all.concat()).await;
         assert_eq!(hear(&client).await.as_deref(), Some(FAILURE));
@@ -187,8 +179,8 @@ fn what_binds_a_connection_is_said_to_the_persons_agent_first() {
         let agent = around.connects().await;
         assert_eq!(hear(&agent).await, Some(binding));
         say(&agent, SUCCESS).await;
-        let KeysRequest::Sign { number, .. } = around.asked().await else { panic!("not asked") };
-        around.answer(&KeysAnswer::Granted { number }, None);
+        let (number, ..) = around.signs().await;
+        give(&around.supervisor, &KeysAnswer::Granted { number }, None);
         assert_eq!(hear(&agent).await, Some(wanted));
     })
     .unwrap();
