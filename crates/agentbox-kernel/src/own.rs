@@ -312,6 +312,7 @@ mod tests {
         assert_eq!(std::fs::metadata(path("a/b/one.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!path("link.jsonl").is_symlink() && !path("a/run.sh").exists() && path("z.jsonl").exists());
     }
+
     #[test]
     fn a_volume_holds_no_more_than_so_many_however_small_they_are() {
         let directory = tempfile::tempdir().unwrap();

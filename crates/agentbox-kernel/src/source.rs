@@ -4,8 +4,9 @@
 //! a person names is opened with that person's rights and nothing of root's: a thread of its own takes
 //! the person's groups and file ids and drops every capability, so root cannot be talked into opening what
 //! the person could not read. Nor does it lead through a link that others than root could have made: a session
-//! that may write where a rule points would have the next one open whatever it likes. Only after a real open for reading has proved the right is a descriptor
-//! handed on, and that one is `O_PATH`: enough to mount, and nothing else.
+//! that may write where a rule points would have the next one open whatever it likes. Only after a real open for
+//! reading has proved the right is a descriptor handed on, and that one is `O_PATH`: enough to mount, and nothing
+//! else.
 
 use crate::person::Person;
 use crate::sys;
@@ -280,44 +281,57 @@ pub(crate) fn with_rights_keeping<T: Send>(
 
 fn open_as_system(request: &Request) -> Result<Opened, SourceError> {
     let failed = |errno: Errno| SourceError::Io { path: request.path.clone(), cause: errno.into() };
-    let Some(found) = through_roots_links(request, &failed)? else { return Ok(Opened::Missing) };
+    let found = match through_roots_links(&request.path) {
+        Ok(found) => found,
+        Err(stop) => return stopped(request, stop, failed),
+    };
     let stat = fs::fstat(&found).map_err(failed)?;
     match (FileType::from_raw_mode(stat.st_mode), request.kind) {
         (FileType::Directory, Kind::Any | Kind::Behind | Kind::Directory) => Ok(Opened::Directory(found)),
         (FileType::RegularFile, Kind::Any | Kind::Behind) => Ok(Opened::File(found)),
         (FileType::CharacterDevice, Kind::Any | Kind::CharDevice) => Ok(Opened::CharDevice(found)),
-        (FileType::Symlink, Kind::Any | Kind::Directory) => link(request, &found, &failed),
+        (FileType::Symlink, Kind::Any | Kind::Directory) => link(request, &found, failed),
         _ => Err(wrong_kind(request, stat.st_mode)),
     }
 }
 
-/// What is at a path, its last component not followed; none when nothing is.
-fn through_roots_links(
-    request: &Request,
-    failed: &impl Fn(Errno) -> SourceError,
-) -> Result<Option<OwnedFd>, SourceError> {
-    let path = || request.path.clone();
-    let end = match walk::to_parent(OsStr::new(&request.path), false) {
-        Ok(end) => end,
-        Err(Stop::Errno(Errno::NOENT | Errno::NOTDIR)) => return Ok(None),
-        Err(Stop::Errno(errno)) => return Err(failed(errno)),
-        Err(Stop::Link(link)) => {
-            return Err(SourceError::Link { path: path(), link: link.to_string_lossy().into_owned() });
-        }
-        Err(Stop::Path) => return Err(SourceError::Path { path: path() }),
-    };
+/// What is at a path, its last component not followed.
+fn through_roots_links(path: &str) -> Result<OwnedFd, Stop> {
+    let end = walk::to_parent(OsStr::new(path), false)?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(&end.parent, &end.name, flags, Mode::empty()) {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(failed(errno)),
+    Ok(fs::openat(&end.parent, &end.name, flags, Mode::empty())?)
+}
+
+/// What is at a path when every link is followed but those of /proc, which lead past every right.
+fn behind_links(path: &str) -> Result<OwnedFd, Stop> {
+    let dots = path.split('/').any(|part| part == "..");
+    if !path.starts_with('/') || dots || path.contains('\0') {
+        return Err(Stop::Path);
+    }
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    Ok(fs::openat2(fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?)
+}
+
+/// Why nothing was opened; what is not there is no error.
+fn stopped(
+    request: &Request,
+    stop: Stop,
+    failed: impl Fn(Errno) -> SourceError,
+) -> Result<Opened, SourceError> {
+    let path = request.path.clone();
+    match stop {
+        Stop::Errno(Errno::NOENT | Errno::NOTDIR) => Ok(Opened::Missing),
+        Stop::Errno(errno) => Err(failed(errno)),
+        Stop::Link(link) => Err(SourceError::Link { path, link: link.to_string_lossy().into_owned() }),
+        Stop::Path => Err(SourceError::Path { path }),
     }
 }
 
+/// A link that was found, as it is told.
 fn link(
     request: &Request,
     found: &OwnedFd,
-    failed: &impl Fn(Errno) -> SourceError,
+    failed: impl Fn(Errno) -> SourceError,
 ) -> Result<Opened, SourceError> {
     let target = fs::readlinkat(found, c"", Vec::new()).map_err(failed)?;
     let not_text =
@@ -333,14 +347,17 @@ fn open_as_person(request: &Request, uid: u32) -> Result<Opened, SourceError> {
         errno => SourceError::Io { path: path(), cause: errno.into() },
     };
     let found = match request.kind {
-        Kind::Behind => behind_links(request, &failed)?,
-        Kind::Any | Kind::Directory | Kind::CharDevice => through_roots_links(request, &failed)?,
+        Kind::Behind => behind_links(&request.path),
+        Kind::Any | Kind::Directory | Kind::CharDevice => through_roots_links(&request.path),
     };
-    let Some(found) = found else { return Ok(Opened::Missing) };
+    let found = match found {
+        Ok(found) => found,
+        Err(stop) => return stopped(request, stop, failed),
+    };
     let stat = fs::fstat(&found).map_err(failed)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     let fits = match request.kind {
-        Kind::Any if kind == FileType::Symlink => return link(request, &found, &failed),
+        Kind::Any if kind == FileType::Symlink => return link(request, &found, failed),
         Kind::Any | Kind::Behind => matches!(kind, FileType::Directory | FileType::RegularFile),
         Kind::Directory => kind == FileType::Directory,
         Kind::CharDevice => kind == FileType::CharacterDevice,
@@ -359,23 +376,6 @@ fn open_as_person(request: &Request, uid: u32) -> Result<Opened, SourceError> {
         FileType::CharacterDevice => Opened::CharDevice(found),
         _ => Opened::File(found),
     })
-}
-
-/// What is at a path when every link is followed but those of /proc, which lead past every right.
-fn behind_links(
-    request: &Request,
-    failed: &impl Fn(Errno) -> SourceError,
-) -> Result<Option<OwnedFd>, SourceError> {
-    let dots = request.path.split('/').any(|part| part == "..");
-    if !request.path.starts_with('/') || dots || request.path.contains('\0') {
-        return Err(SourceError::Path { path: request.path.clone() });
-    }
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    match fs::openat2(fs::CWD, &request.path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
-        Ok(found) => Ok(Some(found)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(failed(errno)),
-    }
 }
 
 fn wrong_kind(request: &Request, mode: u32) -> SourceError {
