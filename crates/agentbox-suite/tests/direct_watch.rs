@@ -37,6 +37,15 @@ fn tell(machine: &Machine, script: &str) -> Result<()> {
     Ok(fs::rename(project.join("going"), project.join("go"))?)
 }
 
+/// `.exrc` comes last and is seen last: nothing before it was taken for a trigger file.
+fn frozen_by_the_last(machine: &Machine, session: &Session<'_>) -> Result<()> {
+    until(machine, session, "frozen")?;
+    let triggers = events(machine, session, "trigger")?;
+    let paths: Vec<_> = triggers.iter().filter_map(|event| event["path"].as_str()).collect();
+    ensure!(paths == [".exrc"], "{paths:?}");
+    Ok(())
+}
+
 #[test]
 fn the_first_trigger_file_freezes_and_the_persons_word_thaws() -> Result<()> {
     for (script, path) in [
@@ -146,11 +155,7 @@ fn what_packages_bring_freezes_nothing() -> Result<()> {
          ln -s ../packages/a node_modules/a; ln -s ../../node_modules packages/a/node_modules; python3 -m venv --without-pip venv\n\
          echo x > .exrc",
     )?;
-    // What comes last is seen last.
-    until(&machine, &session, "frozen")?;
-    let triggers = events(&machine, &session, "trigger")?;
-    let paths: Vec<_> = triggers.iter().filter_map(|event| event["path"].as_str()).collect();
-    ensure!(paths == [".exrc"], "{paths:?}");
+    frozen_by_the_last(&machine, &session)?;
     ensure!(machine.project().join("node_modules/q/.envrc").exists());
     session.stop()
 }
@@ -265,10 +270,7 @@ fn what_git_does_every_day_freezes_nothing() -> Result<()> {
              mkdir refs objects; echo x > config; echo x > .exrc"
         ),
     )?;
-    until(&machine, &session, "frozen")?;
-    let triggers = events(&machine, &session, "trigger")?;
-    let paths: Vec<_> = triggers.iter().filter_map(|event| event["path"].as_str()).collect();
-    ensure!(paths == [".exrc"], "{paths:?}");
+    frozen_by_the_last(&machine, &session)?;
     ensure!(machine.project().join("other/.git").exists());
     session.stop()
 }

@@ -4,7 +4,7 @@
 //! supervisor reads them again.
 
 use crate::output::units;
-use agentbox_plan::net::{Pattern, Target};
+use agentbox_plan::net::{Pattern, Target, TargetError};
 use agentbox_policy::{HostRule, Publish};
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ pub(crate) fn target(text: &str) -> Result<String, String> {
         let good = !group.is_empty() && group.bytes().all(is_name);
         return if good { Ok(text.to_owned()) } else { Err("a group is written as @NAME: @npm".into()) };
     }
-    no_address_of_a_page(text)?;
     let target: Target = text.parse().map_err(|error| format!("{error}"))?;
     Ok(target.to_string())
 }
@@ -30,8 +29,10 @@ pub(crate) fn destination(text: &str) -> Result<String, String> {
     if text.starts_with('/') {
         return Ok(text.to_owned());
     }
-    no_address_of_a_page(text)?;
-    let target: Target = text.parse().map_err(|error| format!("{error}; a path begins with `/`"))?;
+    let target: Target = text.parse().map_err(|error| match error {
+        TargetError::Url => error.to_string(),
+        error => format!("{error}; a path begins with `/`"),
+    })?;
     match target.pattern {
         Pattern::Name { .. } | Pattern::HostLoopback => Ok(target.to_string()),
         Pattern::Network { range } if range.prefix() == if range.first().is_ipv4() { 32 } else { 128 } => {
@@ -66,13 +67,6 @@ pub(crate) fn lasting(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("a rule lasts longer than that; without --for, until the session ends".into()),
         time => Ok(time),
     }
-}
-
-fn no_address_of_a_page(text: &str) -> Result<(), String> {
-    if text.contains("://") {
-        return Err("write the host only: github.com or github.com:443, without https:// and path".into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

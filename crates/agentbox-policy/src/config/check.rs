@@ -30,18 +30,14 @@ pub(crate) fn check(layer: &Layer, kind: LayerKind) -> Result<(), ConfigError> {
 
 /// A grant that is refused wherever it stands; the others depend on whose home it is.
 fn too_wide(layer: &Layer) -> Option<(String, &str)> {
-    let profiles = layer.config.profile.iter().flat_map(|(name, table)| {
-        [("read", &table.read), ("write", &table.write)]
-            .map(|(key, paths)| (format!("profile.{name}.{key}"), paths))
-    });
-    let projects = layer.config.project.iter().flat_map(|(name, table)| {
-        [("read", &table.read), ("write", &table.write)]
-            .map(|(key, paths)| (format!("project.{name}.{key}"), paths))
-    });
-    profiles.chain(projects).find_map(|(key, paths)| {
-        let path =
-            paths.as_deref().unwrap_or_default().iter().find(|path| matches!(path.as_str(), "~" | "/"))?;
-        Some((key, path.as_str()))
+    let (profiles, projects) = (layer.config.profile.iter(), layer.config.project.iter());
+    let profiles = profiles.map(|(name, table)| (format!("profile.{name}"), &table.read, &table.write));
+    let projects = projects.map(|(name, table)| (format!("project.{name}"), &table.read, &table.write));
+    profiles.chain(projects).find_map(|(table, read, write)| {
+        [("read", read), ("write", write)].into_iter().find_map(|(key, paths)| {
+            let path = paths.iter().flatten().find(|path| matches!(path.as_str(), "~" | "/"))?;
+            Some((format!("{table}.{key}"), path.as_str()))
+        })
     })
 }
 
