@@ -49,10 +49,10 @@ pub fn run() -> u8 {
         Task::Survey => survey::survey(&places, &plan).to_bytes(),
         Task::Judge { before, spots } => sweep::judge(&places, &plan, before, spots).to_bytes(),
         Task::Sweep { before } => sweep::sweep(&places, &plan, before).to_bytes(),
-        Task::Watch { before } => {
+        Task::Watch { configs } => {
             let Some(group) = watch else { return 5 };
             // It ends with the one who reads what it says.
-            return match watch::watch(&places, &plan, before, &group, std::fs::File::from(answer)) {
+            return match watch::watch(&places, &plan, configs, &group, std::fs::File::from(answer)) {
                 Ok(()) => 0,
                 Err(_) => 6,
             };

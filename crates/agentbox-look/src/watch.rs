@@ -9,7 +9,7 @@ use crate::place::Places;
 use crate::survey;
 use crate::walk::{self, Listing};
 use agentbox_launch::look;
-use agentbox_plan::look::{Before, LookPlan, PlacePath, Sighting, Spot, framed};
+use agentbox_plan::look::{ConfigBefore, LookPlan, PlacePath, Sighting, Spot, framed};
 use agentbox_plan::trigger::Hold;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, readlinkat};
@@ -54,11 +54,11 @@ struct Watch<'a> {
     hooks: BTreeSet<Spot>,
 }
 
-/// Watches until nobody reads any more. `before` is what was there at the start.
+/// Watches until nobody reads any more. `configs` are those that were there at the start.
 pub(crate) fn watch(
     places: &Places,
     plan: &LookPlan,
-    before: &Before,
+    configs: &[ConfigBefore],
     group: &OwnedFd,
     out: File,
 ) -> io::Result<()> {
@@ -71,8 +71,8 @@ pub(crate) fn watch(
         last: None,
         unseen: 0,
         repositories: BTreeMap::new(),
-        configs: before.configs.iter().map(|config| config.spot.clone()).collect(),
-        hooks: hooks::directories(places, &before.configs),
+        configs: configs.iter().map(|config| config.spot.clone()).collect(),
+        hooks: hooks::directories(places, configs),
     };
     for place in 0..places.count() {
         watch.begin(Spot { place, path: PlacePath::default() }, None)?;

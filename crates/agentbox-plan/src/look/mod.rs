@@ -80,8 +80,8 @@ wire_enum! {
         },
         /// While it runs: says what comes to be, as [`Sighting`]s, until it is killed.
         4 = Watch {
-            /// What was there at the start.
-            before: Before,
+            /// Configurations that were there at the start: only these say where git finds hooks.
+            configs: Vec<ConfigBefore>,
         },
     }
 }

@@ -127,7 +127,7 @@ pub(crate) async fn begin(
         masks: Masks::default(),
         limits: START_LIMITS,
     };
-    let mut plan = look_plan(&wanted, Task::Watch { before: remembered.before.clone() })?;
+    let mut plan = look_plan(&wanted, Task::Watch { configs: remembered.before.configs.clone() })?;
     if remembered.before.leads_in() {
         plan.triggers.brought.clear();
     }
