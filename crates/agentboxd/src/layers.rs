@@ -8,7 +8,7 @@
 
 use crate::caller::Caller;
 use crate::session::steps::StepError;
-use crate::session::{Order, Record};
+use crate::session::{Order, Record, shown_id};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ChangeSet, Error, Method, ReviewAnswer, Taken};
 use agentbox_kernel::directory;
@@ -218,7 +218,7 @@ pub(crate) fn parse(id: &SessionId, bytes: &[u8]) -> Result<LayerRecord, String>
 }
 
 fn unknown(id: &str) -> Error {
-    let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
+    let shown = shown_id(id);
     Error::NotFound(format!("no session `{shown}` left changes\n`agentboxctl list --all` shows which did"))
 }
 

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::network::live::{self, Change};
 use crate::objects::{self, Subscriber};
 use crate::session::supervise::greet_patiently;
-use crate::session::{Session, State, sources};
+use crate::session::{Session, State, shown_id, sources};
 use crate::supervisor::Supervisor;
 use crate::{layers, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
@@ -117,7 +117,7 @@ impl Manager {
                 return Ok(session);
             }
         }
-        let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
+        let shown = shown_id(id);
         Err(Error::NotFound(format!("there is no session `{shown}`\n`agentboxctl list` shows yours")))
     }
 
@@ -531,7 +531,7 @@ impl Manager {
         let lines =
             self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await?;
         if is_one && is_all && lines.is_empty() {
-            let shown: String = id.escape_debug().take(SessionId::MAX_BYTES).collect();
+            let shown = shown_id(id);
             let next = "`agentboxctl log` shows all that is told to you";
             return Err(Error::NotFound(format!("the trail tells nothing of a session `{shown}`\n{next}")));
         }

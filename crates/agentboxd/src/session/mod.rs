@@ -226,6 +226,11 @@ impl Session {
     }
 }
 
+/// What a caller took for the id of a session, as it is said back.
+pub(crate) fn shown_id(id: &str) -> String {
+    id.escape_debug().take(SessionId::MAX_BYTES).collect()
+}
+
 /// How a process ended, for people and for the audit trail.
 pub(crate) fn exit_text(exit: Exit) -> String {
     match exit {

@@ -37,12 +37,12 @@ pub(super) fn open(
     record: &Record,
     lease_first: u32,
     held: Vec<HeldPlace>,
-    looked: Looked,
+    mut looked: Looked,
 ) -> Result<(Vec<OwnedFd>, Plan, Vec<OwnDirectory>), StepError> {
     let own = RefCell::new(Vec::new());
     let values = RefCell::new(Vec::new());
-    let Looked { opened, secrets, pins } = looked;
-    let (sources, plan) = open_with(order, record, lease_first, (&values, held, opened), &|wanted| {
+    let (secrets, pins) = (std::mem::take(&mut looked.secrets), std::mem::take(&mut looked.pins));
+    let (sources, plan) = open_with(order, record, lease_first, (&values, held, looked), &|wanted| {
         let directory = || -> Result<OwnedFd, StepError> {
             let directory = supervisor.directories.open_session(&record.id)?;
             directory.ok_or_else(|| missing("a directory"))
@@ -90,7 +90,7 @@ pub(crate) fn preview(
 ) -> Result<Plan, StepError> {
     // For a plan a volume is a directory that is there; which one it is does not matter.
     let (_sources, plan) =
-        open_with(order, record, lease_first, (&RefCell::default(), held, looked.opened), &|_| {
+        open_with(order, record, lease_first, (&RefCell::default(), held, looked), &|_| {
             Ok(order.project.try_clone()?)
         })?;
     Ok(plan)
@@ -106,11 +106,10 @@ fn open_with(
     order: &Order,
     record: &Record,
     lease_first: u32,
-    (values, held, opened): (&Values, Vec<HeldPlace>, Vec<Result<Opened, SourceError>>),
+    (values, held, looked): (&Values, Vec<HeldPlace>, Looked),
     own: Own<'_>,
 ) -> Result<(Vec<OwnedFd>, Plan), StepError> {
-    let wanted = agentbox_policy::wanted(&order.policy);
-    let opened = open_wanted(&wanted, opened, own)?;
+    let opened = open_wanted(looked, own)?;
     let null: OwnedFd = std::fs::File::open("/dev/null")?.into();
     let mut sources = Vec::with_capacity(opened.len() + 1);
     sources.push(order.project.try_clone()?);
@@ -147,6 +146,8 @@ pub(super) fn forget(process: Process) {
 /// What the policy names at paths of others, opened and read.
 #[derive(Debug)]
 pub(crate) struct Looked {
+    wanted: Vec<Wanted>,
+    /// Of those that lie at paths of others, in the same order.
     opened: Vec<Result<Opened, SourceError>>,
     /// By their place in the policy; so are the pins.
     secrets: BTreeMap<usize, Zeroizing<Vec<u8>>>,
@@ -184,20 +185,17 @@ pub(crate) async fn look(supervisor: &Supervisor, order: &Order, read: bool) -> 
             at.set(&pin.path);
             Ok((of, pinned::look(&pin, &person)?))
         };
-        Ok(Looked { opened, secrets, pins: pins.into_iter().map(look).collect::<Result<_, PolicyError>>()? })
+        let pins = pins.into_iter().map(look).collect::<Result<_, PolicyError>>()?;
+        Ok(Looked { wanted, opened, secrets, pins })
     });
     looked.await.map_err(|error| StepError::Host(error.refusal()))?
 }
 
 /// Takes for each thing that a policy wants what was opened for it, or makes it.
-fn open_wanted(
-    wanted: &[Wanted],
-    opened: Vec<Result<Opened, SourceError>>,
-    own: Own<'_>,
-) -> Result<Vec<Opened>, StepError> {
-    let mut opened = opened.into_iter();
-    let mut all = Vec::with_capacity(wanted.len());
-    for wanted in wanted {
+fn open_wanted(looked: Looked, own: Own<'_>) -> Result<Vec<Opened>, StepError> {
+    let mut opened = looked.opened.into_iter();
+    let mut all = Vec::with_capacity(looked.wanted.len());
+    for wanted in &looked.wanted {
         let refused = |error: &SourceError| -> StepError {
             let what = format!("{}: {error}", wanted.path);
             let remedy = match error {
@@ -231,10 +229,10 @@ fn open_wanted(
         }
         all.push(match opened.next() {
             Some(Ok(opened)) => opened,
-            // What its person may not open is as if it were not there. Of the system's places some are
-            // covered by private ones, so there an error is never taken for absence.
             // A link that a preset did not expect leads nowhere for it; who names one is told.
             Some(Err(error @ SourceError::Link { .. })) if !wanted.preset => return Err(refused(&error)),
+            // What its person may not open is as if it were not there. Of the system's places some are
+            // covered by private ones, so there an error is never taken for absence.
             Some(Err(error)) if wanted.optional && wanted.by == agentbox_policy::Opener::Person => {
                 tracing::debug!("{}: {error}", wanted.path);
                 Opened::Missing
