@@ -15,7 +15,6 @@ mod skim;
 pub use skim::{Skim, Skimmed};
 
 use agentbox_plan::net::HostName;
-use std::mem;
 
 /// Most bytes of a ClientHello with its record headers.
 pub const MAX_HELLO_BYTES: usize = 64 << 10;
@@ -48,9 +47,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 pub struct Hello {
     held: Vec<u8>,
-    /// Where in `held` the first record begins that was not taken apart.
-    record: usize,
-    message: Vec<u8>,
+    skim: Skim,
     outcome: Option<Outcome>,
 }
 
@@ -68,76 +65,32 @@ impl Hello {
         if let Some(outcome) = &self.outcome {
             return outcome.clone();
         }
-        let outcome = self.advance();
-        if outcome != Outcome::NeedMore {
-            self.message = Vec::new();
-            self.outcome = Some(outcome.clone());
-        }
+        let outcome = match self.skim.feed(piece) {
+            Skimmed::NeedMore => return Outcome::NeedMore,
+            Skimmed::Hello => self.name().map_or(Outcome::Malformed, Outcome::Name),
+            Skimmed::Malformed => Outcome::Malformed,
+        };
+        self.outcome = Some(outcome.clone());
         outcome
+    }
+
+    /// The name in a hello that is whole. Only now is it put together: one that never ends is held once.
+    fn name(&self) -> Result<Option<HostName>, extensions::NotAHello> {
+        let mut body = Vec::new();
+        Skim::new().feed_to(&self.held, &mut |part| body.extend_from_slice(part));
+        extensions::server_name(&body)
     }
 
     /// How many bytes it holds.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.held.capacity() + self.message.capacity()
+        self.held.capacity()
     }
 
     /// All bytes that were fed, for the other side.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.held
-    }
-
-    /// Takes apart every whole record. Nothing here looks behind what it decides about, so that the size of
-    /// pieces makes no difference.
-    fn advance(&mut self) -> Outcome {
-        loop {
-            let Some(rest) = self.held.get(self.record..) else { return Outcome::Malformed };
-            if !begins_like_record(rest) {
-                return Outcome::Malformed;
-            }
-            let Some(&[_, _, _, high, low]) = rest.first_chunk::<RECORD_HEADER_BYTES>() else {
-                return self.wait_for(RECORD_HEADER_BYTES);
-            };
-            let length = usize::from(u16::from_be_bytes([high, low]));
-            // Handshake records are never empty (RFC 8446, section 5.1).
-            if length == 0 || length > MAX_RECORD_BYTES {
-                return Outcome::Malformed;
-            }
-            let end = RECORD_HEADER_BYTES + length;
-            let Some(payload) = rest.get(RECORD_HEADER_BYTES..end) else { return self.wait_for(end) };
-            if self.record + end > MAX_HELLO_BYTES {
-                return Outcome::Malformed;
-            }
-            self.message.extend_from_slice(payload);
-            self.record += end;
-            if self.message.first() != Some(&CLIENT_HELLO) {
-                return Outcome::Malformed;
-            }
-            let Some(&[_, high, middle, low]) = self.message.first_chunk::<MESSAGE_HEADER_BYTES>() else {
-                continue;
-            };
-            let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-            let Some(behind) = self.message.len().checked_sub(MESSAGE_HEADER_BYTES + length) else {
-                if length > MAX_HELLO_BYTES {
-                    return Outcome::Malformed;
-                }
-                continue;
-            };
-            // A client says nothing more before the server has answered, least of all in the same record.
-            if behind != 0 {
-                return Outcome::Malformed;
-            }
-            let message = mem::take(&mut self.message);
-            return match extensions::server_name(&message[MESSAGE_HEADER_BYTES..]) {
-                Ok(name) => Outcome::Name(name),
-                Err(extensions::NotAHello) => Outcome::Malformed,
-            };
-        }
-    }
-
-    fn wait_for(&self, bytes: usize) -> Outcome {
-        if self.record + bytes > MAX_HELLO_BYTES { Outcome::Malformed } else { Outcome::NeedMore }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reads over a ClientHello, of which nothing is kept.
+//! The framing of a ClientHello, of which nothing is kept here.
 
 use super::{
     CLIENT_HELLO, MAX_HELLO_BYTES, MAX_RECORD_BYTES, MESSAGE_HEADER_BYTES, RECORD_HEADER_BYTES,
@@ -16,7 +16,8 @@ pub enum Skimmed {
     Malformed,
 }
 
-/// Finds the end of a ClientHello: where [`super::Hello`] has an outcome, this has one.
+/// Finds the end of a ClientHello. Nothing here looks behind what it decides about, so that the size of pieces makes no
+/// difference.
 #[derive(Debug, Default)]
 pub struct Skim {
     seen: usize,
@@ -38,6 +39,11 @@ impl Skim {
 
     /// Takes the next piece of the stream.
     pub fn feed(&mut self, piece: &[u8]) -> Skimmed {
+        self.feed_to(piece, &mut |_part| {})
+    }
+
+    /// The same; `body` is given what there is of the message behind its header.
+    pub(super) fn feed_to(&mut self, piece: &[u8], body: &mut dyn FnMut(&[u8])) -> Skimmed {
         let mut rest = piece;
         loop {
             if let Some(outcome) = self.outcome {
@@ -46,12 +52,12 @@ impl Skim {
             if rest.is_empty() {
                 return Skimmed::NeedMore;
             }
-            self.outcome = self.step(&mut rest);
+            self.outcome = self.step(&mut rest, body);
         }
     }
 
     /// Takes something from the front of `rest`, which is not empty.
-    fn step(&mut self, rest: &mut &[u8]) -> Option<Skimmed> {
+    fn step(&mut self, rest: &mut &[u8], body: &mut dyn FnMut(&[u8])) -> Option<Skimmed> {
         if self.record.len() < RECORD_HEADER_BYTES {
             fill(&mut self.record, RECORD_HEADER_BYTES, rest);
             if !begins_like_record(&self.record) {
@@ -60,6 +66,7 @@ impl Skim {
             let [_, _, _, high, low] = *self.record.first_chunk::<RECORD_HEADER_BYTES>()?;
             self.payload = usize::from(u16::from_be_bytes([high, low]));
             self.seen += RECORD_HEADER_BYTES + self.payload;
+            // Handshake records are never empty (RFC 8446, section 5.1).
             let is_none = self.payload == 0 || self.payload > MAX_RECORD_BYTES;
             return (is_none || self.seen > MAX_HELLO_BYTES).then_some(Skimmed::Malformed);
         }
@@ -78,10 +85,12 @@ impl Skim {
                 }
             }
         }
+        // A client says nothing more before the server has answered, least of all in the same record.
         if within.len() > self.body {
             return Some(Skimmed::Malformed);
         }
         self.body -= within.len();
+        body(within);
         if self.payload == 0 {
             self.record.clear();
             let is_whole = self.message.len() == MESSAGE_HEADER_BYTES && self.body == 0;
