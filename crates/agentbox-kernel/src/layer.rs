@@ -26,9 +26,13 @@ use rustix::mount::{
     fsopen, open_tree,
 };
 use rustix::thread::CapabilitySet;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 const OVERLAYS: &str = "overlay";
+/// What follows an id in the name of what was its layer. No id ends so.
+const GOING: &str = ".going";
 const DATA: &str = "data";
 const REVIEW: &str = "review";
 /// The parts of a layer that overlayfs gets.
@@ -142,12 +146,37 @@ impl Directories {
         Ok(ids)
     }
 
-    /// Removes a layer with all that is in it. None there is fine.
+    /// Removes a layer with all that is in it, whole or not at all: from its first moment on it is no layer any more, and
+    /// what a crash leaves of it is for [`Self::remove_going_layers`]. None there is fine.
     ///
     /// # Errors
     /// [`DirectoryError`] when something of it remains.
     pub fn remove_layer(&self, id: &SessionId) -> Result<(), DirectoryError> {
-        directory::remove_tree(self.overlays()?, id.as_str())
+        let overlays = self.overlays()?;
+        let going = format!("{id}{GOING}");
+        // Of a removal that did not come to its end.
+        directory::remove_tree(&overlays, &going)?;
+        match fs::renameat(&overlays, id.as_str(), &overlays, &going) {
+            Ok(()) => directory::remove_tree(&overlays, &going),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(DirectoryError::io("rename", id.to_string(), errno)),
+        }
+    }
+
+    /// Removes what is left of layers whose removal did not come to its end.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] when something of them remains.
+    pub fn remove_going_layers(&self) -> Result<(), DirectoryError> {
+        let overlays = self.overlays()?;
+        let failed = |errno: Errno| DirectoryError::io("read", walk::shown(&overlays), errno);
+        for entry in Dir::read_from(&overlays).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_bytes().ends_with(GOING.as_bytes()) {
+                directory::remove_tree(&overlays, OsStr::from_bytes(entry.file_name().to_bytes()))?;
+            }
+        }
+        Ok(())
     }
 }
 

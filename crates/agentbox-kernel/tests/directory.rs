@@ -317,3 +317,28 @@ fn exchanging_a_directory_for_a_link_during_removal_spares_what_it_leads_to() {
         assert!(!tree.exists());
     }
 }
+
+#[test]
+fn a_layer_goes_whole_or_not_at_all() {
+    let (place, _fd) = place();
+    let directories = Directories::open(paths(place.path()), true).unwrap();
+    let overlays = place.path().join("state/overlay");
+    let make = |name: &str| {
+        std::fs::create_dir_all(overlays.join(name).join("data/upper/deep")).unwrap();
+        std::fs::write(overlays.join(name).join("data/upper/deep/file"), "x").unwrap();
+    };
+    let id = "abc12345".parse().unwrap();
+    make("abc12345");
+    make("other123");
+    // An earlier removal was killed: what is left of it is no layer, and in nobody's way.
+    make("abc12345.going");
+    make("half1234.going");
+    assert_eq!(directories.list_layers().unwrap().len(), 2);
+    directories.remove_layer(&id).unwrap();
+    assert!(directories.open_layer(&id).unwrap().is_none());
+    directories.remove_layer(&id).unwrap();
+    directories.remove_going_layers().unwrap();
+    let left: Vec<_> =
+        std::fs::read_dir(&overlays).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["other123"]);
+}

@@ -89,8 +89,11 @@ fn remove_unchanged(supervisor: &Supervisor, id: &SessionId) -> Result<(), StepE
     Ok(())
 }
 
-/// After a crash: layers that no session has and nothing was ever written to.
+/// After a crash: layers that were going, and those that no session has and nothing was ever written to.
 pub(crate) fn sweep(supervisor: &Supervisor) {
+    if let Err(error) = supervisor.directories.remove_going_layers() {
+        supervisor.report(format!("layers: {error}"));
+    }
     let ids = match supervisor.directories.list_layers() {
         Ok(ids) => ids,
         Err(error) => return supervisor.report(format!("layers: {error}")),
