@@ -4,8 +4,9 @@ use crate::sys::call;
 use agentbox_probe::Handle;
 use rustix::fs::FlockOperation;
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -52,8 +53,9 @@ pub(crate) fn wait() -> Result<ExitCode, String> {
 /// What the names of what [`keep`] removes begin with.
 const REMOVABLE: &[&str] = &[".agentbox-verify-", "agentbox-probe-"];
 
-/// Holds each directory among the paths locked, so that others see that somebody cares for it, and removes all of them when
-/// standard input ends: also when whoever holds its other end was killed.
+/// Makes the first path a directory, so that it is never there without somebody who cares for it, and holds each directory
+/// among the paths locked, so that others see that. Removes all of them when standard input ends: also when whoever holds
+/// its other end was killed.
 pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
     for path in paths {
         let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
@@ -63,6 +65,9 @@ pub(crate) fn keep(paths: &[&str]) -> Result<ExitCode, String> {
     }
     // What ends the one who started this by its terminal does not end this.
     let _already_leading = rustix::process::setsid();
+    if let Some(path) = paths.first() {
+        DirBuilder::new().mode(0o755).create(path).map_err(|error| format!("{path}: {error}"))?;
+    }
     let locked: Vec<File> = paths
         .iter()
         .filter_map(|path| File::open(path).ok())

@@ -92,7 +92,6 @@ impl Scene {
             .filter(|(_, directory)| fs::symlink_metadata(directory).is_ok_and(|found| found.is_dir()))
             .map(|(class, directory)| (class, directory.join(format!("{NAME}{tag}"))))
             .collect();
-        make_directory(&base)?;
         // What `t6.temporary-file` leaves, on either side.
         let left = ['o', 'i'].map(|side| PathBuf::from(format!("/tmp/agentbox-probe-{tag}{side}")));
         let kept = std::iter::once(&base).chain(beside.iter().map(|(_, path)| path)).chain(&left);
