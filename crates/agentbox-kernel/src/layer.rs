@@ -15,6 +15,7 @@
 use crate::directory::{self, Directories, DirectoryError};
 use crate::file::{check_name, single_name};
 use crate::person::Person;
+use crate::project::Project;
 use crate::source::with_rights_keeping;
 use crate::walk;
 use agentbox_plan::SessionId;
@@ -93,18 +94,17 @@ impl Directories {
         &self,
         id: &SessionId,
         person: &Person,
-        project: impl AsFd,
+        project: &Project,
     ) -> Result<Layer, LayerError> {
         let root = directory::open_in(&self.overlays()?, &single_name(id.as_str().as_ref())?, 0o700, true)?;
         let owner = (Uid::from_raw(person.uid), Gid::from_raw(person.gid));
         let data = own_directory(&root, DATA, owner, 0o700)?;
         own_directory(&root, REVIEW, owner, 0o700)?;
-        let project = fs::fstat(project).map_err(failed("examine the project of"))?;
         for part in PARTS {
             // The root of what the session sees has owner and mode of `upper`.
             let (owner, mode) = match part {
                 "upper" => {
-                    ((Uid::from_raw(project.st_uid), Gid::from_raw(project.st_gid)), project.st_mode & 0o777)
+                    ((Uid::from_raw(project.owner_uid), Gid::from_raw(project.owner_gid)), project.mode)
                 }
                 _ => (owner, 0o700),
             };

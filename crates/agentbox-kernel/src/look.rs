@@ -36,7 +36,7 @@ pub enum LookError {
     },
 }
 
-/// A looker that runs.
+/// A looker that runs. Dropped, it is killed and waited for: as long as the file system that it looks at lets it not go.
 #[derive(Debug)]
 pub struct Looker {
     process: Launcher,
@@ -132,6 +132,13 @@ impl Looker {
             Some(ended) => LookError::NoAnswer { why: format!("{ended:?}") },
             None => LookError::NoAnswer { why: "it does not end".to_owned() },
         })
+    }
+
+    /// Kills it, without waiting for its end.
+    pub fn kill(&self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = rustix::process::pidfd_send_signal(&self.process.pidfd, rustix::process::Signal::KILL);
+        }
     }
 
     fn end(&self) -> Option<Ended> {

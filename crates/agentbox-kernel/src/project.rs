@@ -23,6 +23,8 @@ pub struct Project {
     pub owner_uid: u32,
     /// Its group.
     pub owner_gid: u32,
+    /// Its permissions.
+    pub mode: u32,
     /// Number of its device (stat(3type)).
     pub device: u64,
     /// Number of its inode.
@@ -105,6 +107,7 @@ pub fn check(fd: OwnedFd, person: &Person) -> Result<Project, ProjectError> {
         path,
         owner_uid: stat.st_uid,
         owner_gid: stat.st_gid,
+        mode: stat.st_mode & 0o777,
         device: stat.st_dev,
         inode: stat.st_ino,
     })

@@ -70,6 +70,33 @@ fn a_file_system_that_does_not_answer_is_waited_for_by_nobody_but_who_named_it()
 }
 
 #[test]
+fn a_project_that_does_not_answer_is_waited_for_by_nobody_but_who_starts_there() -> Result<()> {
+    let machine = Machine::new()?;
+    let (uid, gid) = (machine.person.uid, machine.person.gid);
+    let place = machine.person.home.join("m");
+    machine.person.make_directory(&place)?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let silent = Silent::mount_against(&place, (uid, gid), "agentbox-look")?;
+    let (finished, took) = std::thread::scope(|scope| -> Result<_> {
+        let start = scope.spawn(|| {
+            let began = Instant::now();
+            let arguments = machine.start_arguments("L2", &[], &["true"]);
+            let mut command = machine.command(&arguments);
+            run(command.current_dir(&place), b"", START_LIMIT).map(|finished| (finished, began.elapsed()))
+        });
+        while !start.is_finished() {
+            in_time("a status", || session.status())?;
+        }
+        start.join().unwrap_or_else(|_panic| bail!("the start panicked"))
+    })?;
+    ensure!(finished.status != 0 && took < START_LIMIT, "{finished:?} after {took:?}");
+    ensure!(finished.error_text().contains("the project does not answer"), "{finished:?}");
+    in_time("a stop", || session.stop())?;
+    drop(silent);
+    machine.ends_without_leftovers()
+}
+
+#[test]
 fn a_removal_that_takes_long_keeps_nobody_waiting_and_nothing_begins_with_what_goes() -> Result<()> {
     let machine = Machine::new()?;
     let beside = machine.detached("L2", &["sleep", "600"])?;

@@ -53,11 +53,10 @@ pub(crate) fn open(supervisor: &Supervisor, order: &Order, record: &Record) -> R
     if directory::read_file(&layer.root, RECORD, MAX_BYTES)?.is_none() {
         // What the kernel stamped its directory with: comparable to the stamps of the project's files.
         let made = rustix::fs::fstat(&layer.data).map_err(std::io::Error::from)?;
-        let inode = rustix::fs::fstat(&order.project).map_err(std::io::Error::from)?.st_ino;
         let line = LayerRecord {
             version: VERSION,
             session: record.clone(),
-            inode,
+            inode: order.project.inode,
             began_unix_s: u64::try_from(made.st_ctime).unwrap_or(0),
             began_ns: u32::try_from(made.st_ctime_nsec).unwrap_or(0),
             base_commit: order.base_commit.clone().filter(|commit| is_commit(commit)),

@@ -255,7 +255,7 @@ fn resolve_as(
         id,
         owner_uid: person.uid,
         name: policy.session_name().map(str::to_owned),
-        project: project.path,
+        project: project.path.clone(),
         profile: policy.profile_name().unwrap_or_default().to_owned(),
         posture: policy.posture_name().to_owned(),
         agent: policy.agent_name().to_owned(),
@@ -277,8 +277,7 @@ fn resolve_as(
     let order = Order {
         policy,
         person,
-        project: project.fd,
-        project_gid: project.owner_gid,
+        project,
         streams: Streams { input, output, error },
         size: TerminalSize { rows: request.rows, columns: request.columns },
         umask,

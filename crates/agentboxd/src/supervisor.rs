@@ -64,6 +64,8 @@ pub(crate) struct Supervisor {
     pub(crate) subscribers: Subscribers,
     /// Threads that are where paths of persons lead.
     pub(crate) waits: Waits,
+    /// The lookers of all persons.
+    pub(crate) lookers: Waits,
     /// What is being removed.
     pub(crate) removals: Removals,
     /// Told when a session or a connection has ended.
@@ -105,6 +107,7 @@ impl Supervisor {
             buses: Buses::default(),
             subscribers: Subscribers::default(),
             waits: Waits::default(),
+            lookers: Waits::default(),
             removals: Removals::default(),
             changed: Notify::new(),
             #[cfg(feature = "testing")]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long is waited. A disk that was asleep turns after less.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -67,10 +67,7 @@ impl Waits {
         uid: u32,
         work: impl FnOnce(&At) -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
-        let threads = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(MAX_THREADS))))
-        };
+        let threads = self.of(uid);
         let at = At::default();
         let theirs = at.clone();
         let work = async move {
@@ -86,6 +83,28 @@ impl Waits {
             Ok(Some(done)) => Ok(done),
             Ok(None) | Err(_) => Err(at.unanswered()),
         }
+    }
+
+    /// Takes one of the person's places for something that waits in another way.
+    pub(crate) async fn place_of(
+        &self,
+        uid: u32,
+        limit: Duration,
+    ) -> Result<OwnedSemaphorePermit, Unanswered> {
+        match tokio::time::timeout(limit, self.of(uid).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(At::default().unanswered()),
+        }
+    }
+
+    /// The same without waiting; `None` when there is none.
+    pub(crate) fn free_place_of(&self, uid: u32) -> Option<OwnedSemaphorePermit> {
+        self.of(uid).try_acquire_owned().ok()
+    }
+
+    fn of(&self, uid: u32) -> Arc<Semaphore> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(MAX_THREADS))))
     }
 }
 
@@ -113,6 +132,7 @@ mod tests {
         let said = waits.within(SHORT, 1000, |_| ()).await.unwrap_err().to_string();
         assert!(said.contains("other paths"), "{said}");
         assert_eq!(waits.within(SHORT, 1001, |_| 7).await.unwrap(), 7);
+        assert!(waits.free_place_of(1000).is_none() && waits.place_of(1000, SHORT).await.is_err());
         drop(answer);
         assert_eq!(waits.within(LIMIT, 1000, |_| 7).await.unwrap(), 7);
     }

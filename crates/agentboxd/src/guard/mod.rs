@@ -11,8 +11,9 @@
 
 mod refusals;
 
-use crate::session::Record;
+use crate::session::{Order, Record};
 use crate::supervisor::Supervisor;
+use crate::waits::At;
 use crate::workspace::Surveyed;
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::directory;
@@ -21,7 +22,6 @@ use agentbox_plan::SessionId;
 use agentbox_plan::glob::{GlobName, PathGlob};
 use agentbox_plan::look::{Masks, PlacePath};
 use agentbox_plan::trigger::{Hold, Trigger};
-use agentbox_policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -190,14 +190,20 @@ impl Guards {
 pub(crate) async fn hold(
     supervisor: &Arc<Supervisor>,
     record: &Record,
-    policy: &Policy,
-    project: &OwnedFd,
+    order: &Order,
     surveyed: &Surveyed,
     directory: &OwnedFd,
     group: &SessionGroup,
 ) -> Result<usize, GuardError> {
-    let masks = policy.masks().map_err(|error| refused(&error))?;
-    let (kept, left_out) = Kept::of(&masks, Place::of(project)?, surveyed)?;
+    let masks = order.policy.masks().map_err(|error| refused(&error))?;
+    let project = order.project.fd.try_clone().map_err(|error| refused(&error))?;
+    let place = move |at: &At| {
+        at.set("the project");
+        Place::of(project)
+    };
+    let place = supervisor.waits.at_paths_of(record.owner_uid, place).await;
+    let place = place.map_err(|error| refused(&error))??;
+    let (kept, left_out) = Kept::of(&masks, place, surveyed)?;
     let bytes = serde_json::to_vec(&kept).map_err(|error| refused(&error))?;
     directory::write_atomic(directory, KEPT, &bytes, 0o600, false).map_err(|error| refused(&error))?;
     let loading = Arc::clone(supervisor);

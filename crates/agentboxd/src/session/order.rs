@@ -4,10 +4,10 @@ use super::bounds::Bounds;
 use crate::system::scopes::ScopeLimits;
 use agentbox_ipc::ValueRow;
 use agentbox_kernel::person::Person;
+use agentbox_kernel::project::Project;
 use agentbox_plan::{SessionId, Streams, TerminalSize};
 use agentbox_policy::{Kept, Neighbour, Policy};
 use serde::{Deserialize, Serialize};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// What does not change about a session. It is the first line of its ledger, so that a later supervisor
@@ -96,10 +96,8 @@ pub(crate) struct Order {
     pub(crate) policy: Policy,
     /// Whose session it will be.
     pub(crate) person: Person,
-    /// The project's directory.
-    pub(crate) project: OwnedFd,
-    /// Its group.
-    pub(crate) project_gid: u32,
+    /// The project, as it was found: its file system is not to be asked again without need.
+    pub(crate) project: Project,
     /// Which of the client's streams are a terminal.
     pub(crate) streams: Streams,
     /// Size of that terminal.

@@ -91,7 +91,7 @@ pub(crate) fn preview(
     // For a plan a volume is a directory that is there; which one it is does not matter.
     let (_sources, plan) =
         open_with(order, record, lease_first, (&RefCell::default(), held, looked), &|_| {
-            Ok(order.project.try_clone()?)
+            Ok(order.project.fd.try_clone()?)
         })?;
     Ok(plan)
 }
@@ -112,7 +112,7 @@ fn open_with(
     let opened = open_wanted(looked, own)?;
     let null: OwnedFd = std::fs::File::open("/dev/null")?.into();
     let mut sources = Vec::with_capacity(opened.len() + 1);
-    sources.push(order.project.try_clone()?);
+    sources.push(order.project.fd.try_clone()?);
     let mut found = Vec::with_capacity(opened.len());
     for opened in opened {
         let (what, fd) = match opened {
@@ -364,7 +364,7 @@ fn made(directory: &OwnedFd, name: &str, content: &str) -> Result<OwnedFd, StepE
 
 /// Names of the groups that files of the session can belong to; one without a name gets its number.
 fn group_names(order: &Order) -> Vec<(u32, String)> {
-    let mut groups = vec![order.person.gid, order.project_gid];
+    let mut groups = vec![order.person.gid, order.project.owner_gid];
     groups.dedup();
     groups.into_iter().filter_map(|gid| Some((gid, person::group_name(gid)?))).collect()
 }

@@ -472,8 +472,7 @@ impl Steps {
         let directory = self.directory.as_ref().ok_or_else(|| missing("a directory"))?;
         let group = self.group.as_ref().ok_or_else(|| missing("a control group"))?;
         let (record, surveyed) = (&self.record, &self.surveyed);
-        let held =
-            guard::hold(&self.supervisor, record, &order.policy, &order.project, surveyed, directory, group);
+        let held = guard::hold(&self.supervisor, record, order, surveyed, directory, group);
         live.guard = match held.await {
             Ok(left_out) => {
                 live.notes.extend(Hidden::left_out(left_out));

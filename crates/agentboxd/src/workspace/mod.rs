@@ -8,7 +8,9 @@
 //! | `survey` | before: what is held and hidden, what refuses a start, what the person is told |
 //! | `watch` | meanwhile: what comes to be is judged as it is seen |
 //! | `sweep` | after: the report, also of sessions whose supervisor was killed |
+//! | `looker` | the children that look |
 
+mod looker;
 mod survey;
 mod sweep;
 mod watch;
@@ -17,25 +19,20 @@ pub(crate) use survey::{Hidden, Surveyed, keep, survey};
 pub(crate) use sweep::{finish_all, forget, put_back, remembered, report, sweep};
 pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 
-use crate::descriptor;
-use crate::supervisor::Supervisor;
-use agentbox_kernel::look::{self, LookError};
+use agentbox_kernel::look::LookError;
+use agentbox_plan::Ids;
 use agentbox_plan::look::{Keys, LookLimits, LookPlan, Masks, Task};
 use agentbox_plan::trigger::Triggers;
 use agentbox_plan::wire::Bytes;
-use agentbox_plan::{Ids, Wire};
 use agentbox_policy::{PolicyError, built_in_keys, built_in_triggers};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
-use tokio::io::Interest;
 
 /// A start does not wait longer for a look at its project: 400 000 entries take about two seconds.
 const START_LIMITS: LookLimits = LookLimits { entries: 400_000, time_ms: 2_000 };
 /// The end of a session may.
 const END_LIMITS: LookLimits = LookLimits { entries: 4_000_000, time_ms: 30_000 };
-/// What a looker may take beyond its own limit: to start, to hash, to write its answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Name of the directory below STATE of what is remembered of sessions that have not ended.
 const WORKSPACES: &str = "workspaces";
@@ -53,7 +50,9 @@ pub(crate) enum WorkspaceError {
     Directory(#[from] agentbox_kernel::directory::DirectoryError),
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("the look at the project took longer than {0:?}")]
+    #[error(
+        "the project does not answer: a look at it took longer than {0:?}; wait for its file system or unmount it, then try again"
+    )]
     TooLong(Duration),
     #[error("{0}")]
     Gone(String),
@@ -79,24 +78,4 @@ fn look_plan(look: &Look<'_>, task: Task) -> Result<LookPlan, WorkspaceError> {
         masks: look.masks.clone(),
         limits: look.limits,
     })
-}
-
-/// Runs a looker and waits for its answer.
-async fn look<T: Wire>(supervisor: &Supervisor, look: Look<'_>, task: Task) -> Result<T, WorkspaceError> {
-    let limit = Duration::from_millis(look.limits.time_ms.into()) + PATIENCE;
-    let plan = look_plan(&look, task)?;
-    let mut looker = look::spawn(&plan, look.places, &supervisor.launcher_environment())?;
-    let answer = descriptor::watch(looker.answer.try_clone()?, Interest::READABLE)?;
-    let whole = tokio::time::timeout(limit, async {
-        loop {
-            let mut ready = answer.readable().await?;
-            if looker.read()? {
-                return Ok::<(), WorkspaceError>(());
-            }
-            ready.clear_ready();
-        }
-    });
-    // Dropped, it is killed.
-    whole.await.map_err(|_elapsed| WorkspaceError::TooLong(limit))??;
-    Ok(looker.finish()?)
 }

@@ -1,6 +1,7 @@
 //! Before a session: what of the project is held and hidden, and what the person is told about it.
 
-use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError, look};
+use super::looker::look;
+use super::{Look, START_LIMITS, WORKSPACES, WorkspaceError};
 use crate::session::Order;
 use crate::supervisor::Supervisor;
 use crate::waits::At;
@@ -13,6 +14,7 @@ use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Ids, SessionId};
 use agentbox_policy::{Isolation, OnSharedFiles, PolicyError, Workspace};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Most mounts that hold a project. Each costs a session microseconds and the host some memory.
 const MAX_HELD: usize = 4096;
@@ -54,7 +56,7 @@ impl Hidden {
 }
 
 /// Looks at the project of an order; nothing of it is kept yet.
-pub(crate) async fn survey(supervisor: &Supervisor, order: &Order) -> Result<Surveyed, WorkspaceError> {
+pub(crate) async fn survey(supervisor: &Arc<Supervisor>, order: &Order) -> Result<Surveyed, WorkspaceError> {
     let policy = &order.policy;
     if policy.isolation() == Isolation::None {
         return Ok(Surveyed::default());
@@ -116,7 +118,7 @@ async fn places(
     supervisor: &Supervisor,
     order: &Order,
 ) -> Result<(Vec<Bytes>, Vec<OwnedFd>), WorkspaceError> {
-    let project = (order.policy.project_path().to_owned(), order.project.try_clone()?);
+    let project = (order.policy.project_path().to_owned(), order.project.fd.try_clone()?);
     let dirs = order.policy.git_dirs().map(|(path, rule)| (path.to_owned(), rule.to_owned())).collect();
     let by = Opener::person(&order.person);
     let places =

@@ -5,8 +5,9 @@
 //! written. A supervisor that was killed leaves it there, and the next one makes up for the look before it
 //! serves anybody.
 
+use super::looker::look;
 use super::survey::{place_name, why};
-use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError, look};
+use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError};
 use crate::audit::Reader;
 use crate::session::Record;
 use crate::supervisor::Supervisor;
@@ -19,7 +20,9 @@ use agentbox_plan::look::{
 use agentbox_plan::{Ids, SessionId, Wire};
 use serde_json::json;
 use std::os::fd::OwnedFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 
 /// Most bytes of a report.
 const MAX_REPORT_BYTES: usize = 4 << 20;
@@ -27,13 +30,15 @@ const MAX_REPORT_BYTES: usize = 4 << 20;
 const MAX_REPORTS: usize = 500;
 /// Changes of git's configuration that were put back while a session ran, at most.
 const MAX_MEANWHILE: usize = 200;
+/// How long a supervisor that begins waits for projects, of the minute that the service manager gives it.
+const FINISH_LIMIT: Duration = Duration::from_secs(20);
 /// Findings that are named in the trail; all are in the report.
 const MAX_NAMED: usize = 20;
 
 /// Looks at the project of a session that has ended, if it is remembered. Idempotent. `restored`: something of git's may have
 /// been put back while it ran, of which the trail knows.
 pub(crate) async fn sweep(
-    supervisor: &Supervisor,
+    supervisor: &Arc<Supervisor>,
     id: &SessionId,
     restored: bool,
 ) -> Result<(), WorkspaceError> {
@@ -69,21 +74,31 @@ pub(crate) fn forget(supervisor: &Supervisor, id: &SessionId) -> Result<(), Work
     Ok(directory::remove_file(supervisor.directories.kept(WORKSPACES)?, id.as_str())?)
 }
 
-/// Makes up for the looks that an earlier supervisor did not come to, but for sessions that live.
-pub(crate) async fn finish_all(supervisor: &Supervisor) {
+/// Makes up for the looks that an earlier supervisor did not come to, but for sessions that live. Projects that do not
+/// answer are waited for by nobody else.
+pub(crate) async fn finish_all(supervisor: &Arc<Supervisor>) {
     let names = match supervisor.directories.kept(WORKSPACES).and_then(|kept| directory::names(&kept)) {
         Ok(names) => names,
         Err(error) => return supervisor.report(format!("what is remembered of projects: {error}")),
     };
+    let mut looks = JoinSet::new();
     for id in names.iter().filter_map(|name| name.parse::<SessionId>().ok()) {
         let still_there = supervisor.directories.open_session(&id).is_ok_and(|directory| directory.is_some());
         if supervisor.session(&id).is_some() || still_there {
             continue;
         }
-        if let Err(error) = sweep(supervisor, &id, true).await {
-            supervisor.report(format!("the project of session {id}: {error}"));
-        }
+        let supervisor = Arc::clone(supervisor);
+        looks.spawn(async move {
+            if let Err(error) = sweep(&supervisor, &id, true).await {
+                supervisor.report(format!("the project of session {id}: {error}"));
+            }
+        });
     }
+    let all = async { while looks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FINISH_LIMIT, all).await.is_err() {
+        supervisor.report(format!("{} projects are still looked at: their reports come later", looks.len()));
+    }
+    looks.detach_all();
 }
 
 /// The report of a session, if there is one.
@@ -93,7 +108,7 @@ pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAn
     serde_json::from_slice(&bytes).ok()
 }
 
-async fn look_again(supervisor: &Supervisor, remembered: &Remembered) -> Result<Report, WorkspaceError> {
+async fn look_again(supervisor: &Arc<Supervisor>, remembered: &Remembered) -> Result<Report, WorkspaceError> {
     let (ids, places) = reopen(supervisor, remembered).await?;
     let wanted = Look {
         ids,

@@ -3,19 +3,15 @@
 //! The kernel says so after the fact, and by then the process may be gone. What is known to be another's is
 //! let pass; everything else counts as the session's.
 
-use super::{Look, START_LIMITS, WorkspaceError, look, look_plan, sweep};
-use crate::descriptor::watch;
+use super::looker::{Looker, look};
+use super::{Look, START_LIMITS, WorkspaceError, look_plan, sweep};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::cgroup::SessionGroup;
-use agentbox_kernel::look::{self as looker, Looker};
 use agentbox_plan::SessionId;
 use agentbox_plan::look::{Finding, FindingKind, Masks, Remembered, Report, Sighting, Spot, Task};
 use std::collections::BTreeSet;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -131,10 +127,8 @@ pub(crate) async fn begin(
     if remembered.before.leads_in() {
         plan.triggers.brought.clear();
     }
-    let looker = looker::spawn(&plan, &places, &supervisor.launcher_environment())?;
-    let readable = watch(looker.answer.try_clone()?, Interest::READABLE)?;
-    let mut following = Following { looker, readable };
-    let first = tokio::time::timeout(READY_LIMIT, following.next()).await;
+    let mut looker = Looker::start(&supervisor, remembered.owner_uid, &plan, &places)?;
+    let first = tokio::time::timeout(READY_LIMIT, looker.next()).await;
     let first = first.map_err(|_elapsed| WorkspaceError::TooLong(READY_LIMIT))??;
     let Sighting::Watching { directories, unseen } = first else {
         return Err(WorkspaceError::Gone("the watch did not begin".to_owned()));
@@ -146,35 +140,13 @@ pub(crate) async fn begin(
     let (written, spots) = mpsc::unbounded_channel();
     let tracked = remembered.before.tracked.iter().cloned().collect();
     let judge = Judge { supervisor, id: id.clone(), remembered, written: spots, tell: tell.clone() };
-    let follow = Follow { following, group, written, tell, told: BTreeSet::new(), tracked, id };
+    let follow = Follow { looker, group, written, tell, told: BTreeSet::new(), tracked, id };
     let watch = Watch { follow: tokio::spawn(follow.run()), judge: tokio::spawn(judge.run()) };
     Ok((watch, guarded))
 }
 
-/// A looker and when it has something to say.
-#[derive(Debug)]
-struct Following {
-    looker: Looker,
-    readable: AsyncFd<OwnedFd>,
-}
-
-impl Following {
-    async fn next(&mut self) -> Result<Sighting, WorkspaceError> {
-        loop {
-            if let Some(sighting) = self.looker.sighting()? {
-                return Ok(sighting);
-            }
-            self.readable.readable().await?.clear_ready();
-            // What came between the two looks is not lost: it is read before the next wait.
-            if let Some(sighting) = self.looker.sighting()? {
-                return Ok(sighting);
-            }
-        }
-    }
-}
-
 struct Follow {
-    following: Following,
+    looker: Looker,
     group: SessionGroup,
     written: mpsc::UnboundedSender<Spot>,
     tell: mpsc::UnboundedSender<Seen>,
@@ -187,7 +159,7 @@ struct Follow {
 impl Follow {
     async fn run(mut self) {
         loop {
-            let sighting = match self.following.next().await {
+            let sighting = match self.looker.next().await {
                 Ok(sighting) => sighting,
                 Err(error) => {
                     tracing::error!("{}: the watch of its project: {error}", self.id);
