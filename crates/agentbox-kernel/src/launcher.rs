@@ -198,19 +198,19 @@ impl Holder {
     }
 }
 
-/// Starts one in a group. It reads nothing but its pipe, and ends with its supervisor.
+/// Starts one in the group of this process: asked for by name, even that would wait for whoever changes groups just now
+/// (clone3(2), `CLONE_INTO_CGROUP`). It reads nothing but its pipe, and ends with its supervisor.
 ///
 /// # Errors
 /// [`LauncherError`] when it cannot be started.
-pub fn hold(program: &OwnedFd, group: &OwnedFd) -> Result<Holder, LauncherError> {
+pub fn hold(program: &OwnedFd) -> Result<Holder, LauncherError> {
     let null = null()?;
     let (their_release, release) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed("make a pipe"))?;
     let mut places = [null.as_fd(); descriptors::FIRST_SOURCE as usize - STREAMS];
     places[descriptors::RELEASE as usize - STREAMS] = their_release.as_fd();
     let places = places.to_vec();
-    let launcher =
-        start(Program { name: NAME, part: None, program, places, group: Some(group), environment: &[] })?;
+    let launcher = start(Program { name: NAME, part: None, program, places, group: None, environment: &[] })?;
     Ok(Holder { launcher, release })
 }
 

@@ -58,6 +58,7 @@ pub(crate) async fn start(
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
     let allow_trifecta = request.options.allow_trifecta;
+    expect_scope(supervisor);
     let resolved = match resolve(supervisor, caller, project, request).await {
         Ok(resolved) => match consent(caller, &resolved.order.policy).await {
             Ok(confirmed_by) => Ok((resolved, confirmed_by)),
@@ -131,6 +132,15 @@ pub(crate) async fn start(
     answer.banner = session.live().notes;
     answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
+}
+
+/// The service manager will move a process into the session's scope, and waits less for the kernel when that was begun
+/// while the request is looked at.
+fn expect_scope(supervisor: &Arc<Supervisor>) {
+    if supervisor.scopes().is_some() {
+        let supervisor = Arc::clone(supervisor);
+        tokio::task::spawn_blocking(move || supervisor.hierarchy().map(|it| it.expect_move()));
+    }
 }
 
 fn count(policy: &Policy, which: impl Fn(&Rule) -> bool) -> u32 {

@@ -308,6 +308,16 @@ impl Hierarchy {
         }
     }
 
+    /// Makes the moves of processes into groups quick that follow within some milliseconds: the first one for a while
+    /// waits for a grace period of the kernel's with its lock on forks (`cgroup_threadgroup_rwsem`, kernel/rcu/sync.c), and
+    /// the lock stays as it is then for about as long again. What is moved here is this process, to where it is.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when this process may not move itself; nothing is lost but time.
+    pub fn expect_move(&self) -> Result<(), CgroupError> {
+        write(self.own_group()?, c"cgroup.procs", b"0")
+    }
+
     /// The group that this process runs in.
     ///
     /// # Errors

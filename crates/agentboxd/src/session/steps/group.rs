@@ -64,7 +64,7 @@ impl Steps {
         limits: ScopeLimits,
     ) -> Result<SessionGroup, StepError> {
         let id = &self.record.id;
-        let holder = launcher::hold(&launcher::find_program()?, &hierarchy.own_group()?)?;
+        let holder = launcher::hold(&launcher::find_program()?)?;
         let holder = self.holder.insert(holder);
         scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
         let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
