@@ -26,12 +26,14 @@ pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
         Err(error) => return supervisor.report(format!("the sessions of an earlier supervisor: {error}")),
     };
     let mut kept = Vec::new();
+    supervisor.begin_taking_over(&names.ids);
     for id in names.ids {
         match look(supervisor, &id) {
             Ok(Fate::Taken) => kept.push(id),
-            Ok(Fate::Dead) => {}
+            Ok(Fate::Dead) => supervisor.taken_over(&id),
             Err(error) => {
                 supervisor.report(format!("session {id} is left as it is: {error}"));
+                supervisor.taken_over(&id);
                 kept.push(id);
             }
         }

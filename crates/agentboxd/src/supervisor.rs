@@ -24,10 +24,12 @@ use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// A stop for want of a gate gives the agent this long to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A launcher that is connected to answers within a millisecond.
+const TAKE_OVER_LIMIT: Duration = Duration::from_secs(2);
 
 /// The supervisor.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub(crate) struct Supervisor {
     /// What the supervisor before this one went by.
     last_configuration: Option<Configuration>,
     /// Sessions whose networks are still as that one left them.
-    taking_over: Mutex<BTreeSet<SessionId>>,
+    taking_over: watch::Sender<BTreeSet<SessionId>>,
     /// Units of the service manager; none in embedded mode.
     scopes: Option<Scopes>,
     /// Descriptors that the service manager keeps for the next supervisor; none in embedded mode.
@@ -90,7 +92,7 @@ impl Supervisor {
         Self {
             configured_in,
             last_configuration: Configuration::of_the_last(&directories.runtime),
-            taking_over: Mutex::default(),
+            taking_over: watch::Sender::default(),
             directories,
             configuration: Mutex::new(Arc::new(configuration)),
             hierarchy: Hierarchy::find_for(if scopes.is_some() { Layout::Scopes } else { Layout::Own })
@@ -158,37 +160,57 @@ impl Supervisor {
         }
         if let Ok(new) = &read {
             let old = self.configuration();
-            let old = old.as_ref().as_ref().unwrap_or(new);
+            let old = old.as_ref().as_ref().ok().or(self.last_configuration.as_ref()).unwrap_or(new);
             self.sessions().iter().for_each(|session| tighten(self, session, &old.system, &new.system));
             self.keep_configuration(new);
         }
         *lock(&self.configuration) = Arc::new(read);
     }
 
-    /// Notes which sessions were taken over, whose networks will be.
-    pub(crate) fn begin_taking_over(&self) {
-        *lock(&self.taking_over) = self.sessions().iter().map(|session| session.id().clone()).collect();
+    /// The networks of these sessions are to be taken over.
+    pub(crate) fn begin_taking_over(&self, ids: &[SessionId]) {
+        self.taking_over.send_modify(|taking_over| taking_over.extend(ids.iter().cloned()));
+    }
+
+    /// The network of a session was taken over, or could not be, or it has ended: what was tightened since the last
+    /// supervisor read the configuration holds for it now. A configuration that cannot be used tightens nothing.
+    pub(crate) fn taken_over(&self, id: &SessionId) {
+        if !self.taking_over.borrow().contains(id) {
+            return;
+        }
+        let configuration = self.configuration();
+        let session = lock(&self.sessions).get(id).cloned();
+        if let (Ok(new), Some(session)) = (configuration.as_ref(), session) {
+            let old = self.last_configuration.as_ref().unwrap_or(new);
+            tighten(self, &session, &old.system, &new.system);
+        }
+        self.taking_over.send_modify(|taking_over| {
+            taking_over.remove(id);
+        });
+        if let Ok(new) = configuration.as_ref() {
+            self.keep_configuration(new);
+        }
+    }
+
+    /// Waits until that is so for all: who asks is not to find a session without its network.
+    pub(crate) async fn all_taken_over(&self) {
+        let mut taking_over = self.taking_over.subscribe();
+        let all = taking_over.wait_for(BTreeSet::is_empty);
+        if tokio::time::timeout(TAKE_OVER_LIMIT, all).await.is_err() {
+            for id in &*self.taking_over.borrow() {
+                self.report(format!(
+                    "session {id} does not say which processes it has; its network stays as it is"
+                ));
+            }
+        }
         if let Ok(configuration) = self.configuration().as_ref() {
             self.keep_configuration(configuration);
         }
     }
 
-    /// The network of a session was taken over, or could not be: what was tightened since the last supervisor read the
-    /// configuration holds for it now. One that cannot be used tightens nothing.
-    pub(crate) fn taken_over(&self, id: &SessionId) {
-        let configuration = self.configuration();
-        let Ok(new) = configuration.as_ref() else { return };
-        let session = lock(&self.sessions).get(id).cloned();
-        let Some(session) = session.filter(|_| lock(&self.taking_over).contains(id)) else { return };
-        let old = self.last_configuration.as_ref().unwrap_or(new);
-        tighten(self, &session, &old.system, &new.system);
-        lock(&self.taking_over).remove(id);
-        self.keep_configuration(new);
-    }
-
     /// For the next supervisor to compare with: not before the last one's has been left behind by everybody.
     fn keep_configuration(&self, configuration: &Configuration) {
-        if !lock(&self.taking_over).is_empty() {
+        if !self.taking_over.borrow().is_empty() {
             return;
         }
         if let Err(error) = configuration.keep(&self.directories.runtime) {
@@ -323,6 +345,7 @@ impl Supervisor {
     /// Removes a session that is gone.
     pub(crate) fn unregister(&self, id: &SessionId) {
         lock(&self.sessions).remove(id);
+        self.taken_over(id);
         self.changed.notify_one();
     }
 

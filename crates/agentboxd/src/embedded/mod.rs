@@ -81,7 +81,7 @@ async fn supervise(options: &Options) -> Result<(), EmbeddedError> {
     let listener = UnixListener::from_std(listener)?;
     let supervisor = process::supervisor(options, directories, None, None)?;
     reconcile::reconcile(&supervisor).await;
-    supervisor.begin_taking_over();
+    supervisor.all_taken_over().await;
     // Before anybody starts something in a project again.
     workspace::finish_all(&supervisor).await;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -77,7 +77,7 @@ async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
     let supervisor = process::supervisor(options, process::directories()?, Some(scopes), store)?;
     // What an earlier one left is taken over before anybody can ask for it.
     reconcile::reconcile(&supervisor).await;
-    supervisor.begin_taking_over();
+    supervisor.all_taken_over().await;
     // Before anybody starts something in a project again.
     workspace::finish_all(&supervisor).await;
     if let Some(store) = supervisor.store() {
