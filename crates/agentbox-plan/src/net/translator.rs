@@ -49,6 +49,12 @@ impl Translator {
         PLACES.into_iter().filter(stands).map(move |(length, _)| Self(Cidr::around(address.into(), length)))
     }
 
+    /// Its prefix.
+    #[must_use]
+    pub const fn prefix(self) -> Cidr {
+        self.0
+    }
+
     /// The IPv4 address behind an address; none when that is not within the prefix.
     #[must_use]
     pub fn behind(self, address: Ipv6Addr) -> Option<Ipv4Addr> {

@@ -232,6 +232,9 @@ impl Conversation {
             }
             Request::Translates { translators } => {
                 if self.network.translates(translators) {
+                    if let Err(error) = self.network.keep(&self.parts.directory) {
+                        tracing::error!("{}: {error}", self.network.id);
+                    }
                     self.host.cut(&self.network);
                 }
                 return Ok(());

@@ -73,6 +73,9 @@ struct Kept {
     fixed: Fixed,
     public: bool,
     rules: Vec<KeptRule>,
+    /// Prefixes by which the host's networks translate.
+    #[serde(default)]
+    translators: Vec<String>,
     #[serde(default)]
     totals: totals::Kept,
 }
@@ -171,7 +174,13 @@ impl SessionNetwork {
         }
         let mode = if kept.public { Mode::Public } else { Mode::Allowlist };
         let totals = Totals::read(kept.totals).map_err(|error| format!("{FILE}: {error}"))?;
-        Ok(Self::with(id, owner_uid, kept.fixed, mode, rules, totals))
+        let network = Self::with(id, owner_uid, kept.fixed, mode, rules, totals);
+        let translators = kept.translators.iter().map(|prefix| {
+            let translator = prefix.parse().ok().and_then(Translator::new);
+            translator.ok_or_else(|| format!("{FILE}: {}: no prefix of a translator", prefix.escape_debug()))
+        });
+        network.translates(translators.collect::<Result<_, _>>()?);
+        Ok(network)
     }
 
     /// Writes what a later supervisor needs.
@@ -204,6 +213,7 @@ impl SessionNetwork {
             fixed: self.fixed.clone(),
             public: changing.mode == Mode::Public,
             rules: rules.collect(),
+            translators: changing.translators.known().iter().map(|it| it.prefix().to_string()).collect(),
             totals: changing.totals.kept(),
         };
         drop(changing);
@@ -457,10 +467,13 @@ mod tests {
         network.add(rule, Some(until));
         let sent = |sent| Sent { destination: Destination::HostLoopback, sent, received: 3 };
         network.used(sent(7));
+        let translator = Translator::new("2a0e:b107:64::/96".parse().unwrap()).unwrap();
+        assert!(network.translates(vec![translator]) && !network.translates(vec![translator]));
         network.keep_totals(&directory);
         let read = SessionNetwork::read(network.id.clone(), 1000, &directory).unwrap().unwrap();
         assert_eq!((read.rules(), &read.fixed), (network.rules(), &network.fixed));
         assert_eq!(read.rules().rules.len(), 2);
+        assert_eq!(read.translators(), network.translators());
         assert_eq!((read.totals(), read.gate_plan().sent), (network.totals(), vec![sent(7)]));
         assert_eq!(read.gate_plan().sent_in_all, 7);
     }
@@ -472,6 +485,14 @@ mod tests {
         assert!(SessionNetwork::read("abc".parse().unwrap(), 0, &directory).unwrap().is_none());
         std::fs::write(place.path().join(FILE), "{\"fixed\":1}").unwrap();
         assert!(SessionNetwork::read("abc".parse().unwrap(), 0, &directory).is_err());
+        let kept = String::from_utf8(network().kept()).unwrap();
+        for (prefix, is_one) in
+            [("2a0e::/32", true), ("2a0e::/33", false), ("10.0.0.0/32", false), ("x", false)]
+        {
+            let kept = kept.replace("\"translators\":[]", &format!("\"translators\":[\"{prefix}\"]"));
+            let read = SessionNetwork::parse("abc".parse().unwrap(), 0, kept.as_bytes());
+            assert_eq!(read.is_ok(), is_one, "{prefix}");
+        }
     }
 
     #[test]
