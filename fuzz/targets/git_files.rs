@@ -2,16 +2,20 @@
 #![no_main]
 
 use agentbox_look::fuzzing::pointers;
-use agentbox_look::git::{config, index};
+use agentbox_look::git::index;
+use agentbox_plan::git_config;
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(entries) = config::parse(bytes) {
+    let all = git_config::read_all(bytes);
+    if let Ok(entries) = git_config::parse(bytes) {
+        // Who looks out for something misses nothing of it.
+        assert_eq!(all, entries);
         // What is put back says the same.
-        let written = config::write(&entries);
-        assert_eq!(config::parse(&written).as_ref(), Ok(&entries), "{}", written.escape_ascii());
-        let names = entries.iter().map(config::Entry::name);
+        let written = git_config::write(&entries);
+        assert_eq!(git_config::parse(&written).as_ref(), Ok(&entries), "{}", written.escape_ascii());
+        let names = entries.iter().map(git_config::Entry::name);
         names.for_each(|name| assert!(!name.contains(char::is_control), "{name:?}"));
     }
     let wanted: BTreeSet<Vec<u8>> = [b"Makefile".to_vec(), b".envrc".to_vec()].into();
@@ -21,5 +25,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     pointers(bytes);
-    assert!(config::escaped(bytes).bytes().all(|byte| !byte.is_ascii_control()));
+    assert!(git_config::escaped(bytes).bytes().all(|byte| !byte.is_ascii_control()));
 });

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | `place` | opening beneath a place, without links and without crossing into another file system |
 //! | `walk` | every entry of a place, in bounded number and time |
-//! | `git::config` | the format of git's configuration |
 //! | `git::keys` | which changes of it stay |
 //! | `git::index` | which files git tracks |
 //! | `git::hooks` | where git finds hooks by what a configuration says |

@@ -1,12 +1,12 @@
 //! All that is known of a project before a session starts, and again at its end.
 
-use crate::git::config;
 use crate::git::hooks;
 use crate::git::pointers::{self, Named, below};
 use crate::git::repository::{self, Repository};
 use crate::masks::{Candidates, tracked};
 use crate::place::Places;
 use crate::walk::{self, Entry, Left, Listing};
+use agentbox_plan::git_config;
 use agentbox_plan::look::{
     Before, Claim, ConfigBefore, HeldPlace, LookPlan, Spot, Survey, Thing, ThingKind, TriggerBefore,
 };
@@ -182,7 +182,7 @@ impl Seen {
     /// What is remembered.
     pub(crate) fn before(&self, places: &Places, plan: &LookPlan) -> Before {
         let config = |spot: Spot| {
-            let content = places.read(&spot, config::MAX_BYTES).map(Bytes);
+            let content = places.read(&spot, git_config::MAX_BYTES).map(Bytes);
             ConfigBefore { spot, content }
         };
         let trigger = |spot: &Spot| Some(TriggerBefore { spot: spot.clone(), state: places.state(spot)? });
@@ -233,10 +233,10 @@ pub(crate) fn leads_in(places: &Places, plan: &LookPlan, spot: &Spot) -> bool {
 
 /// Files of the places that a configuration includes.
 fn includes(places: &Places, spot: &Spot) -> Vec<Spot> {
-    let Some(bytes) = places.read(spot, config::MAX_BYTES) else { return Vec::new() };
+    let Some(bytes) = places.read(spot, git_config::MAX_BYTES) else { return Vec::new() };
     let Some((parent, _)) = spot.path.split() else { return Vec::new() };
     let directory = Spot { place: spot.place, path: parent };
-    let entries = config::parse(&bytes).unwrap_or_default();
+    let entries = git_config::parse(&bytes).unwrap_or_default();
     let paths = entries
         .into_iter()
         .filter(|entry| matches!(entry.section.as_str(), "include" | "includeif") && entry.key == "path");

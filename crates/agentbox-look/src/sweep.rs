@@ -1,12 +1,12 @@
 //! What is different at the end of a session.
 
-use crate::git::config;
 use crate::git::hooks;
 use crate::git::keys;
 use crate::git::pointers::{self, Named};
 use crate::place::Places;
 use crate::restore::{Restored, restore};
 use crate::survey::{self, Seen};
+use agentbox_plan::git_config;
 use agentbox_plan::look::{
     Before, Change, FileState, Finding, FindingKind, LookPlan, PlacePath, Report, Spot, Thing,
 };
@@ -103,7 +103,7 @@ fn configs(
 /// What a configuration says now. A link, a directory, something too large: that is not what git wrote.
 fn read(places: &Places, spot: &Spot) -> Option<Vec<u8>> {
     places.kind(spot)?;
-    Some(places.read(spot, config::MAX_BYTES).unwrap_or_else(|| b"[".to_vec()))
+    Some(places.read(spot, git_config::MAX_BYTES).unwrap_or_else(|| b"[".to_vec()))
 }
 
 /// Whether a configuration was there and could not be read: then it is only known whether it is the same.
@@ -144,7 +144,7 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
             continue;
         }
         let detail = match &now {
-            Some(FileState::Link { to }) => format!("a link to {}", config::escaped(&to.0)),
+            Some(FileState::Link { to }) => format!("a link to {}", git_config::escaped(&to.0)),
             Some(FileState::File { executable: true, .. }) => "can be executed".to_owned(),
             _ => String::new(),
         };
@@ -188,7 +188,7 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
             Some(Named::Inside(spot)) if repositories.contains(&spot) => {}
             Some(Named::Inside(spot)) => add(file, format!("leads to {}, which is no repository", spot.path)),
             Some(Named::Outside(path)) => {
-                add(file, format!("leads out of the project, to {}", config::escaped(&path)))
+                add(file, format!("leads out of the project, to {}", git_config::escaped(&path)))
             }
             Some(Named::Nothing) | None => add(file, "does not say where its repository is".to_owned()),
         }
@@ -204,7 +204,7 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
         match pointers::common(places, &repository.spot) {
             Some(Named::Inside(spot)) => add(&file, format!("leads to {}", spot.path)),
             Some(Named::Outside(path)) => {
-                add(&file, format!("leads out of the project, to {}", config::escaped(&path)))
+                add(&file, format!("leads out of the project, to {}", git_config::escaped(&path)))
             }
             Some(Named::Nothing) => add(&file, "does not say where its repository is".to_owned()),
             None => add(&file, "cannot be read as git's: a link, or longer than git writes".to_owned()),

@@ -20,6 +20,7 @@
 //! | `glob` | [`PathGlob`](glob::PathGlob), a pattern of paths inside a project |
 //! | `trigger` | [`Triggers`](trigger::Triggers), files that make a program on the host act later |
 //! | `look` | what is asked about a project with its person's rights, and what was found in it |
+//! | `git_config` | the format of git's configuration |
 //! | `net` | names, addresses and rules of the network, and the judgement over them |
 //! | `base64` | bytes as ssh writes them |
 //! | `report`, `console`, `inner`, `gate`, `keys` | the messages |
@@ -30,6 +31,7 @@ mod base64;
 pub mod console;
 pub mod descriptors;
 pub mod gate;
+pub mod git_config;
 pub mod glob;
 pub mod inner;
 pub mod keys;

@@ -6,7 +6,7 @@ use crate::client::frames::Incoming;
 use crate::client::screen::Screen;
 use crate::commands::{log, verify};
 use crate::git::Author;
-use crate::inspect::{Notes, git_config, repository, settings};
+use crate::inspect::{Notes, repository, settings};
 use crate::output::{escape, units};
 use crate::review::apply::journal::Journal;
 use crate::review::lines::{hunks, lines};
@@ -30,16 +30,6 @@ pub const KEPT: [Rewritten; 5] = [
 
 fn is_line(text: &str) -> bool {
     !text.contains(char::is_control)
-}
-
-/// A variable of git's configuration: section, its own name, key, value.
-pub type Variable = (String, Option<Vec<u8>>, String, Option<Vec<u8>>);
-
-/// The variables of git's configuration, as an inspection reads them.
-#[must_use]
-pub fn git_variables(bytes: &[u8]) -> Vec<Variable> {
-    let variables = git_config::variables(bytes).into_iter();
-    variables.map(|found| (found.section, found.name, found.key, found.value)).collect()
 }
 
 /// Files of a repository, and what git and ssh-keygen say.

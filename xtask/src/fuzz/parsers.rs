@@ -15,7 +15,7 @@ pub(crate) const PARSERS: &[(&str, &str)] = &[
     ("agentbox-kernel/src/reach.rs", "kernel_answers"),
     ("agentbox-launch/src/console/filter.rs", "terminal_output"),
     ("agentbox-launch/src/console/sequence.rs", "terminal_output"),
-    ("agentbox-look/src/git/config.rs", "git_files"),
+    ("agentbox-plan/src/git_config.rs", "git_files"),
     ("agentbox-look/src/git/index.rs", "git_files"),
     ("agentbox-look/src/git/pointers.rs", "git_files"),
     ("agentbox-plan/src/console.rs", "console_frames"),

@@ -3,9 +3,9 @@
 //! Such a directory is the project's, with other files in it: only those count that git runs by themselves. The
 //! configurations are those from before the session, since a change of the key is put back.
 
-use super::config;
 use super::pointers::{Named, below, named};
 use crate::place::Places;
+use agentbox_plan::git_config;
 use agentbox_plan::look::{ConfigBefore, PlacePath, Spot};
 use agentbox_plan::trigger::{HOOKS, is_hook};
 use rustix::fs::FileType;
@@ -16,9 +16,9 @@ pub(crate) fn directories(places: &Places, configs: &[ConfigBefore]) -> BTreeSet
     let mut all = BTreeSet::new();
     for config in configs {
         let Some(content) = &config.content else { continue };
-        let entries = config::parse(&content.0).unwrap_or_default();
+        let entries = git_config::parse(&content.0).unwrap_or_default();
         let value = |key: &str| {
-            let is_it = |entry: &&config::Entry| {
+            let is_it = |entry: &&git_config::Entry| {
                 entry.section == "core" && entry.subsection.is_none() && entry.key == key
             };
             entries.iter().rev().find(is_it).and_then(|entry| entry.value.as_deref())

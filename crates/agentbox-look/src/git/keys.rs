@@ -3,7 +3,7 @@
 //! A key that is not on the list, or that has a value it may not have, is put back as it was before the
 //! session. What may change does: git's own commands write it every day.
 
-use super::config::{self, Entry, escaped};
+use agentbox_plan::git_config::{self, Entry, escaped};
 use agentbox_plan::look::{KeyRule, Keys, PlacePath, ValueRule};
 
 /// What is to be done about a configuration.
@@ -31,14 +31,14 @@ pub(crate) fn judge(
     if before == now {
         return unchanged;
     }
-    let old = before.map(config::parse).unwrap_or_else(|| Ok(Vec::new()));
+    let old = before.map(git_config::parse).unwrap_or_else(|| Ok(Vec::new()));
     let Some(now) = now else { return unchanged };
     let whole = |what: String| Verdict {
         restored: Some(before.unwrap_or_default().to_vec()),
         refused: vec![what],
         told: Vec::new(),
     };
-    let new = match config::parse(now) {
+    let new = match git_config::parse(now) {
         Ok(new) => new,
         Err(error) => return whole(format!("it cannot be understood: {error}")),
     };
@@ -69,7 +69,7 @@ pub(crate) fn judge(
     let is_restored = |entry: &&Entry| restored.iter().any(|other| other.is(entry));
     let kept = new.iter().filter(|entry| !is_restored(entry));
     let all: Vec<Entry> = kept.chain(old.iter().filter(is_restored)).cloned().collect();
-    Verdict { restored: Some(config::write(&all)), refused, told }
+    Verdict { restored: Some(git_config::write(&all)), refused, told }
 }
 
 fn distinct<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<&'a Entry> {
@@ -232,8 +232,9 @@ mod tests {
             let now = format!("{BEFORE}{evil}\n[core]\n\tbare = true\n");
             let verdict = verdict(BEFORE, &now);
             assert_eq!(verdict.refused, [name], "{evil}");
-            let restored = config::parse(&verdict.restored.unwrap()).unwrap();
-            let mut expected = config::parse(format!("{BEFORE}[core]\n\tbare = true\n").as_bytes()).unwrap();
+            let restored = git_config::parse(&verdict.restored.unwrap()).unwrap();
+            let mut expected =
+                git_config::parse(format!("{BEFORE}[core]\n\tbare = true\n").as_bytes()).unwrap();
             let sorted = |entries: &mut Vec<Entry>| entries.sort_by_key(|e| (e.name(), e.value.clone()));
             let mut restored = restored;
             sorted(&mut restored);
@@ -246,8 +247,8 @@ mod tests {
     fn what_was_removed_comes_back() {
         let verdict = verdict(BEFORE, "[core]\n\tbare = false\n");
         assert_eq!(verdict.refused.len(), 2);
-        let restored = config::parse(&verdict.restored.unwrap()).unwrap();
-        assert_eq!(restored, config::parse(BEFORE.as_bytes()).unwrap());
+        let restored = git_config::parse(&verdict.restored.unwrap()).unwrap();
+        assert_eq!(restored, git_config::parse(BEFORE.as_bytes()).unwrap());
     }
 
     #[test]

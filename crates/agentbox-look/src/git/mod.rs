@@ -1,6 +1,5 @@
 //! What git keeps in files, as far as it has to be understood. No git is run: it would obey what it reads.
 
-pub mod config;
 pub(crate) mod hooks;
 pub mod index;
 pub(crate) mod keys;

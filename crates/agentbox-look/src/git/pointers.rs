@@ -3,6 +3,7 @@
 //! Anybody may have written them, so a name is only compared, never opened as it stands.
 
 use crate::place::Places;
+use agentbox_plan::git_config;
 use agentbox_plan::look::{PlaceVerdict, Spot};
 use std::collections::BTreeSet;
 
@@ -135,9 +136,9 @@ fn place_beside(places: &Places, place: u16, stores: &BTreeSet<Spot>) -> PlaceVe
     let back = if git_directory.path.is_place() {
         // A submodule: its configuration says where its files are.
         let Some(config) = below(&here, b"config") else { return stranger("it has no configuration") };
-        let entries = places.read(&config, super::config::MAX_BYTES);
-        let entries = entries.and_then(|bytes| super::config::parse(&bytes).ok()).unwrap_or_default();
-        let is_worktree = |entry: &&super::config::Entry| {
+        let entries = places.read(&config, git_config::MAX_BYTES);
+        let entries = entries.and_then(|bytes| git_config::parse(&bytes).ok()).unwrap_or_default();
+        let is_worktree = |entry: &&git_config::Entry| {
             entry.section == "core" && entry.subsection.is_none() && entry.key == "worktree"
         };
         let value = entries.iter().rev().find(is_worktree).and_then(|entry| entry.value.clone());

@@ -9,9 +9,8 @@
 //! | `tree` | the walk, and reading one file |
 //! | `settings` | what agents' own settings say |
 //! | `servers` | tool servers, in every agent's spelling |
-//! | `repository`, `git_config` | git's configuration and log, read without git |
+//! | `repository` | git's configuration and log, read without git |
 
-pub(crate) mod git_config;
 pub(crate) mod repository;
 mod servers;
 pub(crate) mod settings;

@@ -2,8 +2,8 @@
 //! execute what somebody else wrote.
 
 use super::Notes;
-use super::git_config::{self, Variable};
 use super::tree::{open_directory, read_file};
+use agentbox_plan::git_config::{self, Entry};
 use agentbox_policy::Sign;
 use std::os::fd::AsFd;
 
@@ -113,8 +113,8 @@ pub(super) fn look(directory: impl AsFd, names: &Names, notes: &mut Notes) -> Re
 /// What git's configuration says: remotes, and what makes git execute something.
 pub(crate) fn configuration(bytes: &[u8], notes: &mut Notes) -> Vec<(String, String)> {
     let mut remotes = Vec::new();
-    for Variable { section, name, key, value } in git_config::variables(bytes) {
-        let name = name.map(|name| String::from_utf8_lossy(&name).into_owned());
+    for Entry { section, subsection, key, value } in git_config::read_all(bytes) {
+        let name = subsection.map(|name| String::from_utf8_lossy(&name).into_owned());
         let value = value.map_or("true".into(), |value| String::from_utf8_lossy(&value).into_owned());
         if executes(&section, &key, &value) {
             let sub = name.as_ref().map(|name| format!(".{name}")).unwrap_or_default();

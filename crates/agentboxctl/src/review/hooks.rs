@@ -1,7 +1,7 @@
 //! Where git on the host finds hooks besides `.git/hooks`: in the project, when its configuration says so.
 
 use super::tree;
-use crate::inspect::git_config;
+use agentbox_plan::git_config;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsFd;
@@ -15,10 +15,10 @@ pub(crate) fn directory(project: impl AsFd, path: &[u8]) -> Option<Vec<u8>> {
     let git = tree::enter(project, c".git").ok()?;
     let mut bytes = Vec::new();
     File::from(tree::read(&git, c"config").ok()?).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    let of_hooks = |variable: &git_config::Variable| {
-        variable.section == "core" && variable.name.is_none() && variable.key == "hookspath"
+    let of_hooks = |entry: &git_config::Entry| {
+        entry.section == "core" && entry.subsection.is_none() && entry.key == "hookspath"
     };
-    let value = git_config::variables(&bytes).into_iter().rfind(of_hooks)?.value?;
+    let value = git_config::read_all(&bytes).into_iter().rfind(of_hooks)?.value?;
     below(&value, path)
 }
 

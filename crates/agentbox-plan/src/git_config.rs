@@ -1,4 +1,4 @@
-//! The format of git's configuration (git-config(1), "Syntax"), read and written.
+//! The format of git's configuration (git-config(1), "Syntax"), read and written. No git is run: it would obey it.
 
 use std::fmt::Write as _;
 
@@ -67,41 +67,77 @@ pub struct ConfigError {
 /// # Errors
 /// [`ConfigError`] with the line.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, ConfigError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = Reader { bytes, at: 0, line: 1 };
-    if bytes.len() > MAX_BYTES || bytes.contains(&0) {
+    let mut reader = Reader::new(bytes);
+    if reader.bytes.len() > MAX_BYTES || bytes.contains(&0) {
         return Err(reader.error("larger than any configuration, or with a NUL byte"));
     }
     let mut entries = Vec::new();
-    let mut header: Option<(String, Option<Vec<u8>>)> = None;
-    while let Some(byte) = reader.next() {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {}
-            b'#' | b';' => reader.skip_line(),
-            b'[' => header = Some(reader.header()?),
-            byte if byte.is_ascii_alphabetic() => {
-                let Some((section, subsection)) = header.clone() else {
-                    return Err(reader.error("a key without a section"));
-                };
-                let (key, value) = reader.variable(byte)?;
-                entries.push(Entry { section, subsection, key, value });
-                if entries.len() > MAX_ENTRIES {
-                    return Err(reader.error("too many keys"));
-                }
-            }
-            _ => return Err(reader.error("neither a section nor a key")),
+    while let Some(entry) = reader.entry()? {
+        entries.push(entry);
+        if entries.len() > MAX_ENTRIES {
+            return Err(reader.error("too many keys"));
         }
     }
     Ok(entries)
 }
 
+/// Reads all of a configuration that can be read, for who looks out for something: what git refuses another version of it
+/// may take, so only the line where it begins is passed over.
+#[must_use]
+pub fn read_all(bytes: &[u8]) -> Vec<Entry> {
+    let mut reader = Reader::new(bytes);
+    let mut entries = Vec::new();
+    loop {
+        match reader.entry() {
+            Ok(None) => return entries,
+            Ok(Some(entry)) => entries.push(entry),
+            Err(_) => {
+                reader.at = reader.began;
+                reader.skip_line();
+            }
+        }
+    }
+}
+
+/// A section and its own name.
+type Header = (String, Option<Vec<u8>>);
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     line: usize,
+    header: Option<Header>,
+    /// Where what is being read began.
+    began: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        Self { bytes, at: 0, line: 1, header: None, began: 0 }
+    }
+
+    /// The next entry; none at the end.
+    fn entry(&mut self) -> Result<Option<Entry>, ConfigError> {
+        loop {
+            self.began = self.at;
+            let Some(byte) = self.next() else { return Ok(None) };
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {}
+                b'#' | b';' => self.skip_line(),
+                b'[' => self.header = Some(self.header()?),
+                byte if byte.is_ascii_alphabetic() => {
+                    let Some((section, subsection)) = self.header.clone() else {
+                        return Err(self.error("a key without a section"));
+                    };
+                    let (key, value) = self.variable(byte)?;
+                    return Ok(Some(Entry { section, subsection, key, value }));
+                }
+                _ => return Err(self.error("neither a section nor a key")),
+            }
+        }
+    }
+
     fn error(&self, what: &'static str) -> ConfigError {
         ConfigError { line: self.line, what }
     }
@@ -347,6 +383,28 @@ mod tests {
         assert!(parse(&vec![b'\n'; MAX_BYTES + 1]).is_err());
     }
 
+    #[test]
+    fn nothing_that_git_reads_is_hidden() {
+        for (text, found) in [
+            ("[core] # \\\nhooksPath = x", "core.hookspath=x"),
+            ("[core]\n; \\\nhooksPath = x", "core.hookspath=x"),
+            ("[core]\na = b\\\\\nhooksPath = x", "core.hookspath=x"),
+            ("\u{feff}[core]\nhooksPath = x", "core.hookspath=x"),
+            ("[filter \"a]\"] clean = x", "filter.a].clean=x"),
+            ("[Filter \"a\\\"]\"]\r\nclean = x ; y\r\n", "filter.a\\\"].clean=x"),
+            ("[alias]\nx = \\\n  \"!sh -c ';'\" # z", "alias.x=!sh -c ';'"),
+            ("[include]path=a", "include.path=a"),
+            ("[core\n[core]\n1 = 2\nfsmonitor", "core.fsmonitor"),
+            ("[core]\na = \\x\nb = \"\nfsmonitor = x\n", "core.fsmonitor=x"),
+            ("a = 1\n[core]\na = \\\n\\x\nfsmonitor = x\n", "core.fsmonitor=x"),
+        ] {
+            let entries = read_all(text.as_bytes());
+            let entry = entries.last().unwrap();
+            let value = entry.value.as_ref().map(|value| format!("={}", String::from_utf8_lossy(value)));
+            assert_eq!(entry.name() + &value.unwrap_or_default(), found, "{text:?}");
+        }
+    }
+
     fn entry() -> impl Strategy<Value = Entry> {
         let bytes = || proptest::collection::vec(1u8..=255, 0..12);
         let own = bytes().prop_map(|name| name.into_iter().filter(|b| *b != b'\n' && *b != b'\r').collect());
@@ -363,7 +421,9 @@ mod tests {
 
         #[test]
         fn any_bytes_are_entries_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let all = read_all(&bytes);
             if let Ok(entries) = parse(&bytes) {
+                prop_assert_eq!(&all, &entries);
                 prop_assert_eq!(parse(&write(&entries)).unwrap(), entries);
             }
         }
