@@ -276,6 +276,7 @@ fn resolve_as(
         policy_hash: policy.hash(),
         started_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         owner_gid: person.gid,
+        owner_home: person.home.clone(),
         own: policy.own_directories(),
         kept: policy.kept().cloned().collect(),
         neighbour: Some(policy.neighbour()),

@@ -5,7 +5,6 @@ use super::session::{SessionNetwork, shown};
 use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
-use agentbox_kernel::person;
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{
     Decision, Destination, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
@@ -113,8 +112,6 @@ pub(crate) fn without_gate(session: &Session) -> Error {
 pub(crate) fn tighten(supervisor: &Supervisor, session: &Session, old: &System, new: &System) {
     let Some(network) = session.network() else { return };
     let record = &session.record;
-    let person = person::by_uid(record.owner_uid).ok().flatten();
-    let home = person.map(|person| person.at_real_home().home);
     let origin = |of: &str| {
         let row = record.values.iter().find(|[key, ..]| key == of);
         row.map_or("", |[_, _, origin]| origin.as_str())
@@ -123,7 +120,7 @@ pub(crate) fn tighten(supervisor: &Supervisor, session: &Session, old: &System, 
         profile: &record.profile,
         posture: &record.posture,
         project: &record.project,
-        home: home.as_deref().unwrap_or_default(),
+        home: &record.owner_home,
         network_origin: origin("network"),
         agent_origin: origin("agent"),
     };

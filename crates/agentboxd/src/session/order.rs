@@ -45,6 +45,9 @@ pub(crate) struct Record {
     /// Group of whom it is.
     #[serde(default)]
     pub(crate) owner_gid: u32,
+    /// Their home, where it really is.
+    #[serde(default)]
+    pub(crate) owner_home: String,
     /// The agent's own directories inside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) own: Vec<String>,
@@ -80,6 +83,7 @@ impl Record {
             policy_hash: String::new(),
             started_unix_s: 0,
             owner_gid: 0,
+            owner_home: String::new(),
             own: Vec::new(),
             kept: Vec::new(),
             neighbour: None,
