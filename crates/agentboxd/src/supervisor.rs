@@ -427,3 +427,36 @@ impl Supervisor {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_last_one_went_by_is_known_until_all_it_left_is_taken_over() {
+        let place = tempfile::TempDir::new().unwrap();
+        std::fs::create_dir(place.path().join("configuration")).unwrap();
+        let supervisor = Supervisor::in_directory(place.path());
+        let ids = ["s0000001", "s0000002"].map(|id| id.parse::<SessionId>().unwrap());
+        let is_kept = || Configuration::of_the_last(&supervisor.directories.runtime).is_some();
+        supervisor.begin_taking_over(&ids);
+        let order = std::sync::Mutex::new(Vec::new());
+        let served = async {
+            supervisor.all_taken_over().await;
+            order.lock().unwrap().push("served");
+        };
+        let taken = async {
+            supervisor.taken_over(&ids[0]);
+            // Said twice it is one all the same.
+            supervisor.taken_over(&ids[0]);
+            tokio::task::yield_now().await;
+            assert!(!is_kept());
+            order.lock().unwrap().push("taken");
+            supervisor.unregister(&ids[1]);
+            assert!(is_kept());
+        };
+        tokio::join!(served, taken);
+        assert_eq!(*order.lock().unwrap(), ["taken", "served"]);
+        assert!(supervisor.reported().is_empty(), "{:?}", supervisor.reported());
+    }
+}
