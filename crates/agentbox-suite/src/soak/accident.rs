@@ -1,7 +1,7 @@
 //! What dies, and what others do to the host.
 
 use super::LIMIT;
-use super::worker::{Act, Kind, Worker};
+use super::worker::{Act, Kind, Ours, Worker};
 use crate::leftovers::is_gone;
 use crate::run::eventually;
 use anyhow::{Context, Result};
@@ -9,6 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+
+/// A session whose gate is lost once more within a minute is stopped.
+const MAX_LOST_GATES: u32 = 5;
 
 pub(super) fn acts<'a>() -> Vec<Act<'a>> {
     vec![
@@ -70,7 +73,9 @@ impl<'a> Worker<'a> {
 
     /// Another gate takes the place of one that is killed.
     fn kill_gate(&mut self) -> Result<()> {
-        let Some(at) = self.choose(|ours| ours.kind == Kind::Networked) else { return Ok(()) };
+        let may_lose_one = |ours: &Ours| ours.kind == Kind::Networked && ours.lost_gates < MAX_LOST_GATES;
+        let Some(at) = self.choose(may_lose_one) else { return Ok(()) };
+        self.ours[at].lost_gates += 1;
         let gate = self.number_of(at, "/network/gate_pid")?;
         self.soak.gates.fetch_add(1, Ordering::SeqCst);
         kill(gate, Signal::KILL)?;

@@ -64,6 +64,7 @@ impl<'a> Worker<'a> {
             gates,
             refused: 0,
             changed: 0,
+            lost_gates: 0,
             written: Vec::new(),
         });
     }

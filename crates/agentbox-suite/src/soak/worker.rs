@@ -40,6 +40,8 @@ pub(super) struct Ours {
     /// How often it was refused a host, and how often its rules were changed.
     pub(super) refused: u64,
     pub(super) changed: u32,
+    /// How many of its own gates were killed: one too many within a minute ends it.
+    pub(super) lost_gates: u32,
     /// Files that it wrote on its overlay.
     pub(super) written: Vec<String>,
 }
