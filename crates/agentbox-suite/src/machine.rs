@@ -8,7 +8,7 @@ use crate::planted::Planted;
 use crate::programs::Programs;
 use crate::run::{Finished, Running, eventually, run};
 use crate::service::{self, Service};
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::terminal::Terminal;
 use crate::victim::Victim;
 use agentbox_probe::Facts;
@@ -424,11 +424,12 @@ impl Machine {
     pub fn detached_with(&self, posture: &str, more: &[&str], command: &[&str]) -> Result<Session<'_>> {
         let mut options = vec!["--detach"];
         options.extend(more);
+        let accounts = session::accounts();
         let finished = self.ctl(&self.start_arguments(posture, &options, command))?.success()?;
         let id = finished.text().trim().to_owned();
         ensure!(!id.is_empty() && !id.contains(char::is_whitespace), "no id: {finished:?}");
         self.remember(&id);
-        Ok(Session::new(self, id))
+        Ok(Session::new(self, id, accounts))
     }
 
     fn remember(&self, id: &str) {
@@ -470,7 +471,7 @@ impl Machine {
     /// When there is none in time.
     pub fn only_session(&self) -> Result<Session<'_>> {
         let id = eventually("one session is listed", LIMIT, || Ok(self.session_ids()?.into_iter().next()))?;
-        Ok(Session::new(self, id))
+        Ok(Session::new(self, id, session::accounts()))
     }
 
     /// What was planted, in the probe's words.
@@ -532,6 +533,10 @@ impl Machine {
         let next = self.inside("L2", &["true"])?;
         if next.status != 0 {
             wrong.push(format!("{point}: the next start: {next:?}"));
+        }
+        if self.service.is_some() {
+            // The end of that session is not to fall together with what is done to the manager next, such as a reload.
+            self.wait_until_supervisor_ended()?;
         }
         Ok(wrong)
     }
