@@ -17,7 +17,6 @@ use crate::file::{check_name, single_name};
 use crate::person::Person;
 use crate::project::Project;
 use crate::source::with_rights_keeping;
-use crate::walk;
 use agentbox_plan::SessionId;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{self, Dir, Gid, Mode, OFlags, Uid};
@@ -27,9 +26,7 @@ use rustix::mount::{
     fsopen, open_tree,
 };
 use rustix::thread::CapabilitySet;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
 const OVERLAYS: &str = "overlay";
 /// What follows an id in the name of what was its layer. No id ends so.
@@ -135,15 +132,7 @@ impl Directories {
     /// # Errors
     /// [`DirectoryError`] when the directory cannot be read.
     pub fn list_layers(&self) -> Result<Vec<SessionId>, DirectoryError> {
-        let overlays = self.overlays()?;
-        let failed = |errno: Errno| DirectoryError::io("read", walk::shown(&overlays), errno);
-        let mut ids = Vec::new();
-        for entry in Dir::read_from(&overlays).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            ids.extend(entry.file_name().to_str().ok().and_then(|name| name.parse::<SessionId>().ok()));
-        }
-        ids.sort();
-        Ok(ids)
+        Ok(directory::names(&self.overlays()?)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// Removes a layer with all that is in it, whole or not at all: from its first moment on it is no layer any more, and
@@ -169,14 +158,11 @@ impl Directories {
     /// [`DirectoryError`] when something of them remains.
     pub fn remove_going_layers(&self) -> Result<(), DirectoryError> {
         let overlays = self.overlays()?;
-        let failed = |errno: Errno| DirectoryError::io("read", walk::shown(&overlays), errno);
-        for entry in Dir::read_from(&overlays).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_bytes().ends_with(GOING.as_bytes()) {
-                directory::remove_tree(&overlays, OsStr::from_bytes(entry.file_name().to_bytes()))?;
-            }
-        }
-        Ok(())
+        let names = directory::names(&overlays)?;
+        names
+            .iter()
+            .filter(|name| name.ends_with(GOING))
+            .try_for_each(|name| directory::remove_tree(&overlays, name))
     }
 }
 

@@ -157,9 +157,8 @@ impl Looker {
 
 impl Drop for Looker {
     fn drop(&mut self) {
-        if matches!(self.process.try_wait(), Ok(None)) {
-            let _ = rustix::process::pidfd_send_signal(&self.process.pidfd, rustix::process::Signal::KILL);
-            let _ = self.end();
-        }
+        self.kill();
+        // One that was waited for before is nobody's child any more, and not waited for again.
+        let _ = self.end();
     }
 }

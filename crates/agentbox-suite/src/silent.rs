@@ -75,8 +75,8 @@ fn answer(device: &mut File, (uid, gid): (u32, u32), against: Option<&'static st
     let number =
         |at: usize| u32::from_ne_bytes([request[at], request[at + 1], request[at + 2], request[at + 3]]);
     let mut error = 0;
-    let comm = std::fs::read_to_string(format!("/proc/{}/comm", number(PID_AT)));
-    let is_empty = against.is_some_and(|program| comm.is_ok_and(|comm| comm.trim() != program));
+    let comm = || std::fs::read_to_string(format!("/proc/{}/comm", number(PID_AT)));
+    let is_empty = against.is_some_and(|program| comm().is_ok_and(|comm| comm.trim() != program));
     let body = match number(4) {
         INIT => words(&[7, 31, 1 << 16], INIT_BYTES),
         OPENDIR => words(&[], OPENED_BYTES),

@@ -53,14 +53,16 @@ for command in (bare, boxed):
 
 
 def medians(rest):
-    def one(command):
-        time.sleep(rest)
-        return once(command)
-    return [statistics.median(column) for column in zip(*[[one(command) for command in (bare, boxed)] for _ in range(rounds)])]
+    times = {}
+    for _ in range(rounds):
+        for name, command in (("bare", bare), ("boxed", boxed)):
+            time.sleep(rest)
+            times.setdefault(name, []).append(once(command))
+    return [statistics.median(times["bare"]), statistics.median(times["boxed"])]
 
 
 # The kernel's waits are shorter for some milliseconds after one: a person's start comes after none.
-starts = medians(0.3) + medians(0)
+starts = [medians(0.3), medians(0)]
 rate = at_once(os.cpu_count())
 lists = under_load()
 print(json.dumps({"starts": starts, "rate": rate, "list": [statistics.median(lists), max(lists)]}))

@@ -10,7 +10,7 @@ use std::path::Path;
 #[derive(serde::Deserialize)]
 struct Times {
     /// bubblewrap, and through the bus; after a rest, and one after another.
-    starts: [f64; 4],
+    starts: [[f64; 2]; 2],
     rate: f64,
     /// The median and the longest.
     list: [f64; 2],
@@ -30,12 +30,9 @@ pub(crate) fn run(programs: &Path, rounds: usize) -> Result<String> {
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
-    let Times { starts: medians, rate, list } =
-        serde_json::from_slice(&output.stdout).context("the times")?;
+    let Times { starts, rate, list } = serde_json::from_slice(&output.stdout).context("the times")?;
     let mut table = Table::new(&["start of `true` by an ordinary user", "median", "ratio"]);
-    for (when, [bare, boxed]) in
-        [("after a rest", [medians[0], medians[1]]), ("one after another", [medians[2], medians[3]])]
-    {
+    for (when, [bare, boxed]) in ["after a rest", "one after another"].into_iter().zip(starts) {
         for (name, median) in [("bubblewrap", bare), ("agentbox: through the bus, in a scope", boxed)] {
             let name = format!("{name}, {when}");
             table.row([&name, &format!("{median:.1} ms"), &format!("{:.2}", median / bare)]);

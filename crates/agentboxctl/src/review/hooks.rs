@@ -6,15 +6,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsFd;
 
-/// Most bytes of a configuration.
-const MAX_BYTES: u64 = 256 << 10;
-
 /// The directory below the project's root, which is the empty path, that `core.hooksPath` names. `path` is the
 /// project's own.
 pub(crate) fn directory(project: impl AsFd, path: &[u8]) -> Option<Vec<u8>> {
     let git = tree::enter(project, c".git").ok()?;
     let mut bytes = Vec::new();
-    File::from(tree::read(&git, c"config").ok()?).take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+    File::from(tree::read(&git, c"config").ok()?)
+        .take(git_config::MAX_BYTES as u64)
+        .read_to_end(&mut bytes)
+        .ok()?;
     let of_hooks = |entry: &git_config::Entry| {
         entry.section == "core" && entry.subsection.is_none() && entry.key == "hookspath"
     };

@@ -197,8 +197,9 @@ pub(crate) async fn hold(
 ) -> Result<usize, GuardError> {
     let masks = order.policy.masks().map_err(|error| refused(&error))?;
     let project = order.project.fd.try_clone().map_err(|error| refused(&error))?;
+    let path = order.project.path.clone();
     let place = move |at: &At| {
-        at.set("the project");
+        at.set(&path);
         Place::of(project)
     };
     let place = supervisor.waits.at_paths_of(record.owner_uid, place).await;

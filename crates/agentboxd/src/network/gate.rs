@@ -169,9 +169,7 @@ impl Conversation {
                 biased;
                 () = network.rules_changed.notified() => {
                     self.say(&connection, &Answer::Rules { rules: network.rules() }, None).await?;
-                    if let Err(error) = network.keep(&self.parts.directory) {
-                        tracing::error!("{}: {error}", network.id);
-                    }
+                    network.keep_or_tell(&self.parts.directory);
                 }
                 changed = changes.changed() => {
                     if changed.is_ok() {
@@ -232,9 +230,7 @@ impl Conversation {
             }
             Request::Translates { translators } => {
                 if self.network.translates(translators) {
-                    if let Err(error) = self.network.keep(&self.parts.directory) {
-                        tracing::error!("{}: {error}", self.network.id);
-                    }
+                    self.network.keep_or_tell(&self.parts.directory);
                     self.host.cut(&self.network);
                 }
                 return Ok(());

@@ -190,9 +190,16 @@ impl SessionNetwork {
 
     /// Writes it when more was sent or refused since.
     pub(super) fn keep_totals(&self, directory: impl AsFd) {
-        if std::mem::take(&mut self.lock().has_moved)
-            && let Err(error) = self.keep(directory)
-        {
+        // The lock is free again by then.
+        let has_moved = std::mem::take(&mut self.lock().has_moved);
+        if has_moved {
+            self.keep_or_tell(directory);
+        }
+    }
+
+    /// Writes it, or says why not: the session goes on.
+    pub(super) fn keep_or_tell(&self, directory: impl AsFd) {
+        if let Err(error) = self.keep(directory) {
             tracing::error!("{}: {error}", self.id);
         }
     }

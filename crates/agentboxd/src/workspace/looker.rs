@@ -29,8 +29,8 @@ pub(super) async fn look<T: Wire + Send + 'static>(
     let gone = |error: &dyn std::error::Error| WorkspaceError::Gone(error.to_string());
     let uid = wanted.ids.uid;
     let place = supervisor.lookers.place_of(uid, limit).await.map_err(|error| gone(&error))?;
-    let mut looker = Looker::start(supervisor, uid, &look_plan(&wanted, task)?, wanted.places)?;
-    looker.place = Some(place);
+    let plan = look_plan(&wanted, task)?;
+    let mut looker = Looker::start(supervisor, uid, &plan, wanted.places, Some(place))?;
     tokio::time::timeout(limit, looker.whole())
         .await
         .map_err(|_elapsed| WorkspaceError::TooLong(limit))??;
@@ -51,16 +51,18 @@ pub(super) struct Looker {
 }
 
 impl Looker {
+    /// One that has this place among its person's; one that watches has none.
     pub(super) fn start(
         supervisor: &Arc<Supervisor>,
         uid: u32,
         plan: &LookPlan,
         places: &[OwnedFd],
+        place: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, WorkspaceError> {
         let looker = look::spawn(plan, places, &supervisor.launcher_environment())?;
         let answer = descriptor::watch(looker.answer.try_clone()?, Interest::READABLE)?;
         let supervisor = Arc::clone(supervisor);
-        Ok(Self { supervisor, uid, looker: Some(looker), answer, place: None })
+        Ok(Self { supervisor, uid, looker: Some(looker), answer, place })
     }
 
     /// Waits until the answer is whole.
@@ -90,10 +92,7 @@ impl Looker {
 
     /// Its answer. Waits for its end.
     fn finish<T: Wire>(mut self) -> Result<T, WorkspaceError> {
-        let looker = self.looker.take().ok_or_else(ended)?;
-        let answer = looker.finish();
-        self.place = None;
-        Ok(answer?)
+        Ok(self.looker.take().ok_or_else(ended)?.finish()?)
     }
 
     fn there(looker: &mut Option<look::Looker>) -> Result<&mut look::Looker, WorkspaceError> {

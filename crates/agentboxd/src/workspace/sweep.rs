@@ -3,7 +3,7 @@
 //!
 //! What was there before lies on the disk (STATE/workspaces/ID) from before the agent runs until the report is
 //! written. A supervisor that was killed leaves it there, and the next one makes up for the look before it
-//! serves anybody.
+//! serves anybody, unless the project does not answer.
 
 use super::looker::look;
 use super::survey::{place_name, why};

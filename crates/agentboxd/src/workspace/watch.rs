@@ -127,7 +127,7 @@ pub(crate) async fn begin(
     if remembered.before.leads_in() {
         plan.triggers.brought.clear();
     }
-    let mut looker = Looker::start(&supervisor, remembered.owner_uid, &plan, &places)?;
+    let mut looker = Looker::start(&supervisor, remembered.owner_uid, &plan, &places, None)?;
     let first = tokio::time::timeout(READY_LIMIT, looker.next()).await;
     let first = first.map_err(|_elapsed| WorkspaceError::TooLong(READY_LIMIT))??;
     let Sighting::Watching { directories, unseen } = first else {
