@@ -120,7 +120,12 @@ impl Leftovers {
 fn clean_group(hierarchy: &Hierarchy, leftover: &Leftover) -> Result<String, String> {
     let text = |error: CgroupError| error.to_string();
     let Some(group) = hierarchy.open_existing(&leftover.id).map_err(text)? else {
-        return Ok("its control group was gone already".to_owned());
+        // Nobody was started into a part of them but who held a scope until that.
+        if !hierarchy.kill_rest(&leftover.id, KILL_TIMEOUT).map_err(text)? {
+            return Err("what was killed in its control group has not ended".to_owned());
+        }
+        hierarchy.remove_rest(&leftover.id).map_err(text)?;
+        return Ok("removed what there was of its control group".to_owned());
     };
     group.kill().map_err(text)?;
     if !group.wait_empty(KILL_TIMEOUT).map_err(text)? {

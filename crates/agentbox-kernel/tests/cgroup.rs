@@ -140,11 +140,27 @@ fn an_end_wakes_who_polls_for_events() {
 }
 
 #[test]
-fn half_made_groups_are_completed_when_opened() {
-    let session = session();
-    std::fs::remove_dir(session.path("payload")).unwrap();
-    session.hierarchy.open_existing(&session.id).unwrap().unwrap();
-    assert!(session.path("payload").is_dir());
+fn a_part_of_the_groups_is_no_session_and_looking_at_it_makes_nothing() {
+    for part in ["payload", "supervise"] {
+        let session = session();
+        std::fs::remove_dir(session.path(part)).unwrap();
+        assert!(session.hierarchy.open_existing(&session.id).unwrap().is_none());
+        assert!(!session.path(part).exists());
+        session.hierarchy.remove_rest(&session.id).unwrap();
+        session.hierarchy.remove_rest(&session.id).unwrap();
+        assert!(!session.path("").exists());
+    }
+}
+
+#[test]
+fn what_somebody_is_in_is_no_rest() {
+    let mut session = session();
+    session.run("payload", WAIT);
+    assert!(matches!(session.hierarchy.remove_rest(&session.id), Err(CgroupError::Busy { .. })));
+    assert_eq!(session.group.payload_pids().unwrap().len(), 1);
+    assert!(session.hierarchy.kill_rest(&session.id, LONG).unwrap());
+    session.hierarchy.remove_rest(&session.id).unwrap();
+    assert!(session.hierarchy.kill_rest(&session.id, LONG).unwrap());
 }
 
 #[test]

@@ -85,10 +85,13 @@ async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
     }
     for session in &found.sessions {
         // The service manager would see by itself, some time later, that nobody is in its scope.
-        if let Some(scopes) = supervisor.scopes()
-            && let Err(error) = scopes.stop(&session.id).await
-        {
-            supervisor.report(format!("session {}: {error}", session.id));
+        if let Some(scopes) = supervisor.scopes() {
+            let ended = scopes.stop(&session.id).await.map_err(|error| error.to_string());
+            let removed =
+                ended.and_then(|()| hierarchy.remove_rest(&session.id).map_err(|error| error.to_string()));
+            if let Err(error) = removed {
+                supervisor.report(format!("session {}: {error}", session.id));
+            }
         }
         let repaired = json!({ "event": "repaired", "session": session.id.as_str() });
         if let Err(error) = supervisor.audit().record(repaired) {

@@ -194,7 +194,12 @@ pub(super) fn visit(
 pub(super) fn children(group: BorrowedFd<'_>) -> Result<Vec<CString>, CgroupError> {
     let unread = |errno: Errno| failed("read", walk::shown(group), errno);
     let mut names = Vec::new();
-    for entry in Dir::read_from(group).map_err(unread)? {
+    let entries = match Dir::read_from(group) {
+        // It was removed meanwhile.
+        Err(Errno::NOENT | Errno::NODEV) => return Ok(names),
+        entries => entries.map_err(unread)?,
+    };
+    for entry in entries {
         let entry = entry.map_err(unread)?;
         let dots = matches!(entry.file_name().to_bytes(), b"." | b"..");
         if entry.file_type() == FileType::Directory && !dots {

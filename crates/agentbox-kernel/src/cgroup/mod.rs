@@ -247,33 +247,71 @@ impl Hierarchy {
         }
     }
 
-    /// Opens the groups of a session; `None` when there are none. Those that a crash left half made are
-    /// completed, so that they can be handled as whole ones.
+    /// Opens the groups of a session; `None` when there are none, or only a part of them, which nobody was started into:
+    /// they are being made or removed, or a crash left them. Makes nothing: what somebody else removes would stay then.
     ///
     /// # Errors
     /// [`CgroupError`] when they cannot be opened.
     pub fn open_existing(&self, id: &SessionId) -> Result<Option<SessionGroup>, CgroupError> {
-        let Some(above) = self.all_sessions()? else { return Ok(None) };
-        let name = self.layout.name_of(id);
-        let dir = match open_group(&above, &name) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(failed("open", walk::shown_in(&above, name.to_bytes()), errno)),
+        let Some((above, dir)) = self.open_outer(id)? else { return Ok(None) };
+        let part = |part: &CStr| match open_group(&dir, part) {
+            Ok(part) => Ok(Some(part)),
+            // The directory of a removed group stays open and holds nothing.
+            Err(Errno::NOENT | Errno::NODEV) => Ok(None),
+            Err(errno) => Err(failed("open", walk::shown_in(&dir, part.to_bytes()), errno)),
         };
-        let part = |part: &CStr| {
-            match make(&dir, part) {
-                Ok(()) | Err(CgroupError::Exists { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            open_group(&dir, part)
-                .map_err(|errno| failed("open", walk::shown_in(&dir, part.to_bytes()), errno))
-        };
-        let (supervise, payload) = (part(SUPERVISE)?, part(PAYLOAD)?);
+        let (Some(supervise), Some(payload)) = (part(SUPERVISE)?, part(PAYLOAD)?) else { return Ok(None) };
         let mount = self.mount.try_clone().map_err(|cause| failed("hold", "root", cause))?;
+        let name = self.layout.name_of(id);
         let path =
             format!("{}/{}/{}", self.prefix, self.layout.root().to_string_lossy(), name.to_string_lossy());
         let layout = self.layout;
         Ok(Some(SessionGroup { dir, supervise, payload, id: id.clone(), layout, above, mount, path }))
+    }
+
+    /// Makes the parts of a scope that was just made; `None` when there is no scope.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be made.
+    pub fn begin_scope(&self, id: &SessionId) -> Result<Option<SessionGroup>, CgroupError> {
+        let Some((_above, dir)) = self.open_outer(id)? else { return Ok(None) };
+        make(&dir, SUPERVISE)?;
+        make(&dir, PAYLOAD)?;
+        self.open_existing(id)
+    }
+
+    /// Kills whoever is in what is left of the groups of a session, whole or not; false when they have not ended within
+    /// `timeout`.
+    ///
+    /// # Errors
+    /// [`CgroupError`] when they cannot be killed.
+    pub fn kill_rest(&self, id: &SessionId, timeout: Duration) -> Result<bool, CgroupError> {
+        let Some((_above, dir)) = self.open_outer(id)? else { return Ok(true) };
+        let ended = kill(dir.as_fd()).and_then(|()| wait_for(dir.as_fd(), "populated 0", timeout));
+        if is_gone(&dir) { Ok(true) } else { ended }
+    }
+
+    /// Removes what is left of the groups of a session, whole or not. Nothing there is fine. A scope is the service
+    /// manager's, which removes its group once: this is for when it has let go of it.
+    ///
+    /// # Errors
+    /// [`CgroupError::Busy`] when a process is in one, others when one cannot be removed.
+    pub fn remove_rest(&self, id: &SessionId) -> Result<(), CgroupError> {
+        match self.all_sessions()? {
+            Some(above) => remove_below(above.as_fd(), &self.layout.name_of(id), 0),
+            None => Ok(()),
+        }
+    }
+
+    /// The group above a session's, and its own.
+    fn open_outer(&self, id: &SessionId) -> Result<Option<(OwnedFd, OwnedFd)>, CgroupError> {
+        let Some(above) = self.all_sessions()? else { return Ok(None) };
+        let name = self.layout.name_of(id);
+        match open_group(&above, &name) {
+            Ok(dir) => Ok(Some((above, dir))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("open", walk::shown_in(&above, name.to_bytes()), errno)),
+        }
     }
 
     /// Ids of all sessions that have groups, in order.
@@ -290,13 +328,7 @@ impl Hierarchy {
 
     /// Processes of a session, without touching its groups.
     pub(crate) fn pids_of(&self, id: &SessionId) -> Result<Vec<u32>, CgroupError> {
-        let Some(above) = self.all_sessions()? else { return Ok(Vec::new()) };
-        let name = self.layout.name_of(id);
-        match open_group(&above, &name) {
-            Ok(group) => pids(group.as_fd()),
-            Err(Errno::NOENT) => Ok(Vec::new()),
-            Err(errno) => Err(failed("open", walk::shown_in(&above, name.to_bytes()), errno)),
-        }
+        self.open_outer(id)?.map_or(Ok(Vec::new()), |(_above, group)| pids(group.as_fd()))
     }
 
     fn all_sessions(&self) -> Result<Option<OwnedFd>, CgroupError> {
@@ -429,15 +461,9 @@ impl SessionGroup {
     /// populated or can be killed.
     fn unless_gone<T>(&self, when_gone: T, result: Result<T, CgroupError>) -> Result<T, CgroupError> {
         match result {
-            Err(CgroupError::Io { .. }) if self.is_gone() => Ok(when_gone),
+            Err(CgroupError::Io { .. }) if is_gone(&self.dir) => Ok(when_gone),
             other => other,
         }
-    }
-
-    /// Only an empty group can be removed, and the files of a removed one cannot be opened.
-    fn is_gone(&self) -> bool {
-        let procs = fs::openat(&self.dir, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        matches!(procs, Err(Errno::NOENT | Errno::NODEV))
     }
 
     /// `cgroup.events` of the session, open for reading: `POLLPRI` says that it changed since it was
@@ -586,6 +612,12 @@ impl SessionGroup {
             }
         }
     }
+}
+
+/// Only an empty group can be removed, and the files of a removed one cannot be opened.
+fn is_gone(group: &OwnedFd) -> bool {
+    let procs = fs::openat(group, c"cgroup.procs", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    matches!(procs, Err(Errno::NOENT | Errno::NODEV))
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Steps {
         let holder = launcher::hold(&launcher::find_program()?)?;
         let holder = self.holder.insert(holder);
         scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
-        let made = hierarchy.open_existing(id)?.ok_or_else(|| missing("a scope"))?;
+        let made = hierarchy.begin_scope(id)?.ok_or_else(|| missing("a scope"))?;
         // The manager has said so; the kernel says it too.
         if !made.take_in(holder.launcher.pid)? {
             return Err(missing("a process in the scope"));
@@ -89,29 +89,27 @@ impl Steps {
     pub(super) async fn remove_group(&mut self) -> Result<(), StepError> {
         self.let_go().await?;
         if self.group.is_none() {
-            // `create` may have made half of it.
             let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
             self.group = hierarchy.open_existing(&self.record.id)?;
         }
-        let Some(group) = &self.group else { return self.end_scope().await };
-        if group.is_populated()? {
-            group.kill()?;
-            tokio::time::timeout(GONE_LIMIT, until_empty(group))
-                .await
-                .map_err(|_elapsed| missing("an end of its processes"))??;
+        if let Some(group) = &self.group {
+            if group.is_populated()? {
+                group.kill()?;
+                tokio::time::timeout(GONE_LIMIT, until_empty(group))
+                    .await
+                    .map_err(|_elapsed| missing("an end of its processes"))??;
+            }
+            group.remove()?;
+            self.group = None;
         }
-        group.remove()?;
-        self.group = None;
-        self.end_scope().await
-    }
-
-    /// The service manager sees by itself that nobody is in it, some time later; whoever asked for the end
-    /// waits for that.
-    async fn end_scope(&self) -> Result<(), StepError> {
-        match self.supervisor.scopes() {
-            Some(scopes) => Ok(scopes.stop(&self.record.id).await?),
-            None => Ok(()),
+        // The service manager sees by itself that nobody is in its scope, some time later; whoever asked for the end
+        // waits for that.
+        if let Some(scopes) = self.supervisor.scopes() {
+            scopes.stop(&self.record.id).await?;
         }
+        // `create` may have made half of it; the manager tries to remove its group once.
+        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
+        Ok(hierarchy.remove_rest(&self.record.id)?)
     }
 }
 
