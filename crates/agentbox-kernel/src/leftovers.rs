@@ -1,7 +1,7 @@
 //! What dead sessions left behind, and its removal.
 //!
 //! Everything that agentbox makes on a host lies below one of two names: a directory RUNTIME/sessions/ID
-//! and a control group `agentbox/ID`. So cleaning up is a query. Mounts and namespaces end with the last
+//! and a control group (`cgroup`). So cleaning up is a query. Mounts and namespaces end with the last
 //! process of a session; processes are found by their group and killed first.
 //!
 //! The directory is made first and removed last, so it says that a session was this supervisor's. A group
@@ -82,7 +82,11 @@ pub fn find(
         leftovers.sessions.push(Leftover { id: id.clone(), group, pids });
     }
     for id in groups.iter().filter(|id| !live.contains(id) && !names.ids.contains(id)) {
-        let place = hierarchy.mount_point().join("agentbox").join(id.as_str());
+        // A service manager removes a scope that nobody is in, some time later.
+        if hierarchy.is_managed() && hierarchy.pids_of(id)?.is_empty() {
+            continue;
+        }
+        let place = hierarchy.place_of(id);
         leftovers.strangers.push(format!(
             "the control group {place:?} has no directory of this supervisor's, so it can be another's; it \
              stays, write 1 to its cgroup.kill to end it"

@@ -13,6 +13,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 const UNIT: &str = "agentboxd.service";
 /// What a test says about the unit, gone with the next boot.
 const DROP_IN: &str = "/run/systemd/system/agentboxd.service.d/suite.conf";
+/// What the service manager calls the scope of the next session.
+const IN_STOCK: &str = "Held for the next session";
 /// Its directories, whose content belongs to the test that has the service.
 pub(crate) const RUNTIME: &str = "/run/agentbox";
 pub(crate) const STATE: &str = "/var/lib/agentbox";
@@ -130,14 +132,29 @@ impl Service {
         Ok(shown.text().trim().to_owned())
     }
 
-    /// Names of the scopes that there are.
+    /// Names of the scopes of sessions that there are.
     ///
     /// # Errors
     /// When the manager does not say.
     pub fn scopes(&self) -> Result<Vec<String>> {
-        let arguments = ["list-units", "--all", "--plain", "--no-legend", "agentbox-*.scope"];
+        self.scopes_where(|line| !line.contains(IN_STOCK))
+    }
+
+    /// Name of the scope of the next session, when there is one.
+    ///
+    /// # Errors
+    /// When the manager does not say.
+    pub fn scope_in_stock(&self) -> Result<Option<String>> {
+        let mut held = self.scopes_where(|line| line.contains(IN_STOCK))?;
+        ensure!(held.len() <= 1, "{held:?}");
+        Ok(held.pop())
+    }
+
+    fn scopes_where(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let arguments = ["list-units", "--all", "--full", "--plain", "--no-legend", "agentbox-*.scope"];
         let text = self.systemctl(&arguments)?.success()?.text();
-        Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+        let lines = text.lines().filter(|line| wanted(line));
+        Ok(lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
     }
 
     /// What the service said last.

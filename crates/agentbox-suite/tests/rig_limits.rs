@@ -1,13 +1,13 @@
 //! Limits of memory and tasks, of a session that is a scope: they need control groups with these controllers, which
 //! the virtual machine has.
 
-use agentbox_suite::{Machine, Session, fork_bomb};
+use agentbox_suite::{Machine, Session, eventually, fork_bomb};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(150);
 const SMALL: &str = "[posture.small]\nextends = \"L2\"\nmemory_max = \"64M\"\ntasks_max = 64\nio_weight = 50\n\
-    cpu_weight = 50\nruntime_max = \"2m\"\n";
+    cpu_weight = 50\n[posture.short]\nextends = \"small\"\nruntime_max = \"2m\"\n";
 /// Whether this place says that its control groups limit everything.
 fn has_limits() -> bool {
     std::env::var_os("AGENTBOX_TEST_LIMITS").is_some()
@@ -77,20 +77,31 @@ fn a_fork_bomb_is_held_by_its_own_limit_and_the_scope_has_what_was_configured() 
     beside.is_whole(&machine)?;
     ensure!(machine.ctl(&["list"])?.success()?.text().contains(&bomb.id));
     let service = machine.service().context("no service")?;
-    let unit = format!("agentbox-{}.scope", bomb.id);
-    for (property, wanted) in [
-        ("MemoryMax", (64 << 20) + (256 << 20)),
-        ("MemorySwapMax", 0),
-        ("TasksMax", 64 + 64),
-        ("CPUWeight", 50),
-        ("IOWeight", 50),
-    ] {
-        let is = service.property_of(&unit, property)?;
-        ensure!(is == wanted.to_string(), "{property}: {is}");
+    // A session that has a time makes its scope; one without takes what is in stock, as soon as something is.
+    let short = machine.detached("short", &["sleep", "600"])?;
+    eventually("a scope is in stock", LIMIT, || service.scope_in_stock())?;
+    let taken = machine.detached("small", &["sleep", "600"])?;
+    for session in [&short, &taken, &bomb] {
+        let unit = format!("agentbox-{}.scope", session.id);
+        for (property, wanted) in [
+            ("MemoryMax", (64 << 20) + (256 << 20)),
+            ("MemorySwapMax", 0),
+            ("TasksMax", 64 + 64),
+            ("CPUWeight", 50),
+            ("IOWeight", 50),
+        ] {
+            let is = service.property_of(&unit, property)?;
+            ensure!(is == wanted.to_string(), "{property}: {is}");
+        }
+        let maximum = std::fs::read_to_string(format!("/sys/fs/cgroup/agentbox.slice/{unit}/memory.max"))?;
+        ensure!(maximum.trim() == ((64 << 20) + (256 << 20)).to_string(), "{maximum}");
     }
     // A minute after the supervisor's own: it holds without one.
+    let unit = format!("agentbox-{}.scope", short.id);
     ensure!(service.property_of(&unit, "RuntimeMaxUSec")? == "3min");
-    bomb.stop()?;
+    for session in [short, taken, bomb] {
+        session.stop()?;
+    }
     beside.session.stop()?;
     machine.ends_without_leftovers()
 }

@@ -42,7 +42,9 @@ fn a_person_starts_a_session_in_a_scope_of_its_own() -> Result<()> {
         let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", status[process]))?;
         ensure!(groups.lines().any(|line| line == format!("0::{group}/{below}")), "{process}: {groups}");
     }
-    // Nothing of a session is in the supervisor's own unit: there is what looks at projects for it.
+    // Who holds the next session's begins in the supervisor's own unit.
+    in_stock(service)?;
+    // Nothing of a session is in that: there is what looks at projects for it.
     let own = service.property("ControlGroup")?;
     let pids = std::fs::read_to_string(format!("/sys/fs/cgroup{own}/cgroup.procs"))?;
     let supervisor = service.pid()?.to_string();
@@ -55,6 +57,84 @@ fn a_person_starts_a_session_in_a_scope_of_its_own() -> Result<()> {
     session.stop()?;
     ensure!(service.scopes()?.is_empty(), "{:?}", service.scopes()?);
     Ok(())
+}
+
+/// Waits for the scope of the next session, and says the id of that.
+fn in_stock(service: &Service) -> Result<String> {
+    let unit = eventually("a scope is in stock", LIMIT, || service.scope_in_stock())?;
+    let id = unit.strip_prefix("agentbox-").and_then(|unit| unit.strip_suffix(".scope"));
+    Ok(id.with_context(|| unit.clone())?.to_owned())
+}
+
+#[test]
+fn the_next_session_gets_the_scope_in_stock() -> Result<()> {
+    if outside_of_rigs() {
+        return Ok(());
+    }
+    let machine = Machine::new()?;
+    let service = service(&machine)?;
+    machine.configure("[posture.short]\nextends = \"L2\"\nruntime_max = \"10m\"\n")?;
+    service.restart()?;
+    let start = |posture: &str| machine.detached(posture, &["sleep", "600"]);
+    ensure!(service.scope_in_stock()?.is_none(), "there is one before anybody started something");
+    let first = start("L2")?;
+    let next = in_stock(service)?;
+    // It is nobody's session.
+    ensure!(machine.session_ids()? == [first.id.clone()], "{:?}", machine.session_ids()?);
+    let repaired = machine.ctl(&["doctor"])?;
+    ensure!(!repaired.text().contains(&next), "{repaired:?}");
+    // With a time that the service manager has to know from the beginning a scope is made.
+    let short = start("short")?;
+    ensure!(in_stock(service)? == next && short.id != next, "{} {next}", short.id);
+    let second = start("L2")?;
+    ensure!(second.id == next, "{} {next}", second.id);
+    for property in [
+        "Description",
+        "Slice",
+        "MemoryMax",
+        "MemorySwapMax",
+        "TasksMax",
+        "CPUWeight",
+        "Delegate",
+        "OOMPolicy",
+        "CollectMode",
+        "After",
+        "TimeoutStopUSec",
+        "ActiveState",
+    ] {
+        let of = |id: &str| service.property_of(&format!("agentbox-{id}.scope"), property);
+        let (made, taken) = (of(&first.id)?.replace(&first.id, "ID"), of(&next)?.replace(&next, "ID"));
+        ensure!(made == taken && !made.is_empty(), "{property}: {made}, from stock {taken}");
+    }
+    ensure!(service.property_of(&format!("agentbox-{}.scope", short.id), "RuntimeMaxUSec")? == "11min");
+    ensure!(second.posture_diff()?.is_empty(), "{:?}", second.posture_diff()?);
+    // Who may can end a scope; the next start makes its own.
+    let lost = in_stock(service)?;
+    service.systemctl(&["stop", &format!("agentbox-{lost}.scope")])?.success()?;
+    let third = start("L2")?;
+    ensure!(third.id != lost, "{lost} was ended");
+    // A supervisor that is killed or ends leaves none.
+    in_stock(service)?;
+    let pid = service.pid()?;
+    service.kill()?;
+    service.wait_for_another(pid)?;
+    eventually("the scope has gone with its supervisor", LIMIT, || {
+        Ok(service.scope_in_stock()?.is_none().then_some(()))
+    })?;
+    let fourth = start("L2")?;
+    in_stock(service)?;
+    service.stop()?;
+    ensure!(service.scope_in_stock()?.is_none(), "one is left by a supervisor that ended");
+    let mut sessions = [&first, &short, &second, &third, &fourth].map(|session| session.id.clone());
+    let mut scopes = service.scopes()?;
+    sessions.sort();
+    scopes.sort();
+    ensure!(scopes == sessions.map(|id| format!("agentbox-{id}.scope")), "{scopes:?}");
+    service.restart()?;
+    for session in [first, short, second, third, fourth] {
+        session.stop()?;
+    }
+    machine.ends_without_leftovers()
 }
 
 /// An account with an id that sessions run under, which the bus therefore lets in.

@@ -11,6 +11,7 @@ use crate::session::steps::Steps;
 use crate::session::supervise::Supervise;
 use crate::session::{Record, Step, driver, sources};
 use crate::supervisor::Supervisor;
+use crate::system::scopes::Scopes;
 use agentbox_kernel::cgroup::Hierarchy;
 use agentbox_kernel::launcher::{self, Launcher};
 use agentbox_kernel::{console, leftovers};
@@ -48,7 +49,7 @@ pub(crate) async fn reconcile(supervisor: &Arc<Supervisor>) {
 
 /// Undoes what is left of sessions that nobody drives; says what was done.
 pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
-    let mut kept: Vec<_> = supervisor.sessions().iter().map(|session| session.id().clone()).collect();
+    let mut kept = driven(supervisor);
     if let Ok(names) = supervisor.directories.list_sessions() {
         // What cannot be understood is not undone by this either.
         let unreadable = |id: &SessionId| match supervisor.directories.open_session(id) {
@@ -61,6 +62,13 @@ pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
     let mut done = clean(supervisor, &kept).await;
     done.extend(guard::repair(supervisor, &kept));
     done
+}
+
+/// Ids that this supervisor knows of: of its sessions, and of the next one.
+fn driven(supervisor: &Supervisor) -> Vec<SessionId> {
+    let sessions = supervisor.sessions();
+    let ids = sessions.iter().map(|session| session.id().clone());
+    ids.chain(supervisor.scopes().and_then(Scopes::in_stock)).collect()
 }
 
 async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
@@ -184,8 +192,7 @@ fn take_over(
 
 /// Whether there is anything that [`repair`] would undo.
 pub(crate) fn left_over(supervisor: &Supervisor, hierarchy: &Hierarchy) -> Vec<String> {
-    let kept: Vec<_> = supervisor.sessions().iter().map(|session| session.id().clone()).collect();
-    match leftovers::find(&supervisor.directories, hierarchy, &kept) {
+    match leftovers::find(&supervisor.directories, hierarchy, &driven(supervisor)) {
         Ok(found) => {
             let sessions = found.sessions.iter().map(|session| format!("session {}", session.id));
             sessions.collect()

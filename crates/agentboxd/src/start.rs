@@ -10,6 +10,8 @@ use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record, Session, driver, sources};
 use crate::supervisor::Supervisor;
+use crate::system::scopes::Scopes;
+use crate::system::stock;
 use crate::waits::{At, Unanswered};
 use crate::{accepted, neighbours, pinned, profiles, workspace};
 use agentbox_ipc::{
@@ -48,6 +50,8 @@ struct Resolved {
     command: Vec<String>,
     /// The project's own file as it was last accepted.
     accepted: Option<Layer>,
+    /// Whether it goes on with the layer of an earlier session, and has its id.
+    resumes: bool,
 }
 
 /// Starts a session; answers when its agent runs.
@@ -89,8 +93,12 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
-    let Resolved { record, order, mut warnings, command, .. } = resolved;
+    let Resolved { mut record, order, mut warnings, command, resumes, .. } = resolved;
     warnings.extend(trifecta);
+    let stocked = if resumes { None } else { stock::take(supervisor, order.scope_limits()) };
+    if let Some(held) = &stocked {
+        record.id = held.group.id().clone();
+    }
     let legs = order.policy.shared_legs().clone();
     let asked = legs.count() == Leg::ALL.len() && order.policy.trifecta() == Trifecta::Confirm;
     let confirmed_by = confirmed_by.or((allow_trifecta && asked).then_some("the request: allow_trifecta"));
@@ -127,8 +135,9 @@ pub(crate) async fn start(
         banner: Vec::new(),
         warnings,
     };
-    let (session, result) = driver::start(supervisor, record, order);
+    let (session, result) = driver::start(supervisor, record, order, stocked);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
+    stock::fill(supervisor);
     answer.banner = session.live().notes;
     answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
@@ -295,7 +304,14 @@ fn resolve_as(
         detach: request.detach,
         base_commit: request.base_commit,
     };
-    Ok(Resolved { record, order, warnings, command: request.options.command, accepted })
+    Ok(Resolved {
+        record,
+        order,
+        warnings,
+        command: request.options.command,
+        accepted,
+        resumes: request.resume.is_some(),
+    })
 }
 
 /// A name stands for one session of its owner.
@@ -491,14 +507,18 @@ fn owner(caller: &Caller, project: &OwnedFd) -> Result<Person, Error> {
     }
 }
 
-fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
+/// An id that no session has, and none will have.
+pub(crate) fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
     loop {
         let mut random = [0; 8];
         let filled = getrandom(&mut random, GetRandomFlags::empty());
         if filled.map_err(|error| Error::Failed(format!("getrandom: {error}")))? == random.len() {
             let id = SessionId::from_random(random);
-            let is_new = |id: &SessionId| layers::is_free(supervisor, id) && supervisor.session(id).is_none();
-            if is_new(&id) {
+            let in_stock = supervisor.scopes().and_then(Scopes::in_stock);
+            if layers::is_free(supervisor, &id)
+                && supervisor.session(&id).is_none()
+                && in_stock.as_ref() != Some(&id)
+            {
                 return Ok(id);
             }
         }

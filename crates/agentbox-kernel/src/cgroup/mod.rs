@@ -204,6 +204,17 @@ impl Hierarchy {
         &self.mount_point
     }
 
+    /// Whether a service manager makes and removes the groups of sessions.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.layout == Layout::Scopes
+    }
+
+    /// Where the group of a session is, when it is there.
+    pub(crate) fn place_of(&self, id: &SessionId) -> PathBuf {
+        let below = |name: &CStr| OsStr::from_bytes(name.to_bytes()).to_owned();
+        self.mount_point.join(below(self.layout.root())).join(below(&self.layout.name_of(id)))
+    }
+
     /// Controllers that the hierarchy has. None on a hybrid host, where version 1 holds them.
     ///
     /// # Errors

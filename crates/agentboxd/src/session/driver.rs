@@ -12,6 +12,7 @@ use super::supervise::Said;
 use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
+use crate::system::stock::Held;
 use crate::workspace::{Seen, put_back};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::SessionGroup;
@@ -63,9 +64,10 @@ pub(crate) fn start(
     supervisor: &Arc<Supervisor>,
     record: Record,
     order: super::Order,
+    stocked: Option<Held>,
 ) -> (Arc<Session>, oneshot::Receiver<Result<OwnedFd, Error>>) {
     let (waiting, result) = oneshot::channel();
-    let steps = Steps::new(Arc::clone(supervisor), record.clone(), order);
+    let steps = Steps::new(Arc::clone(supervisor), record.clone(), order, stocked);
     let (state, effects) = machine::begin();
     let session = spawn(supervisor, record, steps, Live::new(state), effects, Some(waiting));
     (session, result)

@@ -7,17 +7,20 @@ use super::kept::{self, OwnDirectory};
 use super::keys::Keys;
 mod group;
 
+pub(crate) use group::end_holder;
+
 use super::network::Network;
 use super::order::{Order, Record};
 use super::supervise::{Reports, Supervise, greet};
 use super::{Live, Step};
 use crate::descriptor::watch;
-use crate::guard::{self, Held};
+use crate::guard;
 use crate::kill_point::{self, Point};
 use crate::ledger::{Ledger, LedgerError};
 use crate::network::gate::GateError;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::ScopeError;
+use crate::system::stock::{self, Held};
 use crate::workspace::{self, Guarded, Hidden, Seen, Surveyed, Watch, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
@@ -104,6 +107,8 @@ pub(crate) struct Steps {
     directory: Option<OwnedFd>,
     ledger: Option<Ledger>,
     listener: Option<OwnedFd>,
+    /// The scope that it was given from stock, until its group is made.
+    stocked: Option<Held>,
     /// Holds the scope until the launcher is in it.
     holder: Option<Holder>,
     pub(super) group: Option<SessionGroup>,
@@ -156,8 +161,13 @@ impl Watched {
 
 impl Steps {
     /// Of a session that is about to start.
-    pub(crate) fn new(supervisor: Arc<Supervisor>, record: Record, order: Order) -> Self {
-        Self::empty(supervisor, record, Some(order))
+    pub(crate) fn new(
+        supervisor: Arc<Supervisor>,
+        record: Record,
+        order: Order,
+        stocked: Option<Held>,
+    ) -> Self {
+        Self { stocked, ..Self::empty(supervisor, record, Some(order)) }
     }
 
     /// Of a session that an earlier supervisor started.
@@ -189,6 +199,7 @@ impl Steps {
             directory: None,
             ledger: None,
             listener: None,
+            stocked: None,
             holder: None,
             group: None,
             network: None,
@@ -283,7 +294,11 @@ impl Steps {
         kill_point::reached(Point::BeforeRevert(step));
         match step {
             // Leases are never given twice, so there is nothing to give back.
-            Step::Lease => {}
+            Step::Lease => {
+                if let Some(held) = self.stocked.take() {
+                    stock::discard(&self.supervisor, held);
+                }
+            }
             Step::Release => self.release = None,
             Step::Connect => {
                 self.supervise = None;
@@ -476,7 +491,7 @@ impl Steps {
         live.guard = match held.await {
             Ok(left_out) => {
                 live.notes.extend(Hidden::left_out(left_out));
-                Held::Kernel
+                guard::Held::Kernel
             }
             Err(error) if wanted == Guard::Require => {
                 return Err(StepError::Host(format!(
@@ -489,7 +504,7 @@ impl Steps {
             Err(error) => {
                 live.notes.push(format!("trigger files are not guarded by the kernel: {error}"));
                 live.notes.extend(surveyed.hidden.by_mounts_alone());
-                Held::Missing(error.to_string())
+                guard::Held::Missing(error.to_string())
             }
         };
         Ok(())
@@ -691,6 +706,6 @@ impl Steps {
     }
 }
 
-pub(super) fn missing(what: &str) -> StepError {
+pub(crate) fn missing(what: &str) -> StepError {
     StepError::Host(format!("there is no {}", what.trim_start_matches("an ").trim_start_matches("a ")))
 }

@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `scopes` | units of the service manager |
+//! | `stock` | the scope of the next session |
 //! | `polkit` | who may do what no rule allows |
 //! | `store` | descriptors for the next supervisor |
 //! | `notify` | what the service manager is told |
@@ -13,6 +14,7 @@
 pub(crate) mod notify;
 pub(crate) mod polkit;
 pub(crate) mod scopes;
+pub(crate) mod stock;
 pub(crate) mod store;
 
 use crate::manager::Manager;
@@ -110,6 +112,7 @@ async fn serve(options: &Options, left: Left) -> Result<(), SystemError> {
     tell(&Notifier::stopping);
     // Nobody is answered any more, so that what is asked from now on waits for the next one.
     connection.release_name(BUS_NAME).await?;
+    stock::close(&supervisor).await;
     process::end(&supervisor);
     supervisor.audit().sync();
     Ok(())

@@ -7,6 +7,7 @@
 //! Jobs are told apart by the name of their unit, since one unit has one job of ours at a time: who waits is
 //! noted before the job is asked for, so the signal cannot come too early.
 
+use super::stock::Stock;
 use agentbox_kernel::cgroup::scope_name;
 use agentbox_plan::SessionId;
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ const OWN_TASKS: u64 = 64;
 const OWN_MEMORY: u64 = 256 << 20;
 /// The supervisor ends a session whose time is over by itself; the manager does when there is none.
 const RUNTIME_SLACK: Duration = Duration::from_secs(60);
+/// What a scope is called that is for the next session.
+const IN_STOCK: &str = "Held for the next session of an agent";
 
 #[zbus::proxy(
     interface = "org.freedesktop.systemd1.Manager",
@@ -43,6 +46,12 @@ trait Systemd {
         properties: &[(&str, Variant<'_>)],
         auxiliary: &[(&str, Vec<(&str, Variant<'_>)>)],
     ) -> zbus::Result<OwnedObjectPath>;
+    fn set_unit_properties(
+        &self,
+        name: &str,
+        runtime: bool,
+        properties: &[(&str, Variant<'_>)],
+    ) -> zbus::Result<()>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     #[zbus(signal)]
     fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
@@ -89,6 +98,8 @@ type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<String>>>>;
 /// The service manager.
 #[derive(Debug)]
 pub(crate) struct Scopes {
+    /// The next session's.
+    pub(super) stock: Stock,
     systemd: SystemdProxy<'static>,
     version: u32,
     waiting: Waiting,
@@ -116,21 +127,25 @@ impl Scopes {
                 }
             }
         });
-        Ok(Self { systemd, version, waiting })
+        Ok(Self { stock: Stock::default(), systemd, version, waiting })
     }
 
-    /// Makes the scope of a session around a process, and waits until it is there.
+    /// The id of the session that the scope in stock is for.
+    pub(crate) fn in_stock(&self) -> Option<SessionId> {
+        self.stock.id()
+    }
+
+    /// Makes a scope around a process, and waits until it is there: that of a session with these limits, or of one
+    /// that nobody has asked for yet.
     pub(crate) async fn start(
         &self,
         id: &SessionId,
         pid: u32,
         pidfd: &OwnedFd,
-        limits: ScopeLimits,
+        limits: Option<ScopeLimits>,
     ) -> Result<(), ScopeError> {
         let unit = scope_name(id);
-        let description = format!("Session {id} of an agent");
         let mut properties: Vec<(&str, Variant<'_>)> = vec![
-            ("Description", Variant::from(description)),
             ("Slice", Variant::from("agentbox.slice")),
             // Sessions are told to end before their supervisor is.
             ("After", Variant::from(vec!["agentboxd.service"])),
@@ -147,20 +162,24 @@ impl Scopes {
                 ("PIDs", Variant::from(vec![pid]))
             },
         ];
-        let ScopeLimits { memory_max, tasks_max, cpu_weight, io_weight, runtime_max } = limits;
-        let mut limit = |name, value: Option<u64>| {
-            if let Some(value) = value {
-                properties.push((name, Variant::from(value)));
-            }
-        };
-        // The exact limits are those of the payload, inside. Around them is room for launcher and gate.
-        limit("MemoryMax", memory_max.map(|bytes| bytes.saturating_add(OWN_MEMORY)));
-        limit("MemorySwapMax", memory_max.map(|_| 0));
-        limit("TasksMax", tasks_max.map(|tasks| tasks.saturating_add(OWN_TASKS)));
-        limit("CPUWeight", cpu_weight);
-        limit("IOWeight", io_weight);
-        limit("RuntimeMaxUSec", runtime_max.map(|time| micros(time.saturating_add(RUNTIME_SLACK))));
+        match limits {
+            Some(limits) => properties.extend(of_session(id, limits)),
+            None => properties.push(("Description", Variant::from(IN_STOCK))),
+        }
+        if let Some(time) = limits.and_then(|limits| limits.runtime_max) {
+            properties.push(("RuntimeMaxUSec", Variant::from(micros(time.saturating_add(RUNTIME_SLACK)))));
+        }
         self.job(&unit, self.systemd.start_transient_unit(&unit, "fail", &properties, &[])).await
+    }
+
+    /// The scope in stock is that of a session with these limits now.
+    pub(crate) async fn assign(&self, id: &SessionId, limits: ScopeLimits) -> Result<(), ScopeError> {
+        let (unit, properties) = (scope_name(id), of_session(id, limits));
+        let set = self.systemd.set_unit_properties(&unit, true, &properties);
+        match tokio::time::timeout(JOB_LIMIT, set).await {
+            Ok(set) => Ok(set?),
+            Err(_elapsed) => Err(ScopeError::Late(unit)),
+        }
     }
 
     /// Ends a scope, and waits until it is gone. One that is not there is fine.
@@ -200,6 +219,22 @@ impl Scopes {
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<String>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the service manager is told of a session, at any time.
+fn of_session(id: &SessionId, limits: ScopeLimits) -> Vec<(&'static str, Variant<'static>)> {
+    let ScopeLimits { memory_max, tasks_max, cpu_weight, io_weight, runtime_max: _ } = limits;
+    let description = format!("Session {id} of an agent");
+    // The exact limits are those of the payload, inside. Around them is room for launcher and gate.
+    let values = [
+        ("MemoryMax", memory_max.map(|bytes| bytes.saturating_add(OWN_MEMORY))),
+        ("MemorySwapMax", memory_max.map(|_| 0)),
+        ("TasksMax", tasks_max.map(|tasks| tasks.saturating_add(OWN_TASKS))),
+        ("CPUWeight", cpu_weight),
+        ("IOWeight", io_weight),
+    ];
+    let values = values.into_iter().filter_map(|(name, value)| Some((name, Variant::from(value?))));
+    std::iter::once(("Description", Variant::from(description))).chain(values).collect()
 }
 
 fn micros(time: Duration) -> u64 {

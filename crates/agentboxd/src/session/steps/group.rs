@@ -5,8 +5,9 @@ use super::{GONE_LIMIT, StepError, Steps, Watched, missing};
 use crate::descriptor::watch;
 use crate::session::{Live, Order};
 use crate::system::scopes::{ScopeLimits, Scopes};
+use crate::system::stock::Held;
 use agentbox_kernel::cgroup::{GroupLimits, Hierarchy, SessionGroup};
-use agentbox_kernel::launcher;
+use agentbox_kernel::launcher::Holder;
 use std::sync::Arc;
 use tokio::io::Interest;
 
@@ -56,7 +57,7 @@ impl Steps {
         Ok(())
     }
 
-    /// A scope of the service manager with a process of ours that holds it.
+    /// A scope of the service manager with a process of ours that holds it: the one in stock, or a new one.
     async fn make_scope(
         &mut self,
         hierarchy: &Hierarchy,
@@ -64,26 +65,26 @@ impl Steps {
         limits: ScopeLimits,
     ) -> Result<SessionGroup, StepError> {
         let id = &self.record.id;
-        let holder = launcher::hold(&launcher::find_program()?)?;
-        let holder = self.holder.insert(holder);
-        scopes.start(id, holder.launcher.pid, &holder.launcher.pidfd, limits).await?;
-        let made = hierarchy.begin_scope(id)?.ok_or_else(|| missing("a scope"))?;
-        // The manager has said so; the kernel says it too.
-        if !made.take_in(holder.launcher.pid)? {
-            return Err(missing("a process in the scope"));
+        match self.stocked.take() {
+            Some(Held { holder, group }) => {
+                self.holder = Some(holder);
+                scopes.assign(id, limits).await?;
+                Ok(group)
+            }
+            None => {
+                let Held { holder, group } = Held::make(scopes, hierarchy, id, Some(limits)).await?;
+                self.holder = Some(holder);
+                Ok(group)
+            }
         }
-        Ok(made)
     }
 
     /// The holder of the scope ends; the session's own processes are in it.
     pub(super) async fn let_go(&mut self) -> Result<(), StepError> {
-        let Some(holder) = self.holder.take() else { return Ok(()) };
-        let holder = Watched::new(holder.let_go())?;
-        tokio::time::timeout(GONE_LIMIT, holder.ended())
-            .await
-            .map_err(|_elapsed| missing("an end of the scope's holder"))??;
-        holder.launcher.try_wait()?;
-        Ok(())
+        match self.holder.take() {
+            Some(holder) => end_holder(holder).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn remove_group(&mut self) -> Result<(), StepError> {
@@ -111,6 +112,16 @@ impl Steps {
         let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
         Ok(hierarchy.remove_rest(&self.record.id)?)
     }
+}
+
+/// Has the holder of a scope end, and waits for that.
+pub(crate) async fn end_holder(holder: Holder) -> Result<(), StepError> {
+    let holder = Watched::new(holder.let_go())?;
+    tokio::time::timeout(GONE_LIMIT, holder.ended())
+        .await
+        .map_err(|_elapsed| missing("an end of the scope's holder"))??;
+    holder.launcher.try_wait()?;
+    Ok(())
 }
 
 /// cgroups(7): cgroup.events gives POLLPRI when `populated` changes.
