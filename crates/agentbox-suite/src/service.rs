@@ -150,6 +150,16 @@ impl Service {
         Ok(held.pop())
     }
 
+    /// Waits until there is one, and says the id of the session that it is for.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn wait_for_stock(&self) -> Result<String> {
+        let unit = eventually("a scope is in stock", LIMIT, || self.scope_in_stock())?;
+        let id = unit.strip_prefix("agentbox-").and_then(|unit| unit.strip_suffix(".scope"));
+        Ok(id.with_context(|| unit.clone())?.to_owned())
+    }
+
     fn scopes_where(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let arguments = ["list-units", "--all", "--full", "--plain", "--no-legend", "agentbox-*.scope"];
         let text = self.systemctl(&arguments)?.success()?.text();

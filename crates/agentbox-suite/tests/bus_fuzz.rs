@@ -342,6 +342,9 @@ fn no_arguments_crash_it_make_it_keep_something_or_give_anybody_anything() -> Re
     let agent = session.status()?["agent_pid"].as_u64().context("no agent")?;
     let id = session.id.clone();
     let methods = converse(&machine, 0, async |connection| all_methods(connection, &id).await)?;
+    if let Some(service) = machine.service() {
+        service.wait_for_stock()?;
+    }
     let before = machine.supervisor()?;
     let trail = fs::metadata(machine.logs().join("audit.jsonl"))?.len();
     let project = machine.project().display().to_string();

@@ -59,6 +59,9 @@ fn held(machine: &Machine) -> Result<(Held, u64)> {
 
 /// The same when nothing is being cleaned up any more.
 fn settled(machine: &Machine) -> Result<(Held, u64)> {
+    if let Some(service) = machine.service() {
+        service.wait_for_stock()?;
+    }
     let mut last = held(machine)?;
     eventually("what is held stays the same", LIMIT, || {
         let now = held(machine)?;

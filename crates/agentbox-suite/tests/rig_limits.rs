@@ -1,7 +1,7 @@
 //! Limits of memory and tasks, of a session that is a scope: they need control groups with these controllers, which
 //! the virtual machine has.
 
-use agentbox_suite::{Machine, Session, eventually, fork_bomb};
+use agentbox_suite::{Machine, Session, fork_bomb};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn a_fork_bomb_is_held_by_its_own_limit_and_the_scope_has_what_was_configured() 
     let service = machine.service().context("no service")?;
     // A session that has a time makes its scope; one without takes what is in stock, as soon as something is.
     let short = machine.detached("short", &["sleep", "600"])?;
-    eventually("a scope is in stock", LIMIT, || service.scope_in_stock())?;
+    service.wait_for_stock()?;
     let taken = machine.detached("small", &["sleep", "600"])?;
     for session in [&short, &taken, &bomb] {
         let unit = format!("agentbox-{}.scope", session.id);

@@ -43,7 +43,7 @@ fn a_person_starts_a_session_in_a_scope_of_its_own() -> Result<()> {
         ensure!(groups.lines().any(|line| line == format!("0::{group}/{below}")), "{process}: {groups}");
     }
     // Who holds the next session's begins in the supervisor's own unit.
-    in_stock(service)?;
+    service.wait_for_stock()?;
     // Nothing of a session is in that: there is what looks at projects for it.
     let own = service.property("ControlGroup")?;
     let pids = std::fs::read_to_string(format!("/sys/fs/cgroup{own}/cgroup.procs"))?;
@@ -59,13 +59,6 @@ fn a_person_starts_a_session_in_a_scope_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// Waits for the scope of the next session, and says the id of that.
-fn in_stock(service: &Service) -> Result<String> {
-    let unit = eventually("a scope is in stock", LIMIT, || service.scope_in_stock())?;
-    let id = unit.strip_prefix("agentbox-").and_then(|unit| unit.strip_suffix(".scope"));
-    Ok(id.with_context(|| unit.clone())?.to_owned())
-}
-
 #[test]
 fn the_next_session_gets_the_scope_in_stock() -> Result<()> {
     if outside_of_rigs() {
@@ -78,14 +71,14 @@ fn the_next_session_gets_the_scope_in_stock() -> Result<()> {
     let start = |posture: &str| machine.detached(posture, &["sleep", "600"]);
     ensure!(service.scope_in_stock()?.is_none(), "there is one before anybody started something");
     let first = start("L2")?;
-    let next = in_stock(service)?;
+    let next = service.wait_for_stock()?;
     // It is nobody's session.
     ensure!(machine.session_ids()? == [first.id.clone()], "{:?}", machine.session_ids()?);
     let repaired = machine.ctl(&["doctor"])?;
     ensure!(!repaired.text().contains(&next), "{repaired:?}");
     // With a time that the service manager has to know from the beginning a scope is made.
     let short = start("short")?;
-    ensure!(in_stock(service)? == next && short.id != next, "{} {next}", short.id);
+    ensure!(service.wait_for_stock()? == next && short.id != next, "{} {next}", short.id);
     let second = start("L2")?;
     ensure!(second.id == next, "{} {next}", second.id);
     for property in [
@@ -109,12 +102,12 @@ fn the_next_session_gets_the_scope_in_stock() -> Result<()> {
     ensure!(service.property_of(&format!("agentbox-{}.scope", short.id), "RuntimeMaxUSec")? == "11min");
     ensure!(second.posture_diff()?.is_empty(), "{:?}", second.posture_diff()?);
     // Who may can end a scope; the next start makes its own.
-    let lost = in_stock(service)?;
+    let lost = service.wait_for_stock()?;
     service.systemctl(&["stop", &format!("agentbox-{lost}.scope")])?.success()?;
     let third = start("L2")?;
     ensure!(third.id != lost, "{lost} was ended");
     // A supervisor that is killed or ends leaves none.
-    in_stock(service)?;
+    service.wait_for_stock()?;
     let pid = service.pid()?;
     service.kill()?;
     service.wait_for_another(pid)?;
@@ -122,7 +115,7 @@ fn the_next_session_gets_the_scope_in_stock() -> Result<()> {
         Ok(service.scope_in_stock()?.is_none().then_some(()))
     })?;
     let fourth = start("L2")?;
-    in_stock(service)?;
+    service.wait_for_stock()?;
     service.stop()?;
     ensure!(service.scope_in_stock()?.is_none(), "one is left by a supervisor that ended");
     let mut sessions = [&first, &short, &second, &third, &fourth].map(|session| session.id.clone());

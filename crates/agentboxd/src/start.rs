@@ -61,8 +61,21 @@ pub(crate) async fn start(
     project: OwnedFd,
     request: StartRequest,
 ) -> Result<(StartAnswer, OwnedFd), Error> {
-    let allow_trifecta = request.options.allow_trifecta;
     expect_scope(supervisor);
+    stock::fill(supervisor);
+    let started = start_expected(supervisor, caller, project, request).await;
+    // It may have taken what there was; and what is made is made after this.
+    stock::fill(supervisor);
+    started
+}
+
+async fn start_expected(
+    supervisor: &Arc<Supervisor>,
+    caller: &Caller,
+    project: OwnedFd,
+    request: StartRequest,
+) -> Result<(StartAnswer, OwnedFd), Error> {
+    let allow_trifecta = request.options.allow_trifecta;
     let resolved = match resolve(supervisor, caller, project, request).await {
         Ok(resolved) => match consent(caller, &resolved.order.policy).await {
             Ok(confirmed_by) => Ok((resolved, confirmed_by)),
@@ -137,7 +150,6 @@ pub(crate) async fn start(
     };
     let (session, result) = driver::start(supervisor, record, order, stocked);
     let client = result.await.map_err(|_gone| Error::Failed("the session ended before it ran".into()))??;
-    stock::fill(supervisor);
     answer.banner = session.live().notes;
     answer.banner.extend(session.keys().map(|keys| keys.banner()));
     Ok((answer, client))
@@ -146,7 +158,7 @@ pub(crate) async fn start(
 /// The service manager will move a process into the session's scope, and waits less for the kernel when that was begun
 /// while the request is looked at.
 fn expect_scope(supervisor: &Arc<Supervisor>) {
-    if supervisor.scopes().is_some() {
+    if supervisor.scopes().is_some() && !stock::is_ready(supervisor) {
         let supervisor = Arc::clone(supervisor);
         tokio::task::spawn_blocking(move || supervisor.hierarchy().map(|it| it.expect_move()));
     }

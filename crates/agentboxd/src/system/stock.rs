@@ -1,8 +1,9 @@
 //! A scope that is made before a session is asked for.
 //!
-//! Making one waits for the kernel, longer than everything else of a start takes (decision 13). So with each start one
-//! more is made, named by the id that the next session will have. Until then a process that waits for its end holds it,
-//! as one does during any start: it ends with its supervisor, and the service manager then removes the scope.
+//! Making one waits for the kernel, longer than everything else of a start takes, and whoever starts or ends a session
+//! meanwhile waits as well (decision 13). So some time after a start, when nobody else starts one, a scope is made for the
+//! next session and named by the id that this will have. Until then a process that waits for its end holds it, as one
+//! does during any start: it ends with its supervisor, and the service manager then removes the scope.
 
 use super::scopes::{ScopeLimits, Scopes};
 use crate::session::steps::{StepError, end_holder, missing};
@@ -12,6 +13,11 @@ use agentbox_kernel::cgroup::{Hierarchy, SessionGroup};
 use agentbox_kernel::launcher::{self, Holder};
 use agentbox_plan::SessionId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Without a start for so long one is made.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// A scope that nothing runs in but who holds it.
 #[derive(Debug)]
@@ -76,7 +82,8 @@ impl Held {
 enum State {
     #[default]
     Empty,
-    Making,
+    /// As soon as there was no start for a while; when the last one was.
+    Making(Instant),
     Ready(Held),
     /// The supervisor ends.
     Closed,
@@ -107,20 +114,33 @@ impl Stock {
         }
     }
 
+    /// There was a start. True for who is to make one now.
     fn begin(&self) -> bool {
         let mut state = self.state();
         let is_empty = matches!(*state, State::Empty);
-        if is_empty {
-            *state = State::Making;
+        if let State::Empty | State::Making(_) = *state {
+            *state = State::Making(Instant::now());
         }
         is_empty
+    }
+
+    /// Waits until there was no start for a while.
+    async fn quiet(&self) {
+        loop {
+            let State::Making(last) = *self.state() else { return };
+            let until = last + QUIET;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     /// What was made, or nothing; gives back what there is no place for.
     fn put(&self, made: Option<Held>) -> Option<Held> {
         let mut state = self.state();
         match &*state {
-            State::Making => *state = made.map_or(State::Empty, State::Ready),
+            State::Making(_) => *state = made.map_or(State::Empty, State::Ready),
             _ => return made,
         }
         None
@@ -148,6 +168,11 @@ pub(crate) fn take(supervisor: &Arc<Supervisor>, limits: ScopeLimits) -> Option<
     None
 }
 
+/// Whether there is one for the next session.
+pub(crate) fn is_ready(supervisor: &Supervisor) -> bool {
+    supervisor.scopes().and_then(Scopes::in_stock).is_some()
+}
+
 /// Makes one for the next session, beside everything else, where there is none.
 pub(crate) fn fill(supervisor: &Arc<Supervisor>) {
     if !supervisor.scopes().is_some_and(|scopes| scopes.stock.begin()) {
@@ -156,6 +181,7 @@ pub(crate) fn fill(supervisor: &Arc<Supervisor>) {
     let supervisor = Arc::clone(supervisor);
     tokio::spawn(async move {
         let Some(scopes) = supervisor.scopes() else { return };
+        scopes.stock.quiet().await;
         let made = make(&supervisor, scopes).await;
         if let Err(error) = &made {
             // The next session makes its own, and is told.
@@ -190,5 +216,25 @@ async fn end(supervisor: &Supervisor, held: Held) {
     let (Some(scopes), Ok(hierarchy)) = (supervisor.scopes(), supervisor.hierarchy()) else { return };
     if let Err(error) = held.discard(scopes, hierarchy).await {
         tracing::warn!("a scope in stock: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_is_made_at_a_time_after_a_pause_and_none_when_the_supervisor_ends() {
+        let stock = Stock::default();
+        assert!(stock.begin() && !stock.begin());
+        let begun = Instant::now();
+        stock.quiet().await;
+        assert!(begun.elapsed() >= QUIET);
+        // It could not be made: the next start tries again.
+        assert!(stock.put(None).is_none() && stock.begin());
+        assert!(stock.id().is_none() && stock.take(ScopeLimits::default()).is_none());
+        assert!(stock.close().is_none());
+        assert!(!stock.begin() && stock.id().is_none());
+        stock.quiet().await;
     }
 }
