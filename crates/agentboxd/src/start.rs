@@ -86,6 +86,7 @@ async fn start_expected(
     if let Ok((resolved, _)) = &resolved {
         let record = &resolved.record;
         profiles::settle_others(supervisor, record.owner_uid, &record.project).await;
+        stock::settled(supervisor).await;
     }
     // Between this and the registration of the session nothing waits, so no other start comes between.
     let judged = resolved.and_then(|(mut resolved, confirmed_by)| {
@@ -158,7 +159,7 @@ async fn start_expected(
 /// The service manager will move a process into the session's scope, and waits less for the kernel when that was begun
 /// while the request is looked at.
 fn expect_scope(supervisor: &Arc<Supervisor>) {
-    if supervisor.scopes().is_some() && !stock::is_ready(supervisor) {
+    if supervisor.scopes().is_some() && !stock::is_coming(supervisor) {
         let supervisor = Arc::clone(supervisor);
         tokio::task::spawn_blocking(move || supervisor.hierarchy().map(|it| it.expect_move()));
     }

@@ -42,7 +42,7 @@ pub(crate) fn run(programs: &Path, rounds: usize) -> Result<String> {
     Ok(format!(
         "In a container with systemd, dbus-daemon and polkit. Through the bus: `agentboxctl start` by a member of the \
          group, the session in a scope of the service manager, without a network. After a rest of 0.3 s a scope is \
-         in stock ([decision 13](decisions/0013-scopes-are-held-open.md)), one soon after another makes its own.\n\n{}\n\
+         in stock ([decision 13](decisions/0013-scopes-are-held-open.md)); one that comes sooner waits for that, or makes its own.\n\n{}\n\
          Many at once: {rate:.1} starts a second for each processor. `agentboxctl list` while {load}: median {:.0} ms, \
          longest {:.0} ms.",
         table.markdown(),

@@ -14,10 +14,11 @@ use agentbox_kernel::launcher::{self, Holder};
 use agentbox_plan::SessionId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Without a start for so long one is made.
-const QUIET: Duration = Duration::from_millis(100);
+/// Without a start for so long one is made: what starts and ends at once has ended by then.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// A scope that nothing runs in but who holds it.
 #[derive(Debug)]
@@ -82,8 +83,9 @@ impl Held {
 enum State {
     #[default]
     Empty,
-    /// As soon as there was no start for a while; when the last one was.
-    Making(Instant),
+    /// One is made as soon as there was no start for a while; when the last one was.
+    Due(Instant),
+    Making,
     Ready(Held),
     /// The supervisor ends.
     Closed,
@@ -91,7 +93,11 @@ enum State {
 
 /// At most one scope for the next session.
 #[derive(Debug, Default)]
-pub(crate) struct Stock(Mutex<State>);
+pub(crate) struct Stock {
+    state: Mutex<State>,
+    /// Told when one was made, or could not be.
+    made: Notify,
+}
 
 impl Stock {
     /// The id of the session that it is for.
@@ -118,43 +124,70 @@ impl Stock {
     fn begin(&self) -> bool {
         let mut state = self.state();
         let is_empty = matches!(*state, State::Empty);
-        if let State::Empty | State::Making(_) = *state {
-            *state = State::Making(Instant::now());
+        if let State::Empty | State::Due(_) = *state {
+            *state = State::Due(Instant::now());
         }
         is_empty
     }
 
-    /// Waits until there was no start for a while.
-    async fn quiet(&self) {
+    /// Waits until there was no start for a while; false when none is to be made any more.
+    async fn quiet(&self) -> bool {
         loop {
-            let State::Making(last) = *self.state() else { return };
-            let until = last + QUIET;
-            if until <= Instant::now() {
+            let until = {
+                let mut state = self.state();
+                let State::Due(last) = *state else { return false };
+                if last.elapsed() >= QUIET {
+                    *state = State::Making;
+                    return true;
+                }
+                last + QUIET
+            };
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// Waits for one that is being made.
+    async fn settled(&self) {
+        loop {
+            let mut made = std::pin::pin!(self.made.notified());
+            // From here on it is told also when that is before it waits.
+            made.as_mut().enable();
+            if !matches!(*self.state(), State::Making) {
                 return;
             }
-            tokio::time::sleep_until(until).await;
+            made.await;
         }
     }
 
     /// What was made, or nothing; gives back what there is no place for.
     fn put(&self, made: Option<Held>) -> Option<Held> {
         let mut state = self.state();
-        match &*state {
-            State::Making(_) => *state = made.map_or(State::Empty, State::Ready),
-            _ => return made,
+        if !matches!(*state, State::Making) {
+            return made;
         }
+        *state = made.map_or(State::Empty, State::Ready);
+        self.made.notify_waiters();
         None
     }
 
     fn close(&self) -> Option<Held> {
-        match std::mem::replace(&mut *self.state(), State::Closed) {
+        let was = std::mem::replace(&mut *self.state(), State::Closed);
+        self.made.notify_waiters();
+        match was {
             State::Ready(held) => Some(held),
             _ => None,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for what is being made: a scope that somebody else makes meanwhile would be there later.
+pub(crate) async fn settled(supervisor: &Supervisor) {
+    if let Some(scopes) = supervisor.scopes() {
+        scopes.stock.settled().await;
     }
 }
 
@@ -168,9 +201,10 @@ pub(crate) fn take(supervisor: &Arc<Supervisor>, limits: ScopeLimits) -> Option<
     None
 }
 
-/// Whether there is one for the next session.
-pub(crate) fn is_ready(supervisor: &Supervisor) -> bool {
-    supervisor.scopes().and_then(Scopes::in_stock).is_some()
+/// Whether there is one for the next session, or will be at once.
+pub(crate) fn is_coming(supervisor: &Supervisor) -> bool {
+    let state = supervisor.scopes().map(|scopes| scopes.stock.state());
+    state.is_some_and(|state| matches!(*state, State::Making | State::Ready(_)))
 }
 
 /// Makes one for the next session, beside everything else, where there is none.
@@ -181,7 +215,9 @@ pub(crate) fn fill(supervisor: &Arc<Supervisor>) {
     let supervisor = Arc::clone(supervisor);
     tokio::spawn(async move {
         let Some(scopes) = supervisor.scopes() else { return };
-        scopes.stock.quiet().await;
+        if !scopes.stock.quiet().await {
+            return;
+        }
         let made = make(&supervisor, scopes).await;
         if let Err(error) = &made {
             // The next session makes its own, and is told.
@@ -227,14 +263,20 @@ mod tests {
     async fn one_is_made_at_a_time_after_a_pause_and_none_when_the_supervisor_ends() {
         let stock = Stock::default();
         assert!(stock.begin() && !stock.begin());
+        // Nobody waits for one that is not being made yet.
+        stock.settled().await;
         let begun = Instant::now();
-        stock.quiet().await;
-        assert!(begun.elapsed() >= QUIET);
-        // It could not be made: the next start tries again.
-        assert!(stock.put(None).is_none() && stock.begin());
-        assert!(stock.id().is_none() && stock.take(ScopeLimits::default()).is_none());
+        assert!(stock.quiet().await && begun.elapsed() >= QUIET);
+        assert!(!stock.begin());
+        // It cannot be made: who waits is told, and the next start tries again.
+        let told = async {
+            stock.settled().await;
+            stock.id().is_none() && stock.take(ScopeLimits::default()).is_none()
+        };
+        let (told, put) = tokio::join!(told, async { stock.put(None) });
+        assert!(told && put.is_none() && stock.begin());
         assert!(stock.close().is_none());
-        assert!(!stock.begin() && stock.id().is_none());
-        stock.quiet().await;
+        assert!(!stock.begin() && !stock.quiet().await);
+        stock.settled().await;
     }
 }
