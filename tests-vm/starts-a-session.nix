@@ -7,6 +7,7 @@
       program = "rig_service";
       only = [
         "a_person_starts_a_session_in_a_scope_of_its_own"
+        "the_next_session_gets_the_scope_in_stock"
         "the_service_starts_when_it_is_asked"
       ];
       service = true;

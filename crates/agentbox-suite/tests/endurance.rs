@@ -208,6 +208,15 @@ fn is_whole(session: &Session<'_>, agent: u64) -> Result<()> {
     Ok(())
 }
 
+/// How many processes have ended that their parent, this one, has not waited for.
+fn ended_children(parent: u32) -> usize {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = entries.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    // proc_pid_stat(5): the name in brackets, the state, the parent.
+    let wanted = format!("Z {parent} ");
+    stats.filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(&wanted))).count()
+}
+
 #[test]
 fn what_cannot_be_recorded_is_not_started() -> Result<()> {
     // A full disk: a session that runs goes on, and there is room again.
@@ -227,6 +236,11 @@ fn what_cannot_be_recorded_is_not_started() -> Result<()> {
     ensure!(refused.status == 125 && refused.error_text().contains("audit trail"), "{refused:?}");
     ensure!(!machine.project().join(format!("ran-{attempt}")).exists(), "it was started");
     ensure!(machine.ctl(&["status"])?.text().contains("every start is refused"));
+    // Whoever held the scope for it was waited for.
+    let supervisor = machine.supervisor_pid()?;
+    eventually("what has ended was waited for", LIMIT, || {
+        Ok((ended_children(supervisor) == 0).then_some(()))
+    })?;
     ensure!(
         session.exec(&["true"]).is_err() || session.exec(&["true"])?.status != 0,
         "exec was not recorded"

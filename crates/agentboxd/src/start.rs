@@ -125,7 +125,13 @@ async fn start_expected(
         "legs": legs.standing().map(Leg::as_str).collect::<Vec<_>>(),
         "secrets": order.policy.secrets().iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>(),
     });
-    supervisor.audit().record(started).map_err(unwritten)?;
+    let recorded = supervisor.audit().record(started);
+    if let Err(error) = recorded {
+        if let Some(held) = stocked {
+            stock::discard(supervisor, held);
+        }
+        return Err(unwritten(error));
+    }
     let mut answer = StartAnswer {
         id: record.id.to_string(),
         posture: record.posture.clone(),
