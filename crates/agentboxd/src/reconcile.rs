@@ -7,11 +7,11 @@
 
 use crate::guard;
 use crate::ledger;
-use crate::session::steps::Steps;
+use crate::session::steps::{Steps, remove_rest};
 use crate::session::supervise::Supervise;
 use crate::session::{Record, Step, driver, sources};
 use crate::supervisor::Supervisor;
-use crate::system::scopes::Scopes;
+use crate::system::stock;
 use agentbox_kernel::cgroup::Hierarchy;
 use agentbox_kernel::launcher::{self, Launcher};
 use agentbox_kernel::{console, leftovers};
@@ -68,7 +68,7 @@ pub(crate) async fn repair(supervisor: &Supervisor) -> Vec<String> {
 fn driven(supervisor: &Supervisor) -> Vec<SessionId> {
     let sessions = supervisor.sessions();
     let ids = sessions.iter().map(|session| session.id().clone());
-    ids.chain(supervisor.scopes().and_then(Scopes::in_stock)).collect()
+    ids.chain(stock::id(supervisor)).collect()
 }
 
 async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
@@ -92,14 +92,10 @@ async fn clean(supervisor: &Supervisor, kept: &[SessionId]) -> Vec<String> {
         supervisor.report(failed.clone());
     }
     for session in &found.sessions {
-        // The service manager would see by itself, some time later, that nobody is in its scope.
-        if let Some(scopes) = supervisor.scopes() {
-            let ended = scopes.stop(&session.id).await.map_err(|error| error.to_string());
-            let removed =
-                ended.and_then(|()| hierarchy.remove_rest(&session.id).map_err(|error| error.to_string()));
-            if let Err(error) = removed {
-                supervisor.report(format!("session {}: {error}", session.id));
-            }
+        if supervisor.scopes().is_some()
+            && let Err(error) = remove_rest(supervisor, &session.id).await
+        {
+            supervisor.report(format!("session {}: {error}", session.id));
         }
         let repaired = json!({ "event": "repaired", "session": session.id.as_str() });
         if let Err(error) = supervisor.audit().record(repaired) {

@@ -10,7 +10,6 @@ use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record, Session, driver, sources};
 use crate::supervisor::Supervisor;
-use crate::system::scopes::Scopes;
 use crate::system::stock;
 use crate::waits::{At, Unanswered};
 use crate::{accepted, neighbours, pinned, profiles, workspace};
@@ -533,11 +532,8 @@ pub(crate) fn new_id(supervisor: &Supervisor) -> Result<SessionId, Error> {
         let filled = getrandom(&mut random, GetRandomFlags::empty());
         if filled.map_err(|error| Error::Failed(format!("getrandom: {error}")))? == random.len() {
             let id = SessionId::from_random(random);
-            let in_stock = supervisor.scopes().and_then(Scopes::in_stock);
-            if layers::is_free(supervisor, &id)
-                && supervisor.session(&id).is_none()
-                && in_stock.as_ref() != Some(&id)
-            {
+            let is_known = supervisor.session(&id).is_some() || stock::id(supervisor).as_ref() == Some(&id);
+            if layers::is_free(supervisor, &id) && !is_known {
                 return Ok(id);
             }
         }

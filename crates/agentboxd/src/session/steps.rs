@@ -7,7 +7,7 @@ use super::kept::{self, OwnDirectory};
 use super::keys::Keys;
 mod group;
 
-pub(crate) use group::end_holder;
+pub(crate) use group::{end_holder, remove_rest};
 
 use super::network::Network;
 use super::order::{Order, Record};
@@ -293,7 +293,7 @@ impl Steps {
     pub(crate) async fn revert(&mut self, step: Step) -> Result<(), StepError> {
         kill_point::reached(Point::BeforeRevert(step));
         match step {
-            // Leases are never given twice, so there is nothing to give back.
+            // Leases are never given twice, so there is nothing to give back; a scope that it did not come to is its own.
             Step::Lease => {
                 if let Some(held) = self.stocked.take() {
                     stock::discard(&self.supervisor, held);

@@ -130,11 +130,6 @@ impl Scopes {
         Ok(Self { stock: Stock::default(), systemd, version, waiting })
     }
 
-    /// The id of the session that the scope in stock is for.
-    pub(crate) fn in_stock(&self) -> Option<SessionId> {
-        self.stock.id()
-    }
-
     /// Makes a scope around a process, and waits until it is there: that of a session with these limits, or of one
     /// that nobody has asked for yet.
     pub(crate) async fn start(

@@ -6,7 +6,7 @@
 //! does during any start: it ends with its supervisor, and the service manager then removes the scope.
 
 use super::scopes::{ScopeLimits, Scopes};
-use crate::session::steps::{StepError, end_holder, missing};
+use crate::session::steps::{StepError, end_holder, missing, remove_rest};
 use crate::start::new_id;
 use crate::supervisor::Supervisor;
 use agentbox_kernel::cgroup::{Hierarchy, SessionGroup};
@@ -71,11 +71,14 @@ impl Held {
     }
 
     /// Ends it.
-    pub(crate) async fn discard(self, scopes: &Scopes, hierarchy: &Hierarchy) -> Result<(), StepError> {
-        let id = self.group.id().clone();
-        end_holder(self.holder).await?;
-        scopes.stop(&id).await?;
-        Ok(hierarchy.remove_rest(&id)?)
+    async fn end(self, supervisor: &Supervisor) {
+        let ended = match end_holder(self.holder).await {
+            Ok(()) => remove_rest(supervisor, self.group.id()).await,
+            failed => failed,
+        };
+        if let Err(error) = ended {
+            tracing::warn!("a scope in stock: {error}");
+        }
     }
 }
 
@@ -91,6 +94,15 @@ enum State {
     Closed,
 }
 
+impl State {
+    fn held(self) -> Option<Held> {
+        match self {
+            Self::Ready(held) => Some(held),
+            _ => None,
+        }
+    }
+}
+
 /// At most one scope for the next session.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
@@ -101,7 +113,7 @@ pub(crate) struct Stock {
 
 impl Stock {
     /// The id of the session that it is for.
-    pub(crate) fn id(&self) -> Option<SessionId> {
+    fn id(&self) -> Option<SessionId> {
         match &*self.state() {
             State::Ready(held) => Some(held.group.id().clone()),
             _ => None,
@@ -109,13 +121,10 @@ impl Stock {
     }
 
     /// Takes it, for a session with these limits. The service manager cannot be told later how long a scope may run.
-    pub(crate) fn take(&self, limits: ScopeLimits) -> Option<Held> {
+    fn take(&self, limits: ScopeLimits) -> Option<Held> {
         let mut state = self.state();
-        if !matches!(&*state, State::Ready(_)) || limits.runtime_max.is_some() {
-            return None;
-        }
-        match std::mem::take(&mut *state) {
-            State::Ready(held) => Some(held),
+        match *state {
+            State::Ready(_) if limits.runtime_max.is_none() => std::mem::take(&mut *state).held(),
             _ => None,
         }
     }
@@ -173,15 +182,17 @@ impl Stock {
     fn close(&self) -> Option<Held> {
         let was = std::mem::replace(&mut *self.state(), State::Closed);
         self.made.notify_waiters();
-        match was {
-            State::Ready(held) => Some(held),
-            _ => None,
-        }
+        was.held()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The id of the session that the scope in stock is for.
+pub(crate) fn id(supervisor: &Supervisor) -> Option<SessionId> {
+    supervisor.scopes()?.stock.id()
 }
 
 /// Waits for what is being made: a scope that somebody else makes meanwhile would be there later.
@@ -238,20 +249,13 @@ async fn make(supervisor: &Supervisor, scopes: &Scopes) -> Result<Held, StepErro
 /// Ends one that no session runs in, beside everything else.
 pub(crate) fn discard(supervisor: &Arc<Supervisor>, held: Held) {
     let supervisor = Arc::clone(supervisor);
-    tokio::spawn(async move { end(&supervisor, held).await });
+    tokio::spawn(async move { held.end(&supervisor).await });
 }
 
 /// There is none any more, and will be none.
 pub(crate) async fn close(supervisor: &Supervisor) {
     if let Some(held) = supervisor.scopes().and_then(|scopes| scopes.stock.close()) {
-        end(supervisor, held).await;
-    }
-}
-
-async fn end(supervisor: &Supervisor, held: Held) {
-    let (Some(scopes), Ok(hierarchy)) = (supervisor.scopes(), supervisor.hierarchy()) else { return };
-    if let Err(error) = held.discard(scopes, hierarchy).await {
-        tracing::warn!("a scope in stock: {error}");
+        held.end(supervisor).await;
     }
 }
 

@@ -4,10 +4,12 @@
 use super::{GONE_LIMIT, StepError, Steps, Watched, missing};
 use crate::descriptor::watch;
 use crate::session::{Live, Order};
+use crate::supervisor::Supervisor;
 use crate::system::scopes::{ScopeLimits, Scopes};
 use crate::system::stock::Held;
 use agentbox_kernel::cgroup::{GroupLimits, Hierarchy, SessionGroup};
 use agentbox_kernel::launcher::Holder;
+use agentbox_plan::SessionId;
 use std::sync::Arc;
 use tokio::io::Interest;
 
@@ -103,15 +105,20 @@ impl Steps {
             group.remove()?;
             self.group = None;
         }
-        // The service manager sees by itself that nobody is in its scope, some time later; whoever asked for the end
-        // waits for that.
-        if let Some(scopes) = self.supervisor.scopes() {
-            scopes.stop(&self.record.id).await?;
-        }
-        // `create` may have made half of it; the manager tries to remove its group once.
-        let hierarchy = self.supervisor.hierarchy().map_err(StepError::Host)?;
-        Ok(hierarchy.remove_rest(&self.record.id)?)
+        remove_rest(&self.supervisor, &self.record.id).await
     }
+}
+
+/// Ends the scope and removes what is left of the groups of a session that nobody is in any more.
+pub(crate) async fn remove_rest(supervisor: &Supervisor, id: &SessionId) -> Result<(), StepError> {
+    // The service manager sees by itself that nobody is in its scope, some time later; whoever asked for the end waits
+    // for that.
+    if let Some(scopes) = supervisor.scopes() {
+        scopes.stop(id).await?;
+    }
+    // `create` may have made half of it; the manager tries to remove its group once.
+    let hierarchy = supervisor.hierarchy().map_err(StepError::Host)?;
+    Ok(hierarchy.remove_rest(id)?)
 }
 
 /// Has the holder of a scope end, and waits for that.
