@@ -8,8 +8,10 @@ use agentbox_suite::{Machine, Requests, Soak};
 use anyhow::{Result, ensure};
 use std::time::Duration;
 
-/// Where nobody says how long. The requests take a fifth of it.
+/// Both tests together, where nobody says how long.
 const SECONDS: u64 = 180;
+/// What the requests have of it: one part of so many.
+const REQUESTS: u64 = 6;
 /// Fewer acts of a kind, on average, are no proof of anything.
 const LEAST_ACTS: u64 = 100;
 
@@ -29,7 +31,7 @@ fn whatever_happens_to_sessions_at_random_leaves_nothing_and_is_told_once() -> R
     let (seconds, seed) = how_long();
     let lab = Lab::new()?;
     let guest = lab.machine()?;
-    let told = Soak::run(&guest, seed, Duration::from_secs(seconds))?;
+    let told = Soak::run(&guest, seed, Duration::from_secs(seconds - seconds / REQUESTS))?;
     let acts: u64 = told.acts.values().sum();
     println!("{acts} acts, {} lines of the trail", told.lines);
     println!("{:?}\n{:?}\n{:?}", told.first, told.before, told.after);
@@ -45,7 +47,7 @@ fn no_order_of_requests_from_several_connections_has_an_answer_that_may_not_be()
     let kept = machine.detached("L2", &["sleep", "infinity"])?;
     let before = machine.supervisor()?;
     let users = [machine.person.uid, 0, machine.person.uid];
-    let answered = Requests::run(&machine, &users, seed, Duration::from_secs(seconds / 5))?;
+    let answered = Requests::run(&machine, &users, seed, Duration::from_secs(seconds / REQUESTS))?;
     answered.iter().for_each(|(method, (asked, good))| println!("{good:>7} of {asked:>7} {method}"));
     ensure!(answered.len() > 8 && answered["Start"].1 > 10 && answered["Status"].1 > 30, "{answered:?}");
     ensure!(machine.supervisor_pid()? == before.pid, "the supervisor is another one");
