@@ -1,5 +1,7 @@
 //! Landlock as a second layer below the mounts: what is not writable stays so even if a mount's flag
-//! were lost, and no signal or abstract socket reaches out of the session.
+//! were lost, and no signal or abstract socket reaches out of the session. A rule holds for all that is below it, so this
+//! is not so for what is mounted read-only in a directory that is writable, such as a home that is the agent's own; what
+//! is the person's there has a map by which nobody writes to it (agentbox-policy: `plan/owners.rs`).
 
 use crate::step::{InStep as _, StepError};
 use agentbox_plan::{Mount, Sandbox};

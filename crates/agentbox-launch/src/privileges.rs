@@ -35,7 +35,8 @@ fn set_limit(limit: Limit) -> Result<(), StepError> {
         LimitKind::Processes => Resource::Nproc,
         LimitKind::LockedMemory => Resource::Memlock,
         LimitKind::MessageQueues => Resource::Msgqueue,
-        LimitKind::PendingSignals => Resource::Sigpending,
+        LimitKind::Niceness => Resource::Nice,
+        LimitKind::RealTime => Resource::Rtprio,
     };
     // None is unlimited, and sorts above every number.
     let bounded = |value: u64| (value != u64::MAX).then_some(value);

@@ -46,13 +46,24 @@ pub(crate) type Detached = Vec<Prepared>;
 /// # Errors
 /// The mount that failed; a file system that cannot be id-mapped says so.
 pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached, StepError> {
-    let namespaces: Result<Vec<_>, _> = sandbox.idmaps.iter().map(idmap::namespace).collect();
+    let is_used = |index: usize| {
+        sandbox.mounts.iter().any(|mount| match mount {
+            Mount::Bind { idmap, .. } | Mount::Overlay { idmap, .. } => idmap.map(usize::from) == Some(index),
+            _ => false,
+        })
+    };
+    let maps = sandbox.idmaps.iter().enumerate();
+    let namespaces: Result<Vec<_>, _> =
+        maps.map(|(index, map)| is_used(index).then(|| idmap::namespace(map)).transpose()).collect();
     let namespaces = namespaces?;
     let map_of = |target: &InnerPath, idmap: Option<u8>| match idmap.filter(|_| in_force("idmap")) {
         None => Ok(None),
-        Some(index) => namespaces.get(usize::from(index)).map(Some).ok_or_else(|| {
-            StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
-        }),
+        Some(index) => {
+            let map = namespaces.get(usize::from(index)).and_then(Option::as_ref);
+            let missing =
+                || StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"));
+            map.map(Some).ok_or_else(missing)
+        }
     };
     let mut detached = Vec::with_capacity(sandbox.mounts.len());
     for mount in &sandbox.mounts {

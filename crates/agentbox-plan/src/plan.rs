@@ -76,7 +76,7 @@ wire_struct! {
         pub idmaps: Vec<IdMap>,
         /// The file system, in order.
         pub mounts: Vec<Mount>,
-        /// Whether sockets of the unix family can be made; pairs of connected ones always can.
+        /// Whether sockets of the unix family can be made; pairs that cannot reach another one always can.
         /// False where sockets of the host could be reached by path (posture L1).
         pub unix_sockets: bool,
     }
@@ -143,8 +143,10 @@ wire_enum! {
         4 = LockedMemory,
         /// Bytes of POSIX message queues.
         5 = MessageQueues,
-        /// Pending signals.
-        6 = PendingSignals,
+        /// How far a process may raise its own priority (20 less the least nice value).
+        6 = Niceness,
+        /// Real-time priority.
+        7 = RealTime,
     }
 }
 

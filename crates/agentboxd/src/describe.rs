@@ -32,7 +32,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<String> {
             LimitKind::Processes => "processes",
             LimitKind::LockedMemory => "bytes of locked memory",
             LimitKind::MessageQueues => "bytes of message queues",
-            LimitKind::PendingSignals => "pending signals",
+            LimitKind::Niceness => "steps of priority",
+            LimitKind::RealTime => "real-time priority",
         };
         steps.push(format!("at most {} {kind}", limit.hard));
     }

@@ -89,6 +89,7 @@ fn limit_name(kind: LimitKind) -> &'static str {
         LimitKind::Processes => "Max processes",
         LimitKind::LockedMemory => "Max locked memory",
         LimitKind::MessageQueues => "Max msgqueue size",
-        LimitKind::PendingSignals => "Max pending signals",
+        LimitKind::Niceness => "Max nice priority",
+        LimitKind::RealTime => "Max realtime priority",
     }
 }

@@ -12,6 +12,7 @@ const ALLOW: Verdict = Verdict::Allow;
 const EPERM: Verdict = Verdict::Errno(libc::EPERM);
 const ENOSYS: Verdict = Verdict::Errno(libc::ENOSYS);
 const UNSUPPORTED: Verdict = Verdict::Errno(libc::EAFNOSUPPORT);
+const ENOMEM: Verdict = Verdict::Errno(libc::ENOMEM);
 
 /// Calls that fail whatever their arguments are.
 const DENIED: &[(Verdict, &[c_long])] = &[
@@ -139,6 +140,9 @@ const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
 /// Bits of a socket's type, below its flags, that are in none of SOCK_STREAM, SOCK_DGRAM and SOCK_RAW (1 to 3)
 /// and in each of 4 to 15 (linux/net.h: SOCK_TYPE_MASK).
 const BEYOND_RAW: u32 = 0b1100;
+/// Bits of which SOCK_STREAM and SOCK_SEQPACKET (1 and 5) have none, and SOCK_DGRAM, SOCK_RAW (2 and 3) and all that
+/// is no type of a unix socket have one.
+const NEITHER_STREAM_NOR_PACKETS: u32 = 0b1010;
 
 /// The rules of a session.
 pub(super) fn session(unix_sockets: bool) -> Vec<Rule> {
@@ -154,6 +158,7 @@ pub(super) fn console() -> Vec<Rule> {
         libc::SYS_execveat,
         libc::SYS_clone,
         libc::SYS_socket,
+        libc::SYS_socketpair,
         libc::SYS_connect,
         libc::SYS_bind,
         libc::SYS_listen,
@@ -189,7 +194,7 @@ pub(super) fn look(watches: bool) -> Vec<Rule> {
     let needed = |rule: &Rule| NEEDED.contains(&rule.number) || (watches && TO_WATCH.contains(&rule.number));
     let mut rules: Vec<Rule> = console().into_iter().filter(|rule| !needed(rule)).collect();
     // The launcher's halves start threads; this one program does not.
-    for number in [libc::SYS_socketpair, libc::SYS_mknodat, libc::SYS_setuid, libc::SYS_setresuid] {
+    for number in [libc::SYS_mknodat, libc::SYS_setuid, libc::SYS_setresuid] {
         if !rules.iter().any(|rule| rule.number == number) {
             rules.push(Rule { number, cases: vec![], otherwise: EPERM });
         }
@@ -227,6 +232,12 @@ fn refuse(number: c_long, tests: &[&[Test]]) -> Rule {
     Rule { number, cases, otherwise: ALLOW }
 }
 
+/// Refuses a call with this bit in an argument as where there is no memory.
+fn huge(number: c_long, argument: u8, bit: u32) -> Rule {
+    let cases = vec![Case { when: vec![Test::AnyOf(argument, bit)], then: ENOMEM }];
+    Rule { number, cases, otherwise: ALLOW }
+}
+
 fn by_argument(unix_sockets: bool) -> Vec<Rule> {
     use Test::{AnyOf, Equal};
     vec![
@@ -237,11 +248,7 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
             otherwise: ALLOW,
         },
         socket(unix_sockets),
-        Rule {
-            number: libc::SYS_socketpair,
-            cases: vec![Case { when: vec![Equal(0, libc::AF_UNIX as u32)], then: ALLOW }],
-            otherwise: UNSUPPORTED,
-        },
+        socketpair(unix_sockets),
         // A user namespace would bring every capability back, towards a large part of the kernel.
         refuse(libc::SYS_clone, &[&[AnyOf(0, NEW_NAMESPACES)]]),
         refuse(libc::SYS_unshare, &[&[AnyOf(0, NEW_NAMESPACES | CLONE_NEWTIME)]]),
@@ -264,6 +271,17 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_chmod, &[&[AnyOf(1, SET_ID)]]),
         #[cfg(target_arch = "x86_64")]
         refuse(libc::SYS_mknod, &[&[AnyOf(1, SET_ID)]]),
+        // Huge pages that somebody set aside are not counted as a session's memory, and there are as many as that somebody
+        // needs. Who asks goes on without when there are none.
+        huge(libc::SYS_mmap, 3, libc::MAP_HUGETLB as u32),
+        huge(libc::SYS_memfd_create, 1, libc::MFD_HUGETLB),
+        huge(libc::SYS_shmget, 2, libc::SHM_HUGETLB as u32),
+        // PID 1 has the agent's ids, and starts what `exec` asks for.
+        Rule {
+            number: libc::SYS_prlimit64,
+            cases: vec![Case { when: vec![Equal(0, 0)], then: ALLOW }],
+            otherwise: EPERM,
+        },
         // READ_IMPLIES_EXEC and friends weaken hardening of programs that are started afterwards. Left
         // are the default, the query, and no address randomisation (debuggers).
         Rule {
@@ -294,6 +312,17 @@ fn socket(unix_sockets: bool) -> Rule {
         }
     }
     Rule { number: libc::SYS_socket, cases, otherwise: UNSUPPORTED }
+}
+
+/// Pairs of unix sockets. One of datagrams is as good as a socket: each half sends to, connects to and binds any path
+/// (unix_dgram_sendmsg of linux/net/unix/af_unix.c). The halves of the other types stay with each other.
+fn socketpair(unix_sockets: bool) -> Rule {
+    use Test::{AnyOf, Equal};
+    let mut cases = vec![Case { when: vec![Equal(0, libc::AF_UNIX as u32)], then: ALLOW }];
+    if !unix_sockets {
+        cases.insert(0, Case { when: vec![AnyOf(1, NEITHER_STREAM_NOR_PACKETS)], then: UNSUPPORTED });
+    }
+    Rule { number: libc::SYS_socketpair, cases, otherwise: UNSUPPORTED }
 }
 
 #[cfg(test)]
@@ -401,14 +430,49 @@ mod tests {
         let hidden = session(false);
         let unix = [libc::AF_UNIX as u64, 1, 0, 0, 0, 0];
         assert_eq!(verdict_of(&hidden, libc::SYS_socket, unix), Err(libc::EAFNOSUPPORT));
-        assert_eq!(verdict_of(&hidden, libc::SYS_socketpair, unix), Ok(()));
+    }
+
+    #[test]
+    fn huge_pages_and_limits_of_others_are_refused() {
+        for (number, argument, bit) in [
+            (libc::SYS_mmap, 3, libc::MAP_HUGETLB as u64),
+            (libc::SYS_memfd_create, 1, u64::from(libc::MFD_HUGETLB)),
+            (libc::SYS_shmget, 2, libc::SHM_HUGETLB as u64),
+        ] {
+            let mut arguments = [0; 6];
+            arguments[argument] = !bit & 0xffff_ffff;
+            assert_eq!(verdict(number, arguments), Ok(()), "call {number}");
+            arguments[argument] = bit | 1;
+            assert_eq!(verdict(number, arguments), Err(libc::ENOMEM), "call {number}");
+        }
+        assert_eq!(verdict(libc::SYS_prlimit64, [0, 7, 0, 0, 0, 0]), Ok(()));
+        assert_eq!(verdict(libc::SYS_prlimit64, [1, 7, 0, 0, 0, 0]), Err(libc::EPERM));
+    }
+
+    #[test]
+    fn where_sockets_of_the_host_are_no_pair_reaches_one() {
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        for (kind, flags) in (0..16).flat_map(|kind| [(kind, 0), (kind, flags)]) {
+            let pair = [libc::AF_UNIX as u64, (kind | flags) as u64, 0, 0, 0, 0];
+            assert_eq!(verdict(libc::SYS_socketpair, pair), Ok(()));
+            let stays = [libc::SOCK_STREAM, libc::SOCK_SEQPACKET].contains(&kind);
+            // The kernel has no pairs of the types 0 and 4, and nothing that one could do.
+            if kind != 0 && kind != 4 {
+                assert_eq!(
+                    verdict_of(&session(false), libc::SYS_socketpair, pair).is_ok(),
+                    stays,
+                    "type {kind}"
+                );
+            }
+        }
+        assert!(verdict(libc::SYS_socketpair, [libc::AF_TIPC as u64, 1, 0, 0, 0, 0]).is_err());
     }
 
     #[test]
     fn the_console_starts_nothing() {
         let console = console();
         for number in
-            [libc::SYS_execve, libc::SYS_execveat, libc::SYS_clone, libc::SYS_clone3, libc::SYS_socket]
+            [libc::SYS_execve, libc::SYS_execveat, libc::SYS_clone3, libc::SYS_socket, libc::SYS_socketpair]
         {
             assert!(verdict_of(&console, number, [0; 6]).is_err(), "call {number}");
         }

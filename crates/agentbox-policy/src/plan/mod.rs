@@ -248,6 +248,9 @@ fn limits(policy: &Policy) -> Vec<Limit> {
     limits.push(same(LimitKind::Core, 0));
     limits.push(same(LimitKind::LockedMemory, 8 << 20));
     limits.push(same(LimitKind::MessageQueues, 819_200));
+    // The kernel's own defaults; whoever starts a supervisor by hand may have more from pam_limits(8), as for audio.
+    limits.push(same(LimitKind::Niceness, 0));
+    limits.push(same(LimitKind::RealTime, 0));
     // RLIMIT_NPROC counts all processes of a uid (getrlimit(2)): under the caller's own it would count
     // the person's whole desktop. The control group holds those sessions.
     if let (Identity::Leased, Some(tasks)) = (policy.identity(), policy.settings.tasks_max) {

@@ -4,8 +4,10 @@ use super::Facts;
 use crate::{Identity, Policy, PolicyError};
 use agentbox_plan::{IdMap, Ids};
 
-/// Position of the person's map in the plan.
+/// Position of the person's map in the plan, and of those that may follow.
 pub(super) const PERSON: u8 = 0;
+const READING: u8 = 1;
+const PROJECT: u8 = 2;
 /// Ids of a lease behind the agent's own.
 const CONSOLE: u32 = 1;
 /// The console half has no use for a group of its own id, but nobody else may have it either.
@@ -41,18 +43,24 @@ pub(super) fn project_group(policy: &Policy) -> Option<u32> {
     (of_people && group != person.gid && person.groups.contains(&group)).then_some(group)
 }
 
-/// The maps: the person's, and the project's when that has one more group.
+/// The maps: the person's, one for what is only read, and the project's when that has one more group.
+///
+/// A mount that is read-only refuses writing to files and directories, and neither writing to a pipe nor connecting to a
+/// socket. What has an owner or a group that the map does not know is written by nobody, whatever it is
+/// (`inode_permission` of linux/fs/namei.c, since Linux 5.12), and read as before by its owner. So the map for reading
+/// knows no group that there is on a disk; a map has to know one.
 pub(super) fn idmaps(policy: &Policy, facts: &Facts) -> Vec<IdMap> {
     if policy.identity() == Identity::Caller {
         return Vec::new();
     }
     let (person, first) = (&policy.person, facts.lease_first);
     let own = IdMap { users: vec![(person.uid, first)], groups: vec![(person.gid, first)] };
-    let Some(group) = project_group(policy) else { return vec![own] };
+    let reading = IdMap { groups: vec![(first, first)], ..own.clone() };
+    let Some(group) = project_group(policy) else { return vec![own, reading] };
     // Both columns of a map must be unique (user_namespaces(7)).
     let mut project = own.clone();
     project.groups.push((group, first + PROJECT_GROUP));
-    vec![own, project]
+    vec![own, reading, project]
 }
 
 /// Position of the person's map, where there are maps.
@@ -60,9 +68,14 @@ pub(super) fn person_map(policy: &Policy) -> Option<u8> {
     (policy.identity() == Identity::Leased).then_some(PERSON)
 }
 
-/// Position of the project's map, where there are maps.
+/// Position of the map for what is only read, where there are maps.
+pub(super) fn reading_map(policy: &Policy) -> Option<u8> {
+    person_map(policy).map(|_| READING)
+}
+
+/// Position of the project's map where that is changed, where there are maps.
 pub(super) fn project_map(policy: &Policy) -> Option<u8> {
-    person_map(policy).map(|map| map + u8::from(project_group(policy).is_some()))
+    person_map(policy).map(|map| if project_group(policy).is_some() { PROJECT } else { map })
 }
 
 /// Groups by the id that they have inside, each with the id it has on the host.

@@ -79,8 +79,10 @@ pub(super) fn hold(policy: &Policy, plan: &Plan) {
         }
         assert!(!step.target().is_root() || at == 0);
         if let Mount::Bind { source, access, idmap, target, .. } = step {
-            if let Some(map) = idmap {
-                assert!(usize::from(*map) < sandbox.idmaps.len());
+            if let Some(map) = idmap.map(|map| &sandbox.idmaps[usize::from(map)]) {
+                // Nothing of what is only read has a group that the map knows, so nothing there is written.
+                let own = map.groups.iter().any(|(disk, _)| *disk != plan.identity.agent.gid);
+                assert_eq!(own, *access == Access::ReadWrite, "{target}");
             }
             let wanted = usize::from(source.index).checked_sub(1).map(|at| &items[at]);
             if let Some(wanted) = wanted.filter(|wanted| wanted.path.starts_with('/')) {
@@ -115,6 +117,7 @@ pub(super) fn hold(policy: &Policy, plan: &Plan) {
             }
         }
         assert_eq!(map.users, [(policy.person.uid, 2_001_000_000)]);
+        assert!(!map.groups.is_empty());
         assert!(map.groups.iter().all(|(disk, _)| *disk == policy.person.gid || *disk >= 1000));
     }
     for hidden in ["/proc/kcore", "/proc/keys", "/proc/sysrq-trigger"] {
@@ -415,7 +418,8 @@ fn only_a_group_of_people_that_the_person_is_in_is_mapped() {
         let policy = world.resolve().unwrap();
         let plan = planned(&policy).unwrap();
         hold(&policy, &plan);
-        (sandbox(&plan).idmaps.last().unwrap().groups.clone(), plan.identity.agent.groups)
+        let Some(Mount::Bind { idmap: Some(map), .. }) = step(&plan, policy.project_path()) else { panic!() };
+        (sandbox(&plan).idmaps[usize::from(*map)].groups.clone(), plan.identity.agent.groups)
     };
     let own = (1000, 2_001_000_000);
     assert_eq!(groups(1000), (vec![own], vec![]));

@@ -202,8 +202,10 @@ impl Tree {
             match found {
                 Found::Directory | Found::File => {
                     let target = inner(&grant.path)?;
-                    let access = if grant.write { Access::ReadWrite } else { Access::ReadOnly };
-                    let idmap = owners::person_map(policy);
+                    let (access, idmap) = match grant.write {
+                        true => (Access::ReadWrite, owners::person_map(policy)),
+                        false => (Access::ReadOnly, owners::reading_map(policy)),
+                    };
                     self.put(Mount::Bind { source, target: target.clone(), access, recursive: false, idmap });
                     if *found == Found::File {
                         self.leaves.insert(target, grant.origin.clone());
@@ -313,11 +315,11 @@ impl Tree {
     pub(super) fn project(&mut self, scene: &Scene<'_>) -> Result<(), PolicyError> {
         let policy = scene.policy;
         let target = inner(&policy.place.path)?;
-        let idmap = owners::project_map(policy);
-        let access = match policy.workspace() {
-            Workspace::Readonly => Access::ReadOnly,
-            Workspace::Direct => Access::ReadWrite,
+        let (access, idmap) = match policy.workspace() {
+            Workspace::Readonly => (Access::ReadOnly, owners::reading_map(policy)),
+            Workspace::Direct => (Access::ReadWrite, owners::project_map(policy)),
             Workspace::Overlay => {
+                let idmap = owners::project_map(policy);
                 let layer = scene.found().find(|(item, _, _)| item.role == Role::Layer);
                 let Some((_, Found::Directory, layer)) = layer else {
                     return Err(PolicyError::Invalid { what: "an overlay without a layer".to_owned() });

@@ -1,6 +1,7 @@
 //! What an attack on the design itself found: settings that a session inherits from whoever started it,
 //! and things of the host that only a look shows.
 
+use super::t8_neighbours::send_nothing;
 use crate::attack::{Answer, Attack, any_of, judge, lacking, refused, succeeded};
 use crate::own_state;
 use agentbox_probe::{Facts, Outcome};
@@ -93,12 +94,12 @@ fn network_devices() -> Answer {
 
 fn reach(paths: Vec<String>) -> Answer {
     any_of(paths.into_iter().map(|path| {
-        let datagram = || std::os::unix::net::UnixDatagram::unbound()?.connect(&path);
         let answer = match std::os::unix::net::UnixStream::connect(&path).map(drop) {
             Ok(()) => succeeded("connected"),
-            // The journal's and the notification socket take datagrams only.
-            Err(error) if error.raw_os_error() == Some(libc::EPROTOTYPE) => {
-                judge(datagram().map_err(crate::errno::Errno::from))
+            // The journal's and the notification socket take datagrams only; where sockets of this family are refused, a
+            // pair may not be.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTOTYPE | libc::EAFNOSUPPORT)) => {
+                judge(send_nothing(&path))
             }
             // A socket that nobody listens on any more is nothing to try it on.
             Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => {

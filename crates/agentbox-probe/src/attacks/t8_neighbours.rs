@@ -135,9 +135,11 @@ fn victim(facts: &Facts, attempt: fn(&Facts, &Victim) -> Answer) -> Answer {
     }
 }
 
-/// An empty datagram, without connecting first: that it could be sent is what counts.
-fn send_nothing(path: &str) -> Result<usize, Errno> {
-    Ok(UnixDatagram::unbound()?.send_to(&[], path)?)
+/// An empty datagram, without connecting first: that it could be sent is what counts. Half of a pair does as well as a
+/// socket of its own.
+pub(super) fn send_nothing(path: &str) -> Result<usize, Errno> {
+    let alone = UnixDatagram::unbound().and_then(|socket| socket.send_to(&[], path));
+    Ok(alone.or_else(|_| UnixDatagram::pair()?.0.send_to(&[], path))?)
 }
 
 fn exists(_: &Facts, victim: &Victim) -> Answer {

@@ -11,6 +11,7 @@ pub(crate) use group::{end_holder, remove_rest};
 
 use super::network::Network;
 use super::order::{Order, Record};
+use super::sources::Looked;
 use super::supervise::{Reports, Supervise, greet};
 use super::{Live, Step};
 use crate::descriptor::watch;
@@ -109,12 +110,15 @@ pub(crate) struct Steps {
     listener: Option<OwnedFd>,
     /// The scope that it was given from stock, until its group is made.
     stocked: Option<Held>,
+    /// The service manager is being told whose that scope is.
+    assigning: Option<JoinHandle<Result<(), ScopeError>>>,
     /// Holds the scope until the launcher is in it.
     holder: Option<Holder>,
     pub(super) group: Option<SessionGroup>,
     network: Option<Network>,
     pub(super) keys: Option<Keys>,
     surveyed: Surveyed,
+    looked: Option<Result<Looked, StepError>>,
     /// What the end has to know of the project is on its way to the disk.
     keeping: Option<JoinHandle<Result<(), WorkspaceError>>>,
     /// A watch that is about to begin.
@@ -200,11 +204,13 @@ impl Steps {
             ledger: None,
             listener: None,
             stocked: None,
+            assigning: None,
             holder: None,
             group: None,
             network: None,
             keys: None,
             surveyed: Surveyed::default(),
+            looked: None,
             keeping: None,
             watching: None,
             watch: None,
@@ -277,7 +283,7 @@ impl Steps {
                 Ok(()) => self.make_network().await.and_then(|()| self.make_keys()),
                 failed => failed,
             },
-            Step::Sources => self.open_sources(live).await,
+            Step::Sources => self.open_sources(live),
             Step::Spawn => self.spawn().await,
             Step::Connect => self.connect(),
             Step::Release => self.release(live).await,
@@ -383,13 +389,15 @@ impl Steps {
         Ok(())
     }
 
-    /// Has the project looked at and the control group made, at once: both are mostly waited for.
+    /// Has the project looked at, the control group made and the sources opened, at once: all are mostly waited for. How
+    /// that of the sources went is the answer of their own step.
     async fn survey_and_group(&mut self, live: &mut Live) -> Result<(), StepError> {
         let (supervisor, order) = (Arc::clone(&self.supervisor), self.order.take());
         let given = order.as_ref().ok_or_else(|| missing("an order"))?;
         let survey = workspace::survey(&supervisor, given);
-        let (surveyed, made) = tokio::join!(survey, self.make_group(given, live));
-        self.order = order;
+        let look = super::sources::look(&supervisor, given, true);
+        let (surveyed, made, looked) = tokio::join!(survey, self.make_group(given, live), look);
+        (self.order, self.looked) = (order, Some(looked));
         made?;
         self.surveyed = surveyed?;
         live.notes.append(&mut self.surveyed.notes);
@@ -542,8 +550,8 @@ impl Steps {
         Ok(())
     }
 
-    async fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
-        let looked = super::sources::look(&self.supervisor, self.order()?, true).await?;
+    fn open_sources(&mut self, live: &mut Live) -> Result<(), StepError> {
+        let looked = self.looked.take().ok_or_else(|| missing("a look at its sources"))??;
         let (sources, plan, own) = super::sources::open(
             &self.supervisor,
             self.order()?,
@@ -606,6 +614,7 @@ impl Steps {
     }
 
     async fn release(&mut self, live: &mut Live) -> Result<(), StepError> {
+        self.assigned().await?;
         self.kept().await?;
         self.watched(live).await?;
         // Nothing runs before everything is in force, and the gates confine themselves meanwhile.

@@ -10,6 +10,7 @@ use crate::system::stock::Held;
 use agentbox_kernel::cgroup::{GroupLimits, Hierarchy, SessionGroup};
 use agentbox_kernel::launcher::Holder;
 use agentbox_plan::SessionId;
+use std::io;
 use std::sync::Arc;
 use tokio::io::Interest;
 
@@ -70,7 +71,18 @@ impl Steps {
         match self.stocked.take() {
             Some(Held { holder, group }) => {
                 self.holder = Some(holder);
-                scopes.assign(id, limits).await?;
+                let (supervisor, id) = (Arc::clone(&self.supervisor), id.clone());
+                // Waited for before anything runs: what the session may use is set by us, on the group below. But for its
+                // weights, which are the scope's and are read back from there.
+                self.assigning = Some(tokio::spawn(async move {
+                    match supervisor.scopes() {
+                        Some(scopes) => scopes.assign(&id, limits).await,
+                        None => Ok(()),
+                    }
+                }));
+                if limits.cpu_weight.is_some() || limits.io_weight.is_some() {
+                    self.assigned().await?;
+                }
                 Ok(group)
             }
             None => {
@@ -78,6 +90,14 @@ impl Steps {
                 self.holder = Some(holder);
                 Ok(group)
             }
+        }
+    }
+
+    /// Waits until the service manager knows whose the scope from stock is.
+    pub(super) async fn assigned(&mut self) -> Result<(), StepError> {
+        match self.assigning.take() {
+            Some(assigning) => Ok(assigning.await.map_err(io::Error::from)??),
+            None => Ok(()),
         }
     }
 
