@@ -102,7 +102,15 @@ fn a_set_id_bit_and_a_hard_link_out_are_found_wherever_they_come_from() -> Resul
     }
     // What was there at the start is said then, and not again.
     let _socket = std::os::unix::net::UnixListener::bind(machine.project().join("listens"))?;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        machine.project().join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )?;
     let said = machine.ctl(&machine.start_arguments("L2", &["--verbose"], &["true"]))?.success()?;
+    ensure!(said.error_text().contains("pipe: a pipe, into which the session can write"), "{said:?}");
     ensure!(said.error_text().contains("shared: with further names outside of the project"), "{said:?}");
     ensure!(said.error_text().contains("listens: a socket, to which the session can connect"), "{said:?}");
     machine.wait_until_supervisor_ended()?;

@@ -2,8 +2,10 @@
 
 use agentbox_suite::{Finished, Machine};
 use anyhow::{Context, Result, ensure};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
 fn script(machine: &Machine, posture: &str, text: &str) -> Result<Finished> {
@@ -189,6 +191,50 @@ fn a_read_only_workspace_is_read_and_not_written() -> Result<()> {
     let said = machine.ctl(&arguments)?;
     ensure!(said.status != 0 && said.text() == "hello\n", "{said:?}");
     ensure!(fs::read_to_string(machine.project().join("README"))? == "hello\n");
+    Ok(())
+}
+
+/// What a program of the person's that waits outside would be told.
+#[test]
+fn what_is_only_read_takes_nothing_by_its_pipes_and_sockets() -> Result<()> {
+    let machine = Machine::new()?;
+    let tools = machine.person.home.join("tools");
+    machine.person.write(&tools.join("text"), b"text\n", 0o640)?;
+    let places = [machine.project().to_owned(), tools.clone()];
+    let mut waiting = Vec::new();
+    for place in &places {
+        let (pipe, stream, datagrams) = (place.join("pipe"), place.join("stream"), place.join("datagrams"));
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0)?;
+        // Whoever has both ends never waits for the other one.
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&pipe)?;
+        waiting.push((reader, UnixListener::bind(&stream)?, UnixDatagram::bind(&datagrams)?));
+        for path in [&pipe, &stream, &datagrams] {
+            chown(path, Some(machine.person.uid), Some(machine.person.gid))?;
+            fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        }
+    }
+    machine.configure("[profile.reads]\nread = [\"~/tools\"]\n[profile.writes]\nwrite = [\"~/tools\"]\n")?;
+    let text = "import socket, sys\n\
+        def pipe(place): open(place + '/pipe', 'wb', 0).write(b'told')\n\
+        def stream(place): socket.socket(socket.AF_UNIX).connect(place + '/stream')\n\
+        def datagram(place): socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'told', place + '/datagrams')\n\
+        for place in sys.argv[1:]:\n\
+        \x20   for tell in pipe, stream, datagram:\n\
+        \x20       try: tell(place); print('told')\n\
+        \x20       except PermissionError: print('refused')\n";
+    let names: Vec<_> = places.iter().map(|place| place.to_string_lossy()).collect();
+    for (profile, workspace, expected) in [("writes", "direct", "told"), ("reads", "readonly", "refused")] {
+        let command = ["python3", "-c", text, &names[0], &names[1]];
+        let more = ["--profile", profile, "--workspace", workspace];
+        let said = machine.ctl(&machine.start_arguments("L2", &more, &command))?.success()?;
+        let lines: Vec<_> = said.text().lines().collect();
+        ensure!(lines == [expected; 6], "{profile}: {said:?}");
+        // What may be read is read, by its owner's right.
+        let read = ["cat", &format!("{}/text", names[1])];
+        let said = machine.ctl(&machine.start_arguments("L2", &more, &read))?.success()?;
+        ensure!(said.text() == "text\n", "{profile}: {said:?}");
+    }
+    drop(waiting);
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 //! A state machine over bytes, after the grammar of ECMA-48 and of xterm. It shows text, and whole
 //! sequences that `sequence` and `command` know to be harmless; a sequence is shown when its last
 //! byte is there, so that two streams on one terminal cannot build one together. What is shown is
-//! UTF-8 without C1 controls: in every encoding that a terminal may assume, it has no meaning that was
-//! not judged here. Memory is constant, and where chunks are cut makes no difference.
+//! UTF-8 without C1 controls. (A terminal that takes each byte for a character sees such controls in the later bytes of
+//! some letters: the threat model does not promise it.) Memory is constant, and where chunks are cut makes no difference.
 
 use super::command;
 use super::modes::Modes;

@@ -226,6 +226,7 @@ fn shared(order: &Order, things: &[Thing], notes: &mut Vec<String>) -> Result<()
     for (kind, words) in [
         (ThingKind::HardLink, "with further names outside of the project, where writes to it arrive as well"),
         (ThingKind::Socket, "a socket, to which the session can connect"),
+        (ThingKind::Pipe, "a pipe, into which the session can write"),
     ] {
         if let Some(first) = of(kind).next() {
             let (count, path) = (of(kind).count(), &first.spot.path);
