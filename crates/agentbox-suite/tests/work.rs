@@ -227,8 +227,8 @@ fn what_is_only_read_takes_nothing_by_its_pipes_and_sockets() -> Result<()> {
         let command = ["python3", "-c", text, &names[0], &names[1]];
         let more = ["--profile", profile, "--workspace", workspace];
         let said = machine.ctl(&machine.start_arguments("L2", &more, &command))?.success()?;
-        let lines: Vec<_> = said.text().lines().collect();
-        ensure!(lines == [expected; 6], "{profile}: {said:?}");
+        let text = said.text();
+        ensure!(text.lines().collect::<Vec<_>>() == [expected; 6], "{profile}: {said:?}");
         // What may be read is read, by its owner's right.
         let read = ["cat", &format!("{}/text", names[1])];
         let said = machine.ctl(&machine.start_arguments("L2", &more, &read))?.success()?;
