@@ -144,7 +144,7 @@ const ANSWER: &[Row] = &[
     ("resolver: records of an answer", "count >= MAX_RECORDS", "false", "a_flood_of_records_is_not_read_to_its_end"),
     ("resolver: records of another class", "record.class() != Class::IN", "false", "records_about_others_are_not_believed"),
     ("resolver: aliases of other names", "|(owner, ..)| «owner.name_eq(&last)») {", "true", "a_chain_without_an_address_at_its_end_is_to_be_asked_for"),
-    ("resolver: aliases that are followed", "left.checked_sub(1).ok_or(AnswerError::Aliases)?", "left.saturating_sub(1)", "more_than_eight_aliases_and_circles_are_not_followed"),
+    ("resolver: aliases that are followed", "left.checked_sub(1).ok_or(AnswerError::Aliases)?", "left.saturating_sub(1)", "more_than_sixteen_aliases_and_circles_are_not_followed"),
 ];
 
 #[rustfmt::skip]
@@ -166,6 +166,7 @@ const LOOKUP: &[Row] = &[
     ("resolver: time for all about a name", "Instant::now() + WHOLE", "Instant::now() + WHOLE * 8", "without_any_answer_it_ends_after_five_seconds"),
     ("resolver: time of one try", "TRY.min(left())", "left()", "a_silent_resolver_is_followed_by_the_other_one"),
     ("resolver: questions cost nothing", "self.upstream.charge(&asked.name, asked.to_bytes(edns).len()).map_err(TryError::Refused)?", "()", "questions_count_as_sent_and_are_not_asked_when_nothing_is_left"),
+    ("resolver: aliases as other resolvers follow them", "ALIASES: u8 = «16»", "8", "aliases_are_followed_over_several_answers_up_to_sixteen"),
     ("resolver: one id for all", "random().map_err(ExchangeError::from)?", "7", "every_question_has_an_id_that_is_hard_to_guess"),
 ];
 
