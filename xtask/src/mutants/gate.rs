@@ -74,6 +74,7 @@ const NAMES: &[Row] = &[
     ("names: the limit of each class", "room.count < room.limit", "true", "the_name_that_was_not_used_for_the_longest_time_goes_first"),
     ("names: who is refused takes the room of who is allowed", "Class::Refused => «&mut self.refused»", "&mut self.allowed", "a_connection_keeps_the_address_for_its_name"),
     ("names: a place in use is given away", "«self.room(class).idle.remove(&used)»;\n        true", "None", "without_room_there_is_no_place"),
+    ("names: every gate begins at the first place", "next: «start»", "Place::FIRST", "every_gate_gives_other_addresses"),
     ("names: a place that another has", "self.entries.contains_key(&place)", "false", "a_place_that_is_held_is_passed_over_when_all_others_were_given"),
     ("names: a lost place is given again at once", "«self.next = place.next()»;", "()", "a_lost_place_is_given_again_only_after_all_others"),
     ("names: the last of two connections", "«entry.holds == 0» {\n            let", "true", "without_room_there_is_no_place"),
