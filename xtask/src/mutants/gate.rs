@@ -218,8 +218,10 @@ const RELAYED: &[Row] = &[
 
 #[rustfmt::skip]
 const FIRST: &[Row] = &[
-    ("first words: no TLS on its port", "«!is_tls && waits == Waits::Hello» {\n        return Some(Words", "false", "what_is_no_tls_on_its_port_is_reset"),
-    ("first words: silence", "timeout(patience.silence, socket::first_byte(client))", "timeout(patience.silence * 1000, socket::first_byte(client))", "a_slow_hello_is_not_waited_for"),
+    ("first words: no TLS on its port", "Begin::Other if «waits == Waits::Hello» =>", "false", "what_is_no_tls_on_its_port_is_reset"),
+    ("first words: silence", "begin(client, «patience.silence»)", "patience.silence * 1000", "who_waits_for_the_server_to_speak_is_refused_and_who_leaves_is_not"),
+    ("first words: silence is told", "Begin::Silence => «Some(Words::refused(Language::Neither, Reason::Silent, share))»", "None", "who_waits_for_the_server_to_speak_is_refused_and_who_leaves_is_not"),
+    ("first words: silence of who is refused already", "begin(client, «patience.refused»)", "patience.silence", "who_is_refused_already_does_not_wait_for_as_long"),
     ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow request", "«timeout(patience.words, read)».await {\n        Ok(Some(Ok(", "timeout(patience.words * 1000, read)", "a_slow_request_is_not_waited_for"),
 ];

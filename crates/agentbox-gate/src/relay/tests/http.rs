@@ -45,7 +45,7 @@ fn a_slow_request_is_not_waited_for() {
     run(async {
         let (listener, places) = server();
         let mut rig = Rig::new(allow(&["a.org"]), places).await;
-        rig.patience = Patience { silence: Duration::from_millis(300), words: Duration::from_millis(200) };
+        rig.patience.words = Duration::from_millis(200);
         rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
         let [address] = rig.serve(["198.18.0.9:80"]);
         let begun = Instant::now();
