@@ -4,7 +4,7 @@
 use agentbox_gate::resolve::{Asked, Family, Reply, read_answer, wire_name};
 use libfuzzer_sys::fuzz_target;
 
-const ALIASES: u8 = 8;
+const ALIASES: u8 = 16;
 
 // The id is taken from the message, so that bytes are not refused for it alone. First byte: the family.
 fuzz_target!(|bytes: &[u8]| {

@@ -30,7 +30,7 @@ pub fn run() -> u8 {
 
 async fn serve(inherited: Inherited, files: u64) -> io::Result<()> {
     let Inherited { plan, supervisor, dns_udp, dns_tcp, relay, published, place_holders } = inherited;
-    let names = Names::new(plan.limits.names);
+    let names = Names::new(plan.limits.names)?;
     let link = Link::serve(supervisor, plan.rules)?;
     let budget = Rc::new(RefCell::new(Budget::new(&plan.limits, &plan.sent, plan.sent_in_all)));
     let reporting = link.clone();

@@ -74,6 +74,7 @@ const NAMES: &[Row] = &[
     ("names: the limit of each class", "room.count < room.limit", "true", "the_name_that_was_not_used_for_the_longest_time_goes_first"),
     ("names: who is refused takes the room of who is allowed", "Class::Refused => «&mut self.refused»", "&mut self.allowed", "a_connection_keeps_the_address_for_its_name"),
     ("names: a place in use is given away", "«self.room(class).idle.remove(&used)»;\n        true", "None", "without_room_there_is_no_place"),
+    ("names: every gate begins at the first place", "next: «start»", "Place::FIRST", "every_gate_gives_other_addresses"),
     ("names: a place that another has", "self.entries.contains_key(&place)", "false", "a_place_that_is_held_is_passed_over_when_all_others_were_given"),
     ("names: a lost place is given again at once", "«self.next = place.next()»;", "()", "a_lost_place_is_given_again_only_after_all_others"),
     ("names: the last of two connections", "«entry.holds == 0» {\n            let", "true", "without_room_there_is_no_place"),
@@ -144,7 +145,7 @@ const ANSWER: &[Row] = &[
     ("resolver: records of an answer", "count >= MAX_RECORDS", "false", "a_flood_of_records_is_not_read_to_its_end"),
     ("resolver: records of another class", "record.class() != Class::IN", "false", "records_about_others_are_not_believed"),
     ("resolver: aliases of other names", "|(owner, ..)| «owner.name_eq(&last)») {", "true", "a_chain_without_an_address_at_its_end_is_to_be_asked_for"),
-    ("resolver: aliases that are followed", "left.checked_sub(1).ok_or(AnswerError::Aliases)?", "left.saturating_sub(1)", "more_than_eight_aliases_and_circles_are_not_followed"),
+    ("resolver: aliases that are followed", "left.checked_sub(1).ok_or(AnswerError::Aliases)?", "left.saturating_sub(1)", "more_than_sixteen_aliases_and_circles_are_not_followed"),
 ];
 
 #[rustfmt::skip]
@@ -166,6 +167,7 @@ const LOOKUP: &[Row] = &[
     ("resolver: time for all about a name", "Instant::now() + WHOLE", "Instant::now() + WHOLE * 8", "without_any_answer_it_ends_after_five_seconds"),
     ("resolver: time of one try", "TRY.min(left())", "left()", "a_silent_resolver_is_followed_by_the_other_one"),
     ("resolver: questions cost nothing", "self.upstream.charge(&asked.name, asked.to_bytes(edns).len()).map_err(TryError::Refused)?", "()", "questions_count_as_sent_and_are_not_asked_when_nothing_is_left"),
+    ("resolver: aliases as other resolvers follow them", "ALIASES: u8 = «16»", "8", "aliases_are_followed_over_several_answers_up_to_sixteen"),
     ("resolver: one id for all", "random().map_err(ExchangeError::from)?", "7", "every_question_has_an_id_that_is_hard_to_guess"),
 ];
 
@@ -208,12 +210,18 @@ const RELAYED: &[Row] = &[
     ("relay: the budget of first words", "«self.flow.spend(bytes.len())» {", "self.flow.spend(0)", "every_byte_arrives_both_ways_and_is_counted"),
     ("relay: TLS that begins later", "«self.expected().judge(&claim)» {", "Ok::<(), Refusal>(())", "another_name_is_told_that_access_is_denied"),
     ("relay: HTTP/2 behind an upgrade", "answer == Answered::Http2", "false", "http2_is_not_switched_to"),
+    ("relay: who leaves before an answer", "requests.early() < EARLY_BYTES", "false", "who_leaves_before_another_protocol_is_agreed_on_is_noticed"),
+    ("relay: bytes that are kept until an answer", "requests.early() < EARLY_BYTES", "true", "what_is_said_before_another_protocol_is_agreed_on_arrives_behind_it_in_order"),
+    ("relay: an end before an answer", "if «requests.early() == 0» =>", "true", "what_is_said_before_another_protocol_is_declined_is_judged"),
+    ("relay: memory until an answer", "«!share.holds(requests.memory())» {", "false", "what_is_said_before_another_protocol_is_agreed_on_takes_no_more_memory_than_there_may_be"),
 ];
 
 #[rustfmt::skip]
 const FIRST: &[Row] = &[
-    ("first words: no TLS on its port", "«!is_tls && waits == Waits::Hello» {\n        return Some(Words", "false", "what_is_no_tls_on_its_port_is_reset"),
-    ("first words: silence", "timeout(patience.silence, socket::first_byte(client))", "timeout(patience.silence * 1000, socket::first_byte(client))", "a_slow_hello_is_not_waited_for"),
+    ("first words: no TLS on its port", "Begin::Other if «waits == Waits::Hello» =>", "false", "what_is_no_tls_on_its_port_is_reset"),
+    ("first words: silence", "begin(client, «patience.silence»)", "patience.silence * 1000", "who_waits_for_the_server_to_speak_is_refused_and_who_leaves_is_not"),
+    ("first words: silence is told", "Begin::Silence => «Some(Words::refused(Language::Neither, Reason::Silent, share))»", "None", "who_waits_for_the_server_to_speak_is_refused_and_who_leaves_is_not"),
+    ("first words: silence of who is refused already", "begin(client, «patience.refused»)", "patience.silence", "who_is_refused_already_does_not_wait_for_as_long"),
     ("first words: a slow hello", "«timeout(patience.words, read)».await {\n        Ok(Some(Some(Outcome", "timeout(patience.words * 1000, read)", "a_slow_hello_is_not_waited_for"),
     ("first words: a slow request", "«timeout(patience.words, read)».await {\n        Ok(Some(Ok(", "timeout(patience.words * 1000, read)", "a_slow_request_is_not_waited_for"),
 ];

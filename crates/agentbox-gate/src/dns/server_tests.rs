@@ -64,7 +64,7 @@ fn test_within(rules: Rules, resolvers: Vec<SocketAddr>, ipv6: bool, upload_max:
     let session = Rc::new(Fake { rules: RefCell::new(Rc::new(rules)), refused: RefCell::default() });
     let sockets = Rc::new(Cell::new(0));
     let lab = Lab { resolvers, refuses: None, given: Rc::clone(&sockets) };
-    let names = Names::new(64);
+    let names = Names::new(64).unwrap();
     let limits = GateLimits { upload_max, name_upload_max: None, connections: 1, names: 1 };
     let budget = Rc::new(RefCell::new(Budget::new(&limits, &[], 0)));
     let sent: Rc<RefCell<Vec<Sent>>> = Rc::default();

@@ -99,6 +99,12 @@ impl Requests {
         self.held.memory() + self.behind.capacity()
     }
 
+    /// How many bytes came behind a request for another protocol that was not answered so far.
+    #[must_use]
+    pub fn early(&self) -> usize {
+        self.behind.len()
+    }
+
     /// What the last request named as its host.
     #[must_use]
     pub fn claim(&self) -> &Claim {

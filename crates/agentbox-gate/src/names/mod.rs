@@ -2,7 +2,9 @@
 //!
 //! A session never sees where a name really is. It connects to an address that stands for the name, and the
 //! gate judges the name. The address of a name stays the same while it is used, and the last address that was
-//! freed is the last one to be given to another name.
+//! freed is the last one to be given to another name. A gate that takes another's place knows nothing of the
+//! addresses that the other one gave, and programs remember them: each gate begins at a random one, so that
+//! what is remembered stands for nothing (a hundred names before and after share one in 1 of 600 cases).
 //!
 //! | file | responsible for |
 //! |---|---|
@@ -18,6 +20,7 @@ pub use table::Class;
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{Destination, HostName};
 use std::cell::RefCell;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use table::Table;
@@ -40,9 +43,12 @@ pub struct Hold {
 
 impl Names {
     /// No names yet, and room for as many that are allowed.
-    #[must_use]
-    pub fn new(limit: u32) -> Self {
-        Self(Rc::new(RefCell::new(Table::new(limit as usize, REFUSED))))
+    ///
+    /// # Errors
+    /// When the kernel has no random bytes.
+    pub fn new(limit: u32) -> io::Result<Self> {
+        let start = Place::any()?;
+        Ok(Self(Rc::new(RefCell::new(Table::new(limit as usize, REFUSED, start)))))
     }
 
     /// The place of a name; none when every name of its class has a connection and there is no room.
@@ -91,6 +97,7 @@ pub fn is_host(name: &HostName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn name(text: &str) -> HostName {
         text.parse().unwrap()
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn both_addresses_of_a_name_stand_for_it() {
-        let names = Names::new(8);
+        let names = Names::new(8).unwrap();
         let place = names.place_of(&name("a.org"), Class::Allowed).unwrap();
         for address in [IpAddr::from(place.v4()), place.v6().into()] {
             assert_eq!(names.destination_of(address), Some(Destination::Name { name: name("a.org") }));
@@ -108,8 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn every_gate_gives_other_addresses() {
+        let places: Vec<_> = std::iter::repeat_with(|| {
+            Names::new(8).unwrap().place_of(&name("a.org"), Class::Allowed).unwrap()
+        })
+        .take(8)
+        .collect();
+        // Of eight, two may be the same by chance.
+        assert!(places.iter().collect::<HashSet<_>>().len() > 4, "{places:?}");
+    }
+
+    #[test]
     fn names_of_the_machine_stand_for_its_loopback() {
-        let names = Names::new(8);
+        let names = Names::new(8).unwrap();
         for host in HOST_NAMES {
             let place = names.place_of(&name(host), Class::Refused).unwrap();
             assert_eq!(names.destination_of(place.v6().into()), Some(Destination::HostLoopback));
@@ -119,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_connection_keeps_the_address_for_its_name() {
-        let names = Names::new(1);
+        let names = Names::new(1).unwrap();
         let first = names.place_of(&name("a.org"), Class::Allowed).unwrap();
         let hold = names.hold(first.v6().into());
         assert_eq!(names.place_of(&name("b.org"), Class::Allowed), None);
@@ -131,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_refused_names_takes_no_place_from_an_allowed_one() {
-        let names = Names::new(1);
+        let names = Names::new(1).unwrap();
         let first = names.place_of(&name("a.org"), Class::Allowed).unwrap();
         for number in 0..5000 {
             assert!(names.place_of(&name(&format!("x{number}.evil.org")), Class::Refused).is_some());

@@ -2,6 +2,7 @@
 
 use agentbox_plan::gate::{SYNTHETIC_V4, SYNTHETIC_V6};
 use agentbox_plan::net::{Cidr, canonical};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The place of an address behind the first one of its range.
@@ -41,6 +42,17 @@ impl Place {
     #[must_use]
     pub fn v6(self) -> Ipv6Addr {
         Ipv6Addr::from_bits(SYNTHETIC_V6.0.to_bits() + u128::from(self.0))
+    }
+
+    /// One that nobody foresees.
+    ///
+    /// # Errors
+    /// When the kernel has no random bytes (getrandom(2)).
+    pub(super) fn any() -> io::Result<Self> {
+        let mut bytes = [0; 4];
+        // So few bytes are never interrupted (getrandom(2)).
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(Self(Self::FIRST.0 + u32::from_ne_bytes(bytes) % Self::COUNT as u32))
     }
 
     /// The place of the name after this one's, round and round.

@@ -46,7 +46,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(allowed: usize, refused: usize) -> Self {
+    /// Names get their places from `start` on.
+    pub(super) fn new(allowed: usize, refused: usize, start: Place) -> Self {
         let room = |limit: usize| Room { limit, count: 0, idle: BTreeMap::new() };
         // Half of the places stay free, so that one is found soon.
         let most = Place::COUNT / 4;
@@ -55,7 +56,7 @@ impl Table {
             places: HashMap::new(),
             allowed: room(allowed.clamp(1, most)),
             refused: room(refused.clamp(1, most)),
-            next: Place::FIRST,
+            next: start,
             time: 0,
         }
     }
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_its_place() {
-        let mut table = Table::new(3, 3);
+        let mut table = Table::new(3, 3, Place::FIRST);
         let place = table.place_of(&name(1), Class::Allowed).unwrap();
         table.place_of(&name(2), Class::Refused);
         assert_eq!(table.place_of(&name(1), Class::Allowed), Some(place));
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_name_that_was_not_used_for_the_longest_time_goes_first() {
-        let mut table = Table::new(2, 1);
+        let mut table = Table::new(2, 1, Place::FIRST);
         let first = table.place_of(&name(1), Class::Allowed).unwrap();
         let second = table.place_of(&name(2), Class::Allowed).unwrap();
         table.place_of(&name(1), Class::Allowed);
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn without_room_there_is_no_place() {
-        let mut table = Table::new(1, 1);
+        let mut table = Table::new(1, 1, Place::FIRST);
         let first = table.place_of(&name(1), Class::Allowed).unwrap();
         assert!(table.hold(first) && table.hold(first));
         assert_eq!(table.place_of(&name(2), Class::Allowed), None);
@@ -200,16 +201,32 @@ mod tests {
 
     #[test]
     fn a_lost_place_is_given_again_only_after_all_others() {
-        let mut table = Table::new(1, 1);
-        let first = table.place_of(&name(0), Class::Allowed).unwrap();
-        let before_first_again =
-            (1..).find(|number| table.place_of(&name(*number), Class::Allowed) == Some(first));
-        assert_eq!(before_first_again, Some(Place::COUNT));
+        for start in [Place::FIRST, Place::FIRST.next(), Place::LAST] {
+            let mut table = Table::new(1, 1, start);
+            let first = table.place_of(&name(0), Class::Allowed).unwrap();
+            assert_eq!(first, start);
+            let before_first_again =
+                (1..).find(|number| table.place_of(&name(*number), Class::Allowed) == Some(first));
+            assert_eq!(before_first_again, Some(Place::COUNT), "from {start:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_begin_elsewhere_get_none_of_the_addresses_of_before() {
+        let begin = |start: &str| {
+            let mut table = Table::new(99, 1, Place::of(start.parse().unwrap()).unwrap());
+            (0..99).map(|number| table.place_of(&name(number), Class::Allowed).unwrap()).collect::<Vec<_>>()
+        };
+        let (before, after) = (begin("198.18.3.9"), begin("198.19.255.200"));
+        for place in after {
+            let addresses = |place: &Place| (place.v4(), place.v6());
+            assert!(before.iter().map(addresses).all(|(v4, v6)| v4 != place.v4() && v6 != place.v6()));
+        }
     }
 
     #[test]
     fn a_place_that_is_held_is_passed_over_when_all_others_were_given() {
-        let mut table = Table::new(2, 1);
+        let mut table = Table::new(2, 1, Place::FIRST);
         let held = table.place_of(&name(0), Class::Allowed).unwrap();
         assert!(table.hold(held));
         for number in 1..=Place::COUNT {
@@ -241,7 +258,7 @@ mod tests {
             allowed in 1..6usize,
             refused in 1..4usize,
         ) {
-            let mut table = Table::new(allowed, refused);
+            let mut table = Table::new(allowed, refused, Place::LAST);
             let mut held: HashMap<usize, (Place, u32)> = HashMap::new();
             for step in steps {
                 let allowed_before: Vec<Place> = table.entries.iter()

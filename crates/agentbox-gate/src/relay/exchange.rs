@@ -10,10 +10,14 @@ use super::pump::{Moved, pump};
 use super::socket::{self, Socket, write_all};
 use crate::http::{Answered, Requests, Upgrade, Want};
 use crate::link::Link;
-use crate::runtime::Event;
+use crate::runtime::{Either, Event, race};
 use crate::tls;
 use agentbox_plan::net::{Destination, Reason};
 use std::cell::Cell;
+
+/// What is kept of a client that does not wait for the answer to a request for another protocol. More than that stays with
+/// the kernel until then.
+const EARLY_BYTES: usize = 64 << 10;
 
 /// A connection and its two sides.
 pub(super) struct Exchange<'a> {
@@ -118,7 +122,7 @@ impl Exchange<'_> {
 
     /// HTTP, request after request. Heads that come slowly are waited for as a silent connection is.
     async fn requests(&self, mut requests: Requests, mut share: Share) -> Result<(), Stopped> {
-        let mut forward = Vec::new();
+        let (mut forward, mut is_over) = (Vec::new(), false);
         let mut want = requests.feed(&self.expected(), &[], &mut forward);
         loop {
             if !share.holds(requests.memory() + forward.capacity()) {
@@ -129,6 +133,8 @@ impl Exchange<'_> {
                 self.flow.claims(requests.claim().clone());
             }
             want = match want.map_err(|refusal| Stopped::Refused(refusal, Language::Http))? {
+                // All that it said was judged.
+                _ if is_over => return Ok(()),
                 Want::More => {
                     let expected = self.expected();
                     let read = socket::read_piece(self.client, |piece| {
@@ -148,7 +154,8 @@ impl Exchange<'_> {
                     requests.feed(&self.expected(), &[], &mut forward)
                 }
                 Want::Answer => {
-                    let is_upgraded = self.answer().await;
+                    let is_upgraded;
+                    (is_upgraded, is_over) = self.answer(&mut requests, &mut share).await?;
                     requests.answered(&self.expected(), is_upgraded, &mut forward)
                 }
                 Want::Nothing => return self.rest().await,
@@ -156,8 +163,38 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the server speaks another protocol from now on.
-    async fn answer(&self) -> bool {
+    /// Whether the server speaks another protocol from now on, and whether the client has said all. What it says
+    /// meanwhile is kept for then: without reading nobody would notice that it leaves.
+    async fn answer(&self, requests: &mut Requests, share: &mut Share) -> Result<(bool, bool), Stopped> {
+        let (expected, mut forward) = (self.expected(), Vec::new());
+        while requests.early() < EARLY_BYTES {
+            let read = socket::read_piece(self.client, |piece| {
+                (!piece.is_empty()).then(|| requests.feed(&expected, piece, &mut forward))
+            });
+            match race(self.is_upgraded(), read).await {
+                Either::First(is_upgraded) => return Ok((is_upgraded, false)),
+                Either::Second(Err(_)) => return Err(Stopped::Source),
+                // The server hears of the end at once, as behind any other request.
+                Either::Second(Ok(None)) if requests.early() == 0 => return Ok((false, true)),
+                Either::Second(Ok(None)) => {
+                    return match race(self.is_upgraded(), socket::was_reset(self.client)).await {
+                        Either::First(is_upgraded) => Ok((is_upgraded, true)),
+                        Either::Second(()) => Err(Stopped::Source),
+                    };
+                }
+                Either::Second(Ok(Some(fed))) => {
+                    fed.map_err(|refusal| Stopped::Refused(refusal, Language::Http))?;
+                }
+            }
+            if !share.holds(requests.memory()) {
+                return Err(Stopped::Refused(Refusal::because(Reason::TooMany), Language::Http));
+            }
+        }
+        Ok((self.is_upgraded().await, false))
+    }
+
+    /// What the server answered.
+    async fn is_upgraded(&self) -> bool {
         loop {
             let answered = self.answered.wait();
             match self.answer.get() {

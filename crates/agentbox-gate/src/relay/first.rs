@@ -12,15 +12,19 @@ use std::time::Duration;
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Until it says anything.
+    /// Until it says anything. A person who types needs that long, and browsers close a connection that they opened in
+    /// advance and do not use after ten seconds: who is silent for longer may wait for the server, in vain.
     pub(super) silence: Duration,
+    /// The same of one that is refused already. It is waited for only so that it can be told in its language.
+    pub(super) refused: Duration,
     /// From its first byte until what has to be judged is whole.
     pub(super) words: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { silence: Duration::from_secs(30), words: Duration::from_secs(15) }
+        let [silence, refused, words] = [30, 3, 15].map(Duration::from_secs);
+        Self { silence, refused, words }
     }
 }
 
@@ -87,7 +91,19 @@ impl Words {
     }
 }
 
-/// Reads the first words. None when the client left, or never said a word.
+/// What a client begins with.
+enum Begin {
+    /// What could be TLS.
+    Tls,
+    /// Anything else.
+    Other,
+    /// Nothing so far.
+    Silence,
+    /// It left.
+    Left,
+}
+
+/// Reads the first words. None when the client left.
 pub(super) async fn words(
     client: &Socket,
     expected: &Expected,
@@ -98,14 +114,14 @@ pub(super) async fn words(
     if waits == Waits::Nothing {
         return Some(Words::none(share));
     }
-    let is_tls = begins_like_tls(client, patience).await?;
-    if !is_tls && waits == Waits::Hello {
-        return Some(Words::refused(Language::Neither, Reason::Malformed, share));
-    }
-    if is_tls {
-        hello(client, patience, share).await
-    } else {
-        request(client, expected, patience, share).await
+    match begin(client, patience.silence).await {
+        Begin::Tls => hello(client, patience, share).await,
+        Begin::Other if waits == Waits::Hello => {
+            Some(Words::refused(Language::Neither, Reason::Malformed, share))
+        }
+        Begin::Other => request(client, expected, patience, share).await,
+        Begin::Silence => Some(Words::refused(Language::Neither, Reason::Silent, share)),
+        Begin::Left => None,
     }
 }
 
@@ -115,10 +131,12 @@ pub(super) async fn language(client: &Socket, waits: Waits, patience: Patience) 
     if waits == Waits::Nothing {
         return Some(Language::Neither);
     }
-    let is_tls = begins_like_tls(client, patience).await?;
-    if !is_tls && waits == Waits::Hello {
-        return Some(Language::Neither);
-    }
+    let is_tls = match begin(client, patience.refused).await {
+        Begin::Tls => true,
+        Begin::Other if waits != Waits::Hello => false,
+        Begin::Other | Begin::Silence => return Some(Language::Neither),
+        Begin::Left => return None,
+    };
     let (mut skim, mut end) = (Skim::new(), EndOfHead::new());
     let read = async {
         loop {
@@ -143,11 +161,12 @@ pub(super) async fn language(client: &Socket, waits: Waits, patience: Patience) 
     }
 }
 
-/// None when the client left, or never said a word.
-async fn begins_like_tls(client: &Socket, patience: Patience) -> Option<bool> {
-    match timeout(patience.silence, socket::first_byte(client)).await {
-        Ok(Ok(Some(first))) => Some(tls::begins_like_record(&[first])),
-        Ok(Ok(None) | Err(_)) | Err(Elapsed) => None,
+async fn begin(client: &Socket, silence: Duration) -> Begin {
+    match timeout(silence, socket::first_byte(client)).await {
+        Ok(Ok(Some(first))) if tls::begins_like_record(&[first]) => Begin::Tls,
+        Ok(Ok(Some(_))) => Begin::Other,
+        Ok(Ok(None) | Err(_)) => Begin::Left,
+        Err(Elapsed) => Begin::Silence,
     }
 }
 

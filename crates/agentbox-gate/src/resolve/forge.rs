@@ -5,7 +5,12 @@ use std::net::IpAddr;
 
 /// A question as tests ask it.
 pub(super) fn asked(name: &str, family: Family) -> Asked {
-    Asked { id: 0x1234, name: wire_name(&name.parse().unwrap()).unwrap(), family, aliases: 8 }
+    Asked {
+        id: 0x1234,
+        name: wire_name(&name.parse().unwrap()).unwrap(),
+        family,
+        aliases: super::lookup::ALIASES,
+    }
 }
 
 /// The name of a question, written with dots.

@@ -62,9 +62,14 @@ impl Refused<'_> {
             (Reason::NameMismatch, _) if let Some(other) = other => format!(
                 "connect to {other} by its own name; if that is refused: agentboxctl allow {session} {target}"
             ),
-            (Reason::NameMismatch | Reason::NoName | Reason::Malformed, _) => {
+            (Reason::NameMismatch | Reason::NoName, _) => {
                 "say the name whose address was asked for, in TLS and in HTTP".to_owned()
             }
+            (Reason::Malformed | Reason::Silent, _) => match port {
+                443 => "port 443 is for TLS only: speak another protocol on another port".to_owned(),
+                80 => "port 80 is for HTTP/1 and TLS only: speak another protocol on another port".to_owned(),
+                _ => "what begins like TLS has to go on as TLS".to_owned(),
+            },
             (Reason::TooMany, _) => "wait until some have ended".to_owned(),
             (Reason::NotFound, _) => "look at how the name is written".to_owned(),
             (Reason::Unresolved | Reason::Unreachable | Reason::SupervisorAway, _) => {
@@ -122,6 +127,18 @@ mod tests {
             (
                 remedy("a.org", 80, Reason::NameMismatch, None, Some("b.org")),
                 "connect to b.org by its own name; if that is refused: agentboxctl allow abc b.org",
+            ),
+            (
+                remedy("a.org", 443, Reason::Malformed, None, None),
+                "port 443 is for TLS only: speak another protocol on another port",
+            ),
+            (
+                remedy("a.org", 80, Reason::Silent, None, None),
+                "port 80 is for HTTP/1 and TLS only: speak another protocol on another port",
+            ),
+            (
+                remedy("a.org", 8443, Reason::Malformed, None, None),
+                "what begins like TLS has to go on as TLS",
             ),
         ] {
             assert_eq!(said, expected);

@@ -91,6 +91,13 @@ def verb_attempt(*pairs):
             say(**answer)
 
 
+def verb_wait(*pairs):
+    """As `attempt`, of clients that say nothing until the server has."""
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        for answer in pool.map(lambda at: attempt(pairs[at], pairs[at + 1], b'', 1), range(0, len(pairs), 2)):
+            say(**answer)
+
+
 def verb_tls(host, name, port='443'):
     """To one host with the name of another."""
     say(**attempt(host, port, hello(name)))

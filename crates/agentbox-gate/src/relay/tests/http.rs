@@ -45,7 +45,7 @@ fn a_slow_request_is_not_waited_for() {
     run(async {
         let (listener, places) = server();
         let mut rig = Rig::new(allow(&["a.org"]), places).await;
-        rig.patience = Patience { silence: Duration::from_millis(300), words: Duration::from_millis(200) };
+        rig.patience.words = Duration::from_millis(200);
         rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
         let [address] = rig.serve(["198.18.0.9:80"]);
         let begun = Instant::now();
@@ -250,5 +250,113 @@ fn http2_is_not_switched_to() {
         assert!(is_reset(&answer), "{answer:?}");
         done(server).await;
         assert_eq!(rig.decided().await.last().unwrap().1, Some(Reason::Malformed));
+    });
+}
+
+/// Takes a request for another protocol, answers it after a while, and gives all that came behind it.
+fn late(listener: TcpListener, answer: &'static [u8]) -> JoinHandle<Vec<u8>> {
+    thread(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(read_answer(&mut stream, ASK.len()), ASK);
+        std::thread::sleep(Duration::from_millis(200));
+        stream.write_all(answer).unwrap();
+        let mut behind = Vec::new();
+        stream.read_to_end(&mut behind).unwrap();
+        let _ = stream.write_all(b"bye");
+        behind
+    })
+}
+
+/// Asks for another protocol, and says this before the answer comes, in pieces, and then that nothing more comes.
+fn early(address: SocketAddr, said: Vec<u8>) -> JoinHandle<io::Result<Vec<u8>>> {
+    thread(move || {
+        let mut stream = client(address);
+        stream.write_all(ASK.as_bytes())?;
+        for piece in said.chunks(100_000) {
+            std::thread::sleep(Duration::from_millis(20));
+            stream.write_all(piece)?;
+        }
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| answer)
+    })
+}
+
+#[test]
+fn what_is_said_before_another_protocol_is_agreed_on_arrives_behind_it_in_order() {
+    for length in [0usize, 5, 300, 1_000_000] {
+        run(async move {
+            let (listener, places) = server();
+            let mut rig = Rig::new(allow(&["a.org"]), places).await;
+            rig.heard = Heard::of(300_000, 0);
+            rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+            let [address] = rig.serve(["198.18.0.9:80"]);
+            let said: Vec<u8> = (0..length).map(|at| (at / 251) as u8 ^ at as u8).collect();
+            let (server, client) = (late(listener, SWITCH), early(address, said.clone()));
+            assert!(done(server).await == said, "{length}");
+            assert_eq!(done(client).await.unwrap(), [SWITCH, b"bye"].concat());
+            assert_eq!(rig.decided().await, [("a.org".into(), None)]);
+        });
+    }
+}
+
+#[test]
+fn what_is_said_before_another_protocol_is_declined_is_judged() {
+    run(async {
+        let (rig, listener, address) = rig(allow(&["a.org"])).await;
+        let said = [get("a.org"), get("evil.com")].concat().into_bytes();
+        let (server, client) = (late(listener, OK), early(address, said));
+        assert_eq!(done(server).await, get("a.org").as_bytes());
+        let answer = done(client).await.unwrap();
+        assert!(answer.starts_with(&[OK, b"byeHTTP/1.1 403 "].concat()), "{}", answer.escape_ascii());
+        assert_eq!(rig.decided().await.last().unwrap().1, Some(Reason::NameMismatch));
+    });
+}
+
+#[test]
+fn who_leaves_before_another_protocol_is_agreed_on_is_noticed() {
+    for (said, ends_before) in [("", false), ("early", false), ("early", true)] {
+        run(async move {
+            let (rig, listener, address) = rig(allow(&["a.org"])).await;
+            let server = thread(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                assert_eq!(read_answer(&mut stream, ASK.len()), ASK);
+                stream.read(&mut [0; 9])
+            });
+            let before = Rc::strong_count(&rig.names.held);
+            let left = thread(move || {
+                let mut stream = client(address);
+                stream.write_all(ASK.as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+                stream.write_all(said.as_bytes()).unwrap();
+                if ends_before {
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                socket::drop_with_reset(stream.into());
+            });
+            done(left).await;
+            let heard = done(server).await;
+            assert!(is_reset(&heard), "{said} {ends_before}: {heard:?}");
+            sleep(Duration::from_millis(50)).await;
+            assert_eq!(Rc::strong_count(&rig.names.held), before);
+        });
+    }
+}
+
+#[test]
+fn what_is_said_before_another_protocol_is_agreed_on_takes_no_more_memory_than_there_may_be() {
+    run(async {
+        let (listener, places) = server();
+        let mut rig = Rig::new(allow(&["a.org"]), places).await;
+        rig.heard = Heard::of(10_000, 0);
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        let [address] = rig.serve(["198.18.0.9:80"]);
+        let (server, client) = (late(listener, SWITCH), early(address, vec![1; 40_000]));
+        let _ = done(client).await;
+        assert!(done(server).await.is_empty());
+        assert_eq!(rig.decided().await.last().unwrap().1, Some(Reason::TooMany));
     });
 }

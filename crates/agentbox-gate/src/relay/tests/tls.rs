@@ -198,7 +198,7 @@ fn what_is_no_tls_on_its_port_is_reset() {
 fn a_slow_hello_is_not_waited_for() {
     run(async {
         let mut rig = Rig::new(allow(&["a.org"]), Places::new()).await;
-        rig.patience = Patience { silence: Duration::from_millis(300), words: Duration::from_millis(200) };
+        rig.patience.words = Duration::from_millis(200);
         rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
         let [address] = rig.serve(["198.18.0.9:443"]);
         let begun = Instant::now();
@@ -212,9 +212,40 @@ fn a_slow_hello_is_not_waited_for() {
         });
         assert!(is_over(&done(drips).await));
         assert!(since(begun, 200, 10_000));
-        let begun = Instant::now();
-        let silent = done(thread(move || say(address, b""))).await;
-        assert!(is_reset(&silent) && since(begun, 300, 10_000), "{silent:?}");
         assert_eq!(rig.decided().await, [("a.org".into(), Some(Reason::Malformed))]);
+    });
+}
+
+#[test]
+fn who_waits_for_the_server_to_speak_is_refused_and_who_leaves_is_not() {
+    run(async {
+        let mut rig = Rig::new(allow(&["a.org"]), Places::new()).await;
+        rig.patience.silence = Duration::from_millis(300);
+        rig.name("198.18.0.9", "a.org", Ok(vec![public_address()]));
+        let addresses = rig.serve(["198.18.0.9:443", "198.18.0.9:80"]);
+        for address in addresses {
+            // As a browser that opened it in advance.
+            drop(done(thread(move || client(address))).await);
+            let begun = Instant::now();
+            let silent = done(thread(move || say(address, b""))).await;
+            assert!(is_reset(&silent) && since(begun, 300, 10_000), "{silent:?}");
+        }
+        assert_eq!(rig.decided().await, vec![("a.org".to_owned(), Some(Reason::Silent)); 2]);
+    });
+}
+
+#[test]
+fn who_is_refused_already_does_not_wait_for_as_long() {
+    run(async {
+        let mut rig = Rig::new(allow(&["a.org"]), Places::new()).await;
+        rig.patience.refused = Duration::from_millis(300);
+        rig.name("198.18.0.9", "b.org", Ok(vec![public_address()]));
+        let addresses = rig.serve(["198.18.0.9:443", "198.18.0.9:80"]);
+        for address in addresses {
+            let begun = Instant::now();
+            let silent = done(thread(move || say(address, b""))).await;
+            assert!(is_reset(&silent) && since(begun, 300, 10_000), "{silent:?}");
+        }
+        assert_eq!(rig.decided().await, vec![("b.org".to_owned(), Some(Reason::NotListed)); 2]);
     });
 }
