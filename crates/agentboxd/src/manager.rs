@@ -8,12 +8,11 @@ use crate::audit::Reader;
 use crate::caller::Caller;
 use crate::network::live::{self, Change};
 use crate::objects::{self, Subscriber};
-use crate::session::supervise::greet_patiently;
+use crate::session::supervise::{connect_patiently, greet_patiently};
 use crate::session::{Session, State, shown_id, sources};
 use crate::supervisor::Supervisor;
 use crate::{layers, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
-use agentbox_kernel::console;
 use agentbox_kernel::failpoint::in_force;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
 use agentbox_plan::{Plan, Process, SessionId, Streams, TerminalSize, Wire, inner};
@@ -144,7 +143,17 @@ impl Manager {
         let directory =
             self.supervisor.directories.open_session(session.id()).map_err(|error| failed(&error))?;
         let directory = directory.ok_or_else(|| Error::NotFound("the session has just ended".into()))?;
-        let connection = console::connect(&directory).map_err(|error| failed(&error))?;
+        let connection = match tokio::time::timeout(GREETING_LIMIT, connect_patiently(&directory)).await {
+            Ok(connected) => connected.map_err(|error| failed(&error))?,
+            Err(_elapsed) => {
+                return Err(Error::Refused(format!(
+                    "refused: the console of session `{}` is busy: it has not taken a connection for {} s\n\
+                     rule: built-in: a call does not wait longer\nread or end the commands whose output nobody reads",
+                    session.id(),
+                    GREETING_LIMIT.as_secs()
+                )));
+            }
+        };
         match tokio::time::timeout(GREETING_LIMIT, greet_patiently(connection, hello)).await {
             Ok(greeted) => greeted.map_err(|error| failed(&error)),
             Err(_elapsed) => Err(Error::Failed("the console does not answer".into())),

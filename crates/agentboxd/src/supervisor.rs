@@ -199,7 +199,7 @@ impl Supervisor {
         if tokio::time::timeout(TAKE_OVER_LIMIT, all).await.is_err() {
             for id in &*self.taking_over.borrow() {
                 self.report(format!(
-                    "session {id} does not say which processes it has; its network stays as it is"
+                    "session {id} does not say which processes it has; its network stays as it is until it does"
                 ));
             }
         }

@@ -6,6 +6,7 @@
 
 use super::sources::forget;
 use crate::descriptor::watch;
+use agentbox_kernel::console::{self, ConsoleError};
 use agentbox_plan::console::{Frame, FromConsole, Hello, ToConsole};
 use agentbox_plan::report::Report;
 use agentbox_plan::{Exit, Wire};
@@ -13,6 +14,7 @@ use rustix::net::RecvFlags;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
@@ -22,6 +24,8 @@ use zeroize::{Zeroize, Zeroizing};
 const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// Most bytes of frames that wait to be understood; the largest that a supervisor gets has 14.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
+/// Between two tries at a console where so many connections wait that there is no place for one more.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the launcher says on the supervise connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +146,16 @@ impl Supervise {
         match self.stream.try_write(&bytes)? {
             written if written == bytes.len() => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+}
+
+/// Connects to a console that may have more to do at this moment than to take connections; as often as it takes.
+pub(crate) async fn connect_patiently(session_dir: &OwnedFd) -> Result<OwnedFd, ConsoleError> {
+    loop {
+        match console::connect(session_dir) {
+            Err(ConsoleError::Busy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
+            result => return result,
         }
     }
 }
