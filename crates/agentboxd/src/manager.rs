@@ -6,6 +6,7 @@
 
 use crate::audit::Reader;
 use crate::caller::Caller;
+use crate::calls::Kept;
 use crate::network::live::{self, Change};
 use crate::objects::{self, Subscriber};
 use crate::session::supervise::{connect_patiently, greet_patiently};
@@ -76,12 +77,22 @@ impl Manager {
         header: &Header<'_>,
         connection: &Connection,
     ) -> bool {
-        let caller = self.caller(Method::List, header, connection).await;
+        let caller = self.known(Method::List, header, connection).await;
         caller.is_ok_and(|caller| caller.owns(Method::List, session.record.owner_uid))
     }
 
     /// Who calls, when they may call this at all. Whose session it is, is for [`session`](Self::session).
+    /// With them goes the call's place among those that are in hand.
     async fn caller(
+        &self,
+        method: Method,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Caller, Error> {
+        self.known(method, header, connection).await?.calling(&self.supervisor.calls)
+    }
+
+    async fn known(
         &self,
         method: Method,
         header: &Header<'_>,
@@ -157,6 +168,20 @@ impl Manager {
         match tokio::time::timeout(GREETING_LIMIT, greet_patiently(connection, hello)).await {
             Ok(greeted) => greeted.map_err(|error| failed(&error)),
             Err(_elapsed) => Err(Error::Failed("the console does not answer".into())),
+        }
+    }
+
+    /// Waits for what may never come, no longer than who waits is there.
+    async fn patiently<T>(
+        &self,
+        caller: &Caller,
+        connection: &Connection,
+        what: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = what => Ok(done),
+            () = caller.gone(connection) => Err(Error::Failed("who asked has left".to_owned())),
         }
     }
 
@@ -314,8 +339,8 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Stop, &header, connection).await?;
         let session = self.session(&caller, Method::Stop, id).await?;
-        session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT)).await;
-        Ok(())
+        let stop = session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT));
+        self.patiently(&caller, connection, stop).await
     }
 
     #[zbus(out_args("sets"))]
@@ -484,7 +509,9 @@ impl Manager {
     ) -> Result<Vec<String>, Error> {
         let caller = self.caller(Method::Notices, &header, connection).await?;
         let session = self.session(&caller, Method::Notices, id).await?;
-        Ok(session.notices(usize::try_from(after).unwrap_or(usize::MAX)).await)
+        let _place = self.supervisor.calls.wait(caller.uid)?;
+        let notices = session.notices(usize::try_from(after).unwrap_or(usize::MAX));
+        self.patiently(&caller, connection, notices).await
     }
 
     #[zbus(out_args("report"))]
@@ -514,7 +541,8 @@ impl Manager {
                     "session `{parsed}` has not ended, so there is no report of it yet\n{next}"
                 )));
             }
-            session.gone().await;
+            let _place = self.supervisor.calls.wait(caller.uid)?;
+            self.patiently(&caller, connection, session.gone()).await?;
         }
         let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
         if !caller.owns(Method::Report, report.owner_uid) {
@@ -530,13 +558,14 @@ impl Manager {
         after: u64,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Kept<Vec<String>>, Error> {
         let caller = self.caller(Method::Log, &header, connection).await?;
         let sees_all = caller.is_root() || !in_force(Method::Log.name());
         let reader = if sees_all { Reader::Root } else { Reader::Owner(caller.uid) };
         let named = self.by_id_or_name(&caller, id).map(|session| session.id().as_str().to_owned());
         let session = Some(named.unwrap_or_else(|| id.to_owned())).filter(|id| !id.is_empty());
         let (is_one, is_all) = (session.is_some(), after == 0);
+        let place = self.supervisor.calls.read(caller.uid).await?;
         let lines =
             self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await?;
         if is_one && is_all && lines.is_empty() {
@@ -544,7 +573,7 @@ impl Manager {
             let next = "`agentboxctl log` shows all that is told to you";
             return Err(Error::NotFound(format!("the trail tells nothing of a session `{shown}`\n{next}")));
         }
-        Ok(lines)
+        Ok(Kept::new(lines, place))
     }
 
     #[zbus(out_args("verdict"))]
@@ -554,6 +583,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Dict, Error> {
         let caller = self.caller(Method::VerifyLog, &header, connection).await?;
+        let _place = self.supervisor.calls.read(caller.uid).await?;
         Ok(to_dict(&self.supervisor.verify_trail(caller.is_root()).await?)?)
     }
 
@@ -563,7 +593,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Dict>, Error> {
-        self.caller(Method::Diagnose, &header, connection).await?;
+        let _caller = self.caller(Method::Diagnose, &header, connection).await?;
         status::checks(&self.supervisor).iter().map(|check| Ok(to_dict(check)?)).collect()
     }
 
@@ -573,7 +603,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<String>, Error> {
-        self.caller(Method::Repair, &header, connection).await?;
+        let _caller = self.caller(Method::Repair, &header, connection).await?;
         Ok(reconcile::repair(&self.supervisor).await)
     }
 
@@ -684,7 +714,9 @@ fn terminal(client: Client) -> (Streams, TerminalSize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use agentbox_ipc::METHODS;
+    use crate::session::Record;
+    use agentbox_ipc::{METHODS, ManagerProxy};
+    use zbus::connection::Builder;
     use zbus::object_server::Interface;
 
     fn introspection() -> String {
@@ -711,6 +743,66 @@ pub(crate) mod tests {
         let mut rules: Vec<_> = METHODS.iter().map(|(_, name, _, _)| *name).collect();
         rules.sort_unstable();
         assert_eq!(methods, rules);
+    }
+
+    /// Both ends of a conversation with root.
+    async fn conversation(supervisor: &Arc<Supervisor>) -> (Connection, Connection) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let manager = Manager::for_peer(Arc::clone(supervisor), Caller::root());
+        let server = Builder::unix_stream(ours).server(zbus::Guid::generate()).p2p();
+        let server = server.serve_at(agentbox_ipc::PATH, manager).build();
+        let (server, client) = tokio::join!(server, Builder::unix_stream(theirs).p2p().build());
+        (server.unwrap(), client.unwrap())
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_end_with_the_connection_they_came_on() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let supervisor = Arc::new(Supervisor::in_directory(dir.path()));
+        let (session, _live) = Session::with_live(Record::unknown("abc12345".parse().unwrap()));
+        supervisor.register(Arc::new(session));
+        let (server, client) = conversation(&supervisor).await;
+        let peer = ManagerProxy::new(&client).await.unwrap();
+        let (refusals, mut refused) = tokio::sync::mpsc::unbounded_channel();
+        let waiting: Vec<_> = (0..150)
+            .map(|_| {
+                let (peer, refusals) = (peer.clone(), refusals.clone());
+                tokio::spawn(
+                    async move { refusals.send(peer.notices("abc12345", 1 << 40).await.unwrap_err()) },
+                )
+            })
+            .collect();
+        // As many as are above what may wait; the others get no answer.
+        for _ in 0..150 - 128 {
+            let error = refused.recv().await.unwrap();
+            assert!(matches!(&error, Error::Refused(text) if text.contains("wait already")), "{error:?}");
+        }
+        assert!(supervisor.calls.wait(0).is_err() && supervisor.calls.wait(1).is_ok());
+        assert_eq!(peer.list().await.unwrap().len(), 1, "who waits keeps nobody from asking");
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
+        drop((peer, client));
+        let all_ended = async {
+            while supervisor.calls.wait(0).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all_ended).await.expect("they wait for nobody");
+        drop(server);
+    }
+
+    #[tokio::test]
+    async fn a_call_above_those_that_a_user_may_have_in_hand_is_refused_in_words() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let supervisor = Arc::new(Supervisor::in_directory(dir.path()));
+        let (_server, client) = conversation(&supervisor).await;
+        let peer = ManagerProxy::new(&client).await.unwrap();
+        let mut held: Vec<_> = std::iter::from_fn(|| supervisor.calls.begin(0).ok()).collect();
+        let error = peer.diagnose().await.unwrap_err();
+        assert!(matches!(&error, Error::Refused(text) if text.contains("in hand already")), "{error:?}");
+        held.pop();
+        assert!(peer.list().await.is_ok());
+        // And gives its place back.
+        assert!(peer.list().await.is_ok());
     }
 
     #[test]

@@ -165,13 +165,8 @@ fn take_over(
 ) -> std::io::Result<()> {
     let ids = sources::read_plan(&directory)
         .map_or((0, 0), |plan| (plan.identity.agent.uid, plan.identity.agent.gid));
-    let mut steps = Steps::adopted(
-        Arc::clone(supervisor),
-        record.clone(),
-        Some(directory),
-        group,
-        Some(launcher),
-    )?;
+    let mut steps =
+        Steps::adopted(Arc::clone(supervisor), record.clone(), Some(directory), group, Some(launcher))?;
     steps.connect_again();
     steps.reopen_ledger();
     let adopted = json!({ "event": "adopted", "session": record.id.as_str(), "owner_uid": record.owner_uid });
