@@ -211,6 +211,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_console_that_is_busy_is_connected_to_when_it_is_not_and_holds_up_nobody() {
+        let place = tempfile::TempDir::new().unwrap();
+        let dir: OwnedFd = std::fs::File::open(place.path()).unwrap().into();
+        let listener = std::os::unix::net::UnixListener::from(console::listen(&dir).unwrap());
+        let _waiting: Vec<_> = std::iter::from_fn(|| console::connect(&dir).ok()).take(1000).collect();
+        let connecting = connect_patiently(&dir);
+        let mut connecting = std::pin::pin!(connecting);
+        assert!(tokio::time::timeout(3 * BUSY_PAUSE, &mut connecting).await.is_err());
+        drop(listener.accept().unwrap());
+        let connected = tokio::time::timeout(Duration::from_secs(5), connecting).await;
+        connected.expect("it is connected to").unwrap();
+    }
+
+    #[tokio::test]
     async fn a_frame_without_end_ends_the_conversation() {
         let (ours, mut theirs) = StdStream::pair().unwrap();
         let mut supervise = Supervise::new(ours.into()).unwrap();
