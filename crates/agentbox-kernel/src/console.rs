@@ -40,6 +40,12 @@ pub enum ConsoleError {
         /// Whose it is.
         owner: u32,
     },
+    /// Whoever listens takes no connections, and no more can wait.
+    #[error("{path} is busy: {BACKLOG} connections wait to be taken already")]
+    Busy {
+        /// The path.
+        path: String,
+    },
 }
 
 /// Makes the socket and listens. One that an earlier attempt left is replaced.
@@ -65,10 +71,11 @@ pub(crate) fn listen_at(dir: BorrowedFd<'_>, name: &CStr, kind: SocketType) -> R
     Ok(socket)
 }
 
-/// Connects to a launcher.
+/// Connects to a launcher, without waiting for it.
 ///
 /// # Errors
-/// [`ConsoleError`] when nobody listens, or what is there is not a socket of root's.
+/// [`ConsoleError`] when nobody listens, so many connections wait that there is no place for one more, or what is
+/// there is not a socket of root's.
 pub fn connect(session_dir: impl AsFd) -> Result<OwnedFd, ConsoleError> {
     connect_at(session_dir.as_fd(), NAME, SocketType::STREAM)
 }
@@ -85,7 +92,14 @@ pub(crate) fn connect_at(
     // What was opened and looked at is what is connected to.
     let address = format!("/proc/self/fd/{}", there.as_raw_fd());
     let address = SocketAddrUnix::new(address).map_err(|errno| failed("name", dir, errno))?;
-    rustix::net::connect(&socket, &address).map_err(|errno| failed("connect to", dir, errno))?;
+    // Who listens has no rights and may never take a connection; the supervisor is everybody's and waits for nobody.
+    rustix::io::ioctl_fionbio(&socket, true).map_err(|errno| failed("prepare", dir, errno))?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => {}
+        Err(Errno::AGAIN) => return Err(ConsoleError::Busy { path: walk::shown_in(dir, name.to_bytes()) }),
+        Err(errno) => return Err(failed("connect to", dir, errno)),
+    }
+    rustix::io::ioctl_fionbio(&socket, false).map_err(|errno| failed("prepare", dir, errno))?;
     Ok(socket)
 }
 

@@ -68,10 +68,10 @@ pub fn listen(session_dir: impl AsFd) -> Result<OwnedFd, GateSocketError> {
     console::listen_at(session_dir.as_fd(), SUPERVISOR_SOCKET, SocketType::SEQPACKET)
 }
 
-/// Connects to a gate of keys.
+/// Connects to a gate of keys, without waiting for it.
 ///
 /// # Errors
-/// [`GateSocketError`] when nobody listens, or what is there is not a socket of root's.
+/// [`GateSocketError`] when nobody listens, too many connections wait already, or what is there is not a socket of root's.
 pub fn connect(session_dir: impl AsFd) -> Result<OwnedFd, GateSocketError> {
     console::connect_at(session_dir.as_fd(), SUPERVISOR_SOCKET, SocketType::SEQPACKET)
 }

@@ -24,6 +24,36 @@ fn what_is_sent_before_the_launcher_accepts_arrives() {
 }
 
 #[test]
+fn a_launcher_that_takes_no_connection_is_not_waited_for() {
+    let (_place, dir) = place();
+    let listener = UnixListener::from(listen(&dir).unwrap());
+    let (told, tells) = std::sync::mpsc::channel();
+    let at_once = std::thread::spawn(move || {
+        let mut waiting = Vec::new();
+        let busy = loop {
+            match connect(&dir) {
+                Ok(connection) => waiting.push(connection),
+                Err(error) => break error,
+            }
+            assert!(waiting.len() < 1000, "there is no end to those who wait");
+        };
+        told.send((busy.to_string(), matches!(busy, ConsoleError::Busy { .. }))).unwrap();
+        (dir, waiting)
+    });
+    let (words, is_busy) = tells.recv_timeout(std::time::Duration::from_secs(20)).expect("it is waited for");
+    assert!(is_busy && words.contains("console is busy"), "{words}");
+    let (dir, mut waiting) = at_once.join().unwrap();
+    // Those who wait are taken, and there is room for the next one.
+    let mut taken = UnixStream::from(waiting.remove(0));
+    drop(listener.accept().unwrap());
+    assert_eq!(taken.read(&mut [0]).unwrap(), 0);
+    assert!(connect(&dir).is_ok());
+    // As any socket that is handed to a client.
+    let flags = rustix::fs::fcntl_getfl(&waiting[0]).unwrap();
+    assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+}
+
+#[test]
 fn a_socket_of_an_earlier_attempt_is_replaced() {
     let (_place, dir) = place();
     drop(listen(&dir).unwrap());

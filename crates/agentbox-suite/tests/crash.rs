@@ -2,6 +2,7 @@
 
 use agentbox_suite::{Machine, Programs, Running, eventually, is_gone, run};
 use anyhow::{Context, Result, ensure};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::process::Command;
@@ -257,6 +258,57 @@ fn a_session_outlives_its_supervisor_and_is_taken_up_again() -> Result<()> {
     ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
     session.stop()?;
     machine.ends_without_leftovers()
+}
+
+#[test]
+fn output_that_nobody_reads_holds_up_neither_a_supervisor_nor_the_next_one() -> Result<()> {
+    let machine = Machine::new()?;
+    let session = machine.detached("L2", &["sleep", "600"])?;
+    let quick = |what: &str| -> Result<()> {
+        let begun = Instant::now();
+        machine.ctl(&["list"])?.success()?;
+        ensure!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", begun.elapsed());
+        Ok(())
+    };
+    // Its console takes no connection, and as many wait as can.
+    let console = machine.runtime().join("sessions").join(&session.id).join("console");
+    let launcher = outer_half(&session.status()?)?;
+    kill_process(launcher, Signal::STOP)?;
+    let socket =
+        || rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None);
+    let address = SocketAddrUnix::new(&console)?;
+    let mut waiting = Vec::new();
+    loop {
+        let one = socket()?;
+        if rustix::net::connect(&one, &address).is_err() {
+            break;
+        }
+        waiting.push(one);
+    }
+    let exec = session.exec(&["true"])?;
+    ensure!(exec.status != 0 && exec.error_text().contains("is busy"), "{exec:?}");
+    quick("the console is busy")?;
+    let supervisor = machine.supervisor_pid()?;
+    kill(supervisor.cast_signed())?;
+    eventually("the supervisor is gone", LIMIT, || Ok(is_gone(supervisor).then_some(())))?;
+    quick("another supervisor")?;
+    // When it takes connections again it is taken over whole.
+    kill_process(launcher, Signal::CONT)?;
+    drop(waiting);
+    eventually("its processes are known", LIMIT, || {
+        Ok((session.status()?["agent_pid"].as_u64().unwrap_or(0) != 0).then_some(()))
+    })?;
+    ensure!(session.exec(&["echo", "here"])?.success()?.text() == "here\n");
+    session.stop()?;
+    machine.ends_without_leftovers()
+}
+
+/// The process that keeps the console of a session: the parent of its first one.
+fn outer_half(status: &serde_json::Value) -> Result<Pid> {
+    let init = number(&status["init_pid"])?;
+    let status = fs::read_to_string(format!("/proc/{init}/status"))?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).context("no parent")?;
+    Pid::from_raw(parent.trim().parse()?).context("no process id")
 }
 
 #[test]

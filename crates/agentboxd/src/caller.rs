@@ -4,13 +4,21 @@
 //! socket of ours (unix(7), SO_PEERCRED), or as the system bus tells them (GetConnectionCredentials). What a
 //! client says about itself is not looked at. On the bus polkit may allow what the rules do not.
 
+use crate::calls::Calls;
+use crate::objects::is_there;
 use crate::supervisor::Supervisor;
 use crate::system::polkit::Subject;
 use agentbox_ipc::{Action, Error, GROUP, Method, Rule};
 use agentbox_kernel::failpoint::in_force;
 use agentbox_kernel::person::{self, Person};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use zbus::message::{Flags, Header};
+
+/// How often the bus is asked whether somebody who waits is still there.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Whether somebody may do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +38,15 @@ pub(crate) struct Caller {
     access: Decision,
     /// On the bus: about whom polkit is asked.
     subject: Option<Subject>,
+    /// Of a call: its place among those of the user that are in hand.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Caller {
     /// The process at the other end of a socket.
     pub(crate) fn of(socket: impl AsFd, supervisor: &Supervisor) -> std::io::Result<Self> {
         let uid = rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw();
-        Ok(Self { uid, access: access(uid, supervisor), subject: None })
+        Ok(Self { uid, access: access(uid, supervisor), subject: None, _place: None })
     }
 
     /// Who sent a message on the bus. The bus itself says so, and never gives the name of a connection to
@@ -57,7 +67,28 @@ impl Caller {
             name: sender.into(),
             interactive: header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH),
         };
-        Ok(Self { uid, access: access(uid, supervisor), subject: Some(subject) })
+        Ok(Self { uid, access: access(uid, supervisor), subject: Some(subject), _place: None })
+    }
+
+    /// The same, with a place for a call that is in hand for as long as this is there.
+    pub(crate) fn calling(self, calls: &Calls) -> Result<Self, Error> {
+        let place = Some(Arc::new(calls.begin(self.uid)?));
+        Ok(Self { _place: place, ..self })
+    }
+
+    /// Returns when who calls has left.
+    pub(crate) async fn gone(&self, connection: &zbus::Connection) {
+        let Some(subject) = &self.subject else { return connection.closed().await };
+        // A rule at the bus for each of those who wait would cost more than to ask for them.
+        while is_there(&subject.connection, &subject.name).await {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Root, for tests.
+    #[cfg(test)]
+    pub(crate) fn root() -> Self {
+        Self { uid: 0, access: Decision::Allowed, subject: None, _place: None }
     }
 
     /// Whether this is root.
@@ -167,7 +198,7 @@ mod tests {
     use agentbox_ipc::METHODS;
 
     fn caller(uid: u32, access: Decision) -> Caller {
-        Caller { uid, access, subject: None }
+        Caller { uid, access, subject: None, _place: None }
     }
 
     #[test]

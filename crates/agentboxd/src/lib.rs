@@ -6,6 +6,7 @@
 //! | `embedded` | a socket of its own, its connections, the end of the process |
 //! | `system` | a service on the system bus, with scopes of the service manager |
 //! | `caller`, `manager` | who calls and what they may ask for; the interface on the bus |
+//! | `calls` | how much of that one user has in hand |
 //! | `objects` | an object for each session, and signals |
 //! | `configuration`, `start` | the system's files; from a request to a session |
 //! | `session` | the life of a session: state machine, driver, steps |
@@ -27,6 +28,7 @@
 mod accepted;
 mod audit;
 mod caller;
+mod calls;
 mod configuration;
 mod describe;
 mod descriptor;

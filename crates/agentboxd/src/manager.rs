@@ -6,14 +6,14 @@
 
 use crate::audit::Reader;
 use crate::caller::Caller;
+use crate::calls::Kept;
 use crate::network::live::{self, Change};
 use crate::objects::{self, Subscriber};
-use crate::session::supervise::greet_patiently;
+use crate::session::supervise::{connect_patiently, greet_patiently};
 use crate::session::{Session, State, shown_id, sources};
 use crate::supervisor::Supervisor;
 use crate::{layers, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
-use agentbox_kernel::console;
 use agentbox_kernel::failpoint::in_force;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
 use agentbox_plan::{Plan, Process, SessionId, Streams, TerminalSize, Wire, inner};
@@ -77,12 +77,22 @@ impl Manager {
         header: &Header<'_>,
         connection: &Connection,
     ) -> bool {
-        let caller = self.caller(Method::List, header, connection).await;
+        let caller = self.known(Method::List, header, connection).await;
         caller.is_ok_and(|caller| caller.owns(Method::List, session.record.owner_uid))
     }
 
     /// Who calls, when they may call this at all. Whose session it is, is for [`session`](Self::session).
+    /// With them goes the call's place among those that are in hand.
     async fn caller(
+        &self,
+        method: Method,
+        header: &Header<'_>,
+        connection: &Connection,
+    ) -> Result<Caller, Error> {
+        self.known(method, header, connection).await?.calling(&self.supervisor.calls)
+    }
+
+    async fn known(
         &self,
         method: Method,
         header: &Header<'_>,
@@ -144,10 +154,34 @@ impl Manager {
         let directory =
             self.supervisor.directories.open_session(session.id()).map_err(|error| failed(&error))?;
         let directory = directory.ok_or_else(|| Error::NotFound("the session has just ended".into()))?;
-        let connection = console::connect(&directory).map_err(|error| failed(&error))?;
+        let connection = match tokio::time::timeout(GREETING_LIMIT, connect_patiently(&directory)).await {
+            Ok(connected) => connected.map_err(|error| failed(&error))?,
+            Err(_elapsed) => {
+                return Err(Error::Refused(format!(
+                    "refused: the console of session `{}` is busy: it has not taken a connection for {} s\n\
+                     rule: built-in: a call does not wait longer\nread or end the commands whose output nobody reads",
+                    session.id(),
+                    GREETING_LIMIT.as_secs()
+                )));
+            }
+        };
         match tokio::time::timeout(GREETING_LIMIT, greet_patiently(connection, hello)).await {
             Ok(greeted) => greeted.map_err(|error| failed(&error)),
             Err(_elapsed) => Err(Error::Failed("the console does not answer".into())),
+        }
+    }
+
+    /// Waits for what may never come, no longer than who waits is there.
+    async fn patiently<T>(
+        &self,
+        caller: &Caller,
+        connection: &Connection,
+        what: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = what => Ok(done),
+            () = caller.gone(connection) => Err(Error::Failed("who asked has left".to_owned())),
         }
     }
 
@@ -305,8 +339,8 @@ impl Manager {
     ) -> Result<(), Error> {
         let caller = self.caller(Method::Stop, &header, connection).await?;
         let session = self.session(&caller, Method::Stop, id).await?;
-        session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT)).await;
-        Ok(())
+        let stop = session.stop(Duration::from_millis(timeout_ms).min(MAX_STOP_TIMEOUT));
+        self.patiently(&caller, connection, stop).await
     }
 
     #[zbus(out_args("sets"))]
@@ -475,7 +509,9 @@ impl Manager {
     ) -> Result<Vec<String>, Error> {
         let caller = self.caller(Method::Notices, &header, connection).await?;
         let session = self.session(&caller, Method::Notices, id).await?;
-        Ok(session.notices(usize::try_from(after).unwrap_or(usize::MAX)).await)
+        let _place = self.supervisor.calls.wait(caller.uid)?;
+        let notices = session.notices(usize::try_from(after).unwrap_or(usize::MAX));
+        self.patiently(&caller, connection, notices).await
     }
 
     #[zbus(out_args("report"))]
@@ -505,7 +541,8 @@ impl Manager {
                     "session `{parsed}` has not ended, so there is no report of it yet\n{next}"
                 )));
             }
-            session.gone().await;
+            let _place = self.supervisor.calls.wait(caller.uid)?;
+            self.patiently(&caller, connection, session.gone()).await?;
         }
         let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
         if !caller.owns(Method::Report, report.owner_uid) {
@@ -521,13 +558,14 @@ impl Manager {
         after: u64,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Kept<Vec<String>>, Error> {
         let caller = self.caller(Method::Log, &header, connection).await?;
         let sees_all = caller.is_root() || !in_force(Method::Log.name());
         let reader = if sees_all { Reader::Root } else { Reader::Owner(caller.uid) };
         let named = self.by_id_or_name(&caller, id).map(|session| session.id().as_str().to_owned());
         let session = Some(named.unwrap_or_else(|| id.to_owned())).filter(|id| !id.is_empty());
         let (is_one, is_all) = (session.is_some(), after == 0);
+        let place = self.supervisor.calls.read(caller.uid).await?;
         let lines =
             self.supervisor.read_trail(move |trail| trail.lines(reader, session.as_deref(), after)).await?;
         if is_one && is_all && lines.is_empty() {
@@ -535,7 +573,7 @@ impl Manager {
             let next = "`agentboxctl log` shows all that is told to you";
             return Err(Error::NotFound(format!("the trail tells nothing of a session `{shown}`\n{next}")));
         }
-        Ok(lines)
+        Ok(Kept::new(lines, place))
     }
 
     #[zbus(out_args("verdict"))]
@@ -545,6 +583,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Dict, Error> {
         let caller = self.caller(Method::VerifyLog, &header, connection).await?;
+        let _place = self.supervisor.calls.read(caller.uid).await?;
         Ok(to_dict(&self.supervisor.verify_trail(caller.is_root()).await?)?)
     }
 
@@ -554,7 +593,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<Dict>, Error> {
-        self.caller(Method::Diagnose, &header, connection).await?;
+        let _caller = self.caller(Method::Diagnose, &header, connection).await?;
         status::checks(&self.supervisor).iter().map(|check| Ok(to_dict(check)?)).collect()
     }
 
@@ -564,7 +603,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<Vec<String>, Error> {
-        self.caller(Method::Repair, &header, connection).await?;
+        let _caller = self.caller(Method::Repair, &header, connection).await?;
         Ok(reconcile::repair(&self.supervisor).await)
     }
 
@@ -673,39 +712,5 @@ fn terminal(client: Client) -> (Streams, TerminalSize) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use agentbox_ipc::METHODS;
-    use zbus::object_server::Interface;
-
-    fn introspection() -> String {
-        let dir = tempfile::TempDir::new().unwrap();
-        let supervisor = Arc::new(Supervisor::in_directory(dir.path()));
-        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        let caller = Caller::of(&ours, &supervisor).unwrap();
-        let mut xml = String::new();
-        Manager::for_peer(supervisor, caller).introspect_to_writer(&mut xml, 0);
-        xml
-    }
-
-    pub(crate) fn methods(xml: &str) -> Vec<&str> {
-        let mut methods: Vec<_> =
-            xml.split("<method name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        methods.sort_unstable();
-        methods
-    }
-
-    #[test]
-    fn every_method_of_the_interface_has_a_rule() {
-        let xml = introspection();
-        let methods = methods(&xml);
-        let mut rules: Vec<_> = METHODS.iter().map(|(_, name, _, _)| *name).collect();
-        rules.sort_unstable();
-        assert_eq!(methods, rules);
-    }
-
-    #[test]
-    fn the_interface_is_the_one_that_is_published() {
-        assert_eq!(introspection().trim(), include_str!("../../agentbox-ipc/interface.xml").trim());
-    }
-}
+#[path = "manager_tests.rs"]
+pub(crate) mod tests;

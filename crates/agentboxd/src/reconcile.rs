@@ -8,13 +8,12 @@
 use crate::guard;
 use crate::ledger;
 use crate::session::steps::{Steps, remove_rest};
-use crate::session::supervise::Supervise;
 use crate::session::{Record, Step, driver, sources};
 use crate::supervisor::Supervisor;
 use crate::system::stock;
 use agentbox_kernel::cgroup::Hierarchy;
 use agentbox_kernel::launcher::{self, Launcher};
-use agentbox_kernel::{console, leftovers};
+use agentbox_kernel::leftovers;
 use agentbox_plan::SessionId;
 use serde_json::json;
 use std::os::fd::OwnedFd;
@@ -135,7 +134,6 @@ fn look(supervisor: &Arc<Supervisor>, id: &SessionId) -> Result<Fate, String> {
                     None,
                     group,
                     launcher,
-                    None,
                 );
                 driver::adopt(
                     supervisor,
@@ -165,18 +163,11 @@ fn take_over(
     group: agentbox_kernel::cgroup::SessionGroup,
     launcher: Launcher,
 ) -> std::io::Result<()> {
-    // A launcher that does not listen any more is about to end, which its pidfd will tell.
-    let supervise = console::connect(&directory).ok().and_then(|connection| Supervise::new(connection).ok());
     let ids = sources::read_plan(&directory)
         .map_or((0, 0), |plan| (plan.identity.agent.uid, plan.identity.agent.gid));
-    let mut steps = Steps::adopted(
-        Arc::clone(supervisor),
-        record.clone(),
-        Some(directory),
-        group,
-        Some(launcher),
-        supervise,
-    )?;
+    let mut steps =
+        Steps::adopted(Arc::clone(supervisor), record.clone(), Some(directory), group, Some(launcher))?;
+    steps.connect_again();
     steps.reopen_ledger();
     let adopted = json!({ "event": "adopted", "session": record.id.as_str(), "owner_uid": record.owner_uid });
     if let Err(error) = supervisor.audit().record(adopted) {

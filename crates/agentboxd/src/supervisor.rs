@@ -2,6 +2,7 @@
 //! of sessions. Every lock here is held for a few lines and never across a wait.
 
 use crate::audit::{Audit, Reading, anchors};
+use crate::calls::Calls;
 use crate::configuration::Configuration;
 use crate::guard::Guards;
 use crate::network::HostNetwork;
@@ -64,6 +65,8 @@ pub(crate) struct Supervisor {
     pub(crate) buses: Buses,
     /// Who is told about sessions.
     pub(crate) subscribers: Subscribers,
+    /// What is in hand for callers.
+    pub(crate) calls: Calls,
     /// Threads that are where paths of persons lead.
     pub(crate) waits: Waits,
     /// The lookers of all persons.
@@ -108,6 +111,7 @@ impl Supervisor {
             strangers: Mutex::default(),
             buses: Buses::default(),
             subscribers: Subscribers::default(),
+            calls: Calls::default(),
             waits: Waits::default(),
             lookers: Waits::default(),
             removals: Removals::default(),
@@ -199,7 +203,7 @@ impl Supervisor {
         if tokio::time::timeout(TAKE_OVER_LIMIT, all).await.is_err() {
             for id in &*self.taking_over.borrow() {
                 self.report(format!(
-                    "session {id} does not say which processes it has; its network stays as it is"
+                    "session {id} does not say which processes it has; its network stays as it is until it does"
                 ));
             }
         }
@@ -247,8 +251,7 @@ impl Supervisor {
     ) -> Result<T, Error> {
         let failed = |error: &dyn std::error::Error| Error::Failed(format!("the audit trail: {error}"));
         let reading = self.audit().reading().map_err(|error| Error::Failed(error.to_string()))?;
-        let read = tokio::task::spawn_blocking(move || read(&reading)).await;
-        read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+        self.calls.reading(move || read(&reading)).await.map_err(|error| failed(&error))
     }
 
     /// Checks the trail. The journal is read first, which may take seconds, one at a time: of those who ask meanwhile

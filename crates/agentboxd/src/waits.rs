@@ -47,10 +47,24 @@ impl At {
 }
 
 /// The threads of all persons.
-#[derive(Debug, Default)]
-pub(crate) struct Waits(Mutex<HashMap<u32, Arc<Semaphore>>>);
+#[derive(Debug)]
+pub(crate) struct Waits {
+    of_each: usize,
+    all: Mutex<HashMap<u32, Arc<Semaphore>>>,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self::of_each(MAX_THREADS)
+    }
+}
 
 impl Waits {
+    /// So many places for each person.
+    pub(crate) fn of_each(places: usize) -> Self {
+        Self { of_each: places, all: Mutex::default() }
+    }
+
     /// Does something at paths of this user's. Work that is not waited for any more goes on, so it has to be such as
     /// changes nothing.
     pub(crate) async fn at_paths_of<T: Send + 'static>(
@@ -103,8 +117,8 @@ impl Waits {
     }
 
     fn of(&self, uid: u32) -> Arc<Semaphore> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(MAX_THREADS))))
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(uid).or_insert_with(|| Arc::new(Semaphore::new(self.of_each))))
     }
 }
 

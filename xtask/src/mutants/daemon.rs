@@ -11,6 +11,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("embedded/socket.rs", SOCKET));
     all.extend(of("start.rs", START));
     all.extend(of("waits.rs", WAITS));
+    all.extend(of("calls.rs", CALLS));
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
     all.extend(of("network/decisions.rs", DECISIONS));
@@ -27,6 +28,9 @@ const HANDSHAKE: &str = "what_is_no_handshake_ends_the_connection_and_nothing_el
 const LARGE: &str = "a_message_larger_than_any_request_ends_the_connection_before_there_is_room_for_it";
 const ONE_BY_ONE: &str = "descriptors_that_come_one_by_one_are_not_collected";
 const ONE_MORE: &str = "an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one";
+const IN_HAND: &str = "one_user_has_so_much_in_hand_and_takes_nothing_from_others";
+const READERS: &str = "answers_of_the_trail_that_nobody_takes_keep_others_of_that_user_only";
+const UNTAKEN: &str = "who_takes_no_answers_is_heard_no_more_and_seen_to_leave";
 const FOR_EVER: &str = "who_waits_for_ever_is_told_of_the_path_and_keeps_nobody_else";
 const GOING: &str = "nothing_begins_with_what_is_being_removed";
 
@@ -43,6 +47,8 @@ const POLKIT: &[Row] = &[
 const CALLER: &[Row] = &[
     ("consent: root is asked", "_ if «self.is_root()» => true", "false", ROOT),
     ("consent: everybody is root", "_ if «self.is_root()» => true", "true", ROOT),
+    ("calls: counted for somebody else", "calls.begin(«self.uid»)", "1", "a_call_above_those_that_a_user_may_have_in_hand_is_refused_in_words"),
+    ("calls: who waits outlives the connection", "return «connection.closed().await»", "std::future::pending::<()>().await", "calls_that_wait_end_with_the_connection_they_came_on"),
     ("consent: without a bus everybody has it", "None => «false»,\n        }\n    }", "true", ROOT),
 ];
 
@@ -59,6 +65,9 @@ const SOCKET: &[Row] = &[
     ("handshake: an empty line", "«is_bare_line_feed» ||", "false", HANDSHAKE),
     ("handshake: however long", "«self.handshake_bytes > MAX_HANDSHAKE_BYTES»", "false", HANDSHAKE),
     ("message: however large", "«bytes <= self.max_bytes»", "true", LARGE),
+    ("answers: however many that nobody takes", "Semaphore::new(«MAX_UNANSWERED»)", "1000", UNTAKEN),
+    ("answers: who has left is waited for", "if «is_gone(&self.incoming.stream)?» =>", "false", UNTAKEN),
+    ("answers: what is taken is not counted", "add_permits(«1»)", "0", UNTAKEN),
     ("message: however many descriptors", "«self.descriptors_received > MAX_DESCRIPTORS»", "false", ONE_BY_ONE),
 ];
 
@@ -70,8 +79,16 @@ const START: &[Row] = &[
 
 #[rustfmt::skip]
 const WAITS: &[Row] = &[
-    ("paths: however many threads", "Semaphore::new(«MAX_THREADS»)", "100", FOR_EVER),
+    ("paths: however many threads", "Self::of_each(«MAX_THREADS»)", "100", FOR_EVER),
     ("paths: all wait for one", "all.entry(«uid»)", "0", FOR_EVER),
+];
+
+#[rustfmt::skip]
+const CALLS: &[Row] = &[
+    ("calls: however many", "Waits::of_each(«MAX_CALLS»)", "1000", IN_HAND),
+    ("calls: however many that wait", "Waits::of_each(«MAX_WAITING»)", "1000", IN_HAND),
+    ("trail: however many answers", "Waits::of_each(«MAX_READERS»)", "1000", READERS),
+    ("trail: however many threads", "Semaphore::new(«MAX_READING»)", "1000", "the_trail_is_read_by_a_few_threads_however_many_ask"),
 ];
 
 #[rustfmt::skip]

@@ -205,6 +205,11 @@ impl Client {
         self.received = Vec::new();
     }
 
+    /// When it last took something.
+    pub(super) fn progress(&self) -> Instant {
+        self.progress
+    }
+
     /// When it is given up for taking nothing of what it was sent, if its process has ended.
     pub(super) fn blocked(&self) -> Option<Instant> {
         self.waiting.then(|| self.progress + DELIVERY)

@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 
 /// Number of the agent.
 const AGENT: u32 = 0;
-/// Most connections at once; more wait in the socket's backlog.
+/// Most connections at once. The agent's, the supervisor's and those of all processes that may run are half of it, so
+/// that there is always one that only has to be delivered to, and gives its place to the next one.
 const CLIENTS_MAX: usize = 128;
 /// Bytes read at once.
 const READ_BYTES: usize = 32 * 1024;
@@ -221,7 +222,14 @@ impl Server {
     }
 
     fn can_accept(&self, now: Instant) -> bool {
-        self.clients.len() < CLIENTS_MAX && self.accept_at.is_none_or(|at| at <= now)
+        (self.clients.len() < CLIENTS_MAX || self.idlest().is_some())
+            && self.accept_at.is_none_or(|at| at <= now)
+    }
+
+    /// Of the clients whose process has ended, the one that has taken nothing of the rest for the longest time.
+    fn idlest(&self) -> Option<ClientId> {
+        let leaving = self.clients.iter().filter(|(_, client)| client.role == Role::Leaving);
+        leaving.min_by_key(|(_, client)| client.progress()).map(|(id, _)| *id)
     }
 
     fn accept(&mut self, ready: &[(Token, PollFlags)], now: Instant) {
@@ -236,6 +244,11 @@ impl Server {
             Ok(Some(mut client)) => {
                 // What it has to say is mostly there already, and comes before what PID 1 says.
                 if client.receive(&mut self.scratch) != Received::Gone {
+                    if self.clients.len() >= CLIENTS_MAX
+                        && let Some(idlest) = self.idlest()
+                    {
+                        self.clients.remove(&idlest);
+                    }
                     self.clients.insert(self.next_client, client);
                     self.next_client += 1;
                 }

@@ -5,6 +5,7 @@
 //! this host, so each of these has its end here, before zbus sees it.
 
 use agentbox_ipc::MAX_TEXT_BYTES;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -12,15 +13,17 @@ use rustix::net::{
 };
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zbus::Message;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
 use zbus::fdo::ConnectionCredentials;
+use zbus::message::Type;
 
 /// Most bytes of a message: the largest request is all the text that a dictionary may hold, and the marks around
 /// its values.
@@ -31,6 +34,11 @@ const MAX_DESCRIPTORS: usize = 16;
 const MAX_HANDSHAKE_BYTES: usize = 4096;
 /// How long a message may take from its first bytes to its last. A client writes it at once.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
+/// Most calls of one connection whose answers its peer has not taken. What comes after them is read when it has: zbus
+/// keeps a task and an answer for each. More than there may be sessions of one owner, for each of which it may wait.
+const MAX_UNANSWERED: usize = 96;
+/// How often it is looked whether a peer is still there that nothing is read of.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of a message that say how long it is (D-Bus specification, "Message Format").
 const HEADER_BYTES: usize = 16;
 
@@ -57,7 +65,9 @@ impl Socket for Peer {
             descriptors_received: 0,
         };
         let Self { stream, uid, max_bytes } = self;
-        Split::new(Reader { incoming, uid, max_bytes, handshake_bytes: 0, last: 0 }, Writer { stream })
+        let unanswered = Arc::new(Semaphore::new(MAX_UNANSWERED));
+        let writer = Writer { stream, unanswered: Arc::clone(&unanswered) };
+        Split::new(Reader { incoming, uid, max_bytes, unanswered, handshake_bytes: 0, last: 0 }, writer)
     }
 }
 
@@ -67,9 +77,26 @@ pub(super) struct Reader {
     incoming: Incoming,
     uid: u32,
     max_bytes: u64,
+    /// A place for each call that may still come before one is answered.
+    unanswered: Arc<Semaphore>,
     /// Read of the handshake, and the last byte of it.
     handshake_bytes: usize,
     last: u8,
+}
+
+impl Reader {
+    /// Waits until one more call may come.
+    async fn place(&self) -> io::Result<SemaphorePermit<'_>> {
+        loop {
+            match tokio::time::timeout(LOOK, self.unanswered.acquire()).await {
+                Ok(place) => return place.map_err(io::Error::other),
+                Err(_elapsed) if is_gone(&self.incoming.stream)? => {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+                Err(_elapsed) => {}
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -94,6 +121,8 @@ impl ReadHalf for Reader {
         received: &mut Vec<u8>,
         descriptors: &mut Vec<OwnedFd>,
     ) -> zbus::Result<Message> {
+        // It is taken again when it is known that a call has come; nobody else takes any.
+        drop(self.place().await?);
         let header = self.incoming.look_ahead().await?;
         match announced(header) {
             Some(bytes) if bytes <= self.max_bytes => {}
@@ -102,7 +131,12 @@ impl ReadHalf for Reader {
         // Of the handshake nothing is left, so both of these are empty.
         let whole = self.incoming.receive_message(seq, received, descriptors);
         let late = |_elapsed| io::Error::from(ErrorKind::TimedOut);
-        tokio::time::timeout(MESSAGE_LIMIT, whole).await.map_err(late)?
+        let message = tokio::time::timeout(MESSAGE_LIMIT, whole).await.map_err(late)??;
+        // Each call is answered once, whatever its flags ask for.
+        if message.message_type() == Type::MethodCall {
+            self.place().await?.forget();
+        }
+        Ok(message)
     }
 
     fn can_pass_unix_fd(&self) -> bool {
@@ -164,10 +198,25 @@ impl ReadHalf for Incoming {
 #[derive(Debug)]
 pub(super) struct Writer {
     stream: Arc<UnixStream>,
+    unanswered: Arc<Semaphore>,
 }
 
 #[async_trait]
 impl WriteHalf for Writer {
+    async fn send_message(&mut self, message: &Message) -> zbus::Result<()> {
+        let bytes = message.data();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let descriptors = if sent == 0 { bytes.fds() } else { &[] };
+            let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            sent += self.sendmsg(&bytes[sent..], &descriptors).await?;
+        }
+        if matches!(message.message_type(), Type::MethodReturn | Type::Error) {
+            self.unanswered.add_permits(1);
+        }
+        Ok(())
+    }
+
     async fn sendmsg(&mut self, buffer: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
         self.stream.async_io(Interest::WRITABLE, || send(&self.stream, buffer, descriptors)).await
     }
@@ -179,6 +228,13 @@ impl WriteHalf for Writer {
     fn can_pass_unix_fd(&self) -> bool {
         true
     }
+}
+
+/// Whether the other end has been closed.
+fn is_gone(stream: &UnixStream) -> io::Result<bool> {
+    let mut fds = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
 }
 
 /// Ends a conversation, whoever of it waits for what.
@@ -240,7 +296,7 @@ mod tests {
     use super::*;
     use futures_util::StreamExt;
     use std::io::{Read, Write};
-    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use zbus::connection::Builder;
     use zbus::{Connection, Guid, MessageStream};
 
@@ -321,6 +377,49 @@ mod tests {
             kept.read_exact(&mut read).unwrap();
             assert_eq!(&read, b"it");
         }
+    }
+
+    /// Whose answers are larger than what a socket holds.
+    struct Large(Arc<AtomicUsize>);
+
+    #[zbus::interface(name = "a.b")]
+    impl Large {
+        async fn c(&self) -> String {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            "x".repeat(1 << 20)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_answers_is_heard_no_more_and_seen_to_leave() {
+        let (mut theirs, peer) = peer();
+        theirs.write_all(HELLO).unwrap();
+        let answered = Arc::new(AtomicUsize::new(0));
+        let server = Builder::socket(peer).server(Guid::generate()).p2p();
+        let server = server.serve_at("/a", Large(Arc::clone(&answered))).build();
+        let server = in_time(server).await.unwrap();
+        for _ in 0..200 {
+            let call = Message::method_call("/a", "C").interface("a.b").build(&()).unwrap();
+            theirs.write_all(call.data()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // One is on its way.
+        let count = answered.load(Ordering::SeqCst);
+        assert!((MAX_UNANSWERED..=MAX_UNANSWERED + 1).contains(&count), "{count}");
+        // Who takes some is heard again.
+        let theirs_async = UnixStream::from_std(theirs.try_clone().unwrap()).unwrap();
+        let mut taken = 0;
+        let mut buffer = vec![0; 1 << 16];
+        let take = async {
+            while answered.load(Ordering::SeqCst) < MAX_UNANSWERED + 5 {
+                taken +=
+                    theirs_async.async_io(Interest::READABLE, || (&theirs).read(&mut buffer)).await.unwrap();
+            }
+        };
+        in_time(take).await;
+        assert!(taken > 1 << 20);
+        drop((theirs, theirs_async));
+        in_time(server.closed()).await;
     }
 
     #[tokio::test]

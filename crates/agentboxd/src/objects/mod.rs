@@ -17,7 +17,7 @@ mod session;
 mod standard;
 mod subscribers;
 
-pub(crate) use subscribers::{Subscriber, Subscribers};
+pub(crate) use subscribers::{Subscriber, Subscribers, is_there};
 
 use crate::manager::Manager;
 use crate::session::{Session, State};

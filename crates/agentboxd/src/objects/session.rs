@@ -1,5 +1,6 @@
 //! The interface of a session's object: what the manager does with its id, and properties.
 
+use crate::calls::Kept;
 use crate::manager::Manager;
 use crate::session::Session;
 use agentbox_ipc::{Dict, Error};
@@ -216,7 +217,7 @@ impl SessionObject {
         after: u64,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &Connection,
-    ) -> Result<Vec<String>, ObjectError> {
+    ) -> Result<Kept<Vec<String>>, ObjectError> {
         ask!(self, header, connection, log(after))
     }
 

@@ -103,7 +103,8 @@ impl Subscribers {
     }
 }
 
-async fn is_there(connection: &Connection, name: &OwnedUniqueName) -> bool {
+/// Whether somebody is still on the bus.
+pub(crate) async fn is_there(connection: &Connection, name: &OwnedUniqueName) -> bool {
     let Ok(bus) = zbus::fdo::DBusProxy::new(connection).await else { return true };
     bus.name_has_owner(name.clone().into()).await.unwrap_or(true)
 }

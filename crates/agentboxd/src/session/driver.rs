@@ -30,6 +30,8 @@ use tokio::time::Instant;
 const BOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Notices that a person attached to a session gets.
 const MAX_NOTICES: usize = 100;
+/// How long after a launcher that had no place for its new supervisor is connected to again.
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 /// SIGTERM
 const TERMINATE: u8 = 15;
 
@@ -50,6 +52,8 @@ struct Driver {
     still: Still,
     /// It was taken over, and its project is not watched yet.
     unwatched: bool,
+    /// When its launcher is connected to again.
+    again: Option<Instant>,
     waiting: Option<Waiting>,
     /// It is frozen at most once: its person has said what they think of it.
     was_frozen: bool,
@@ -113,6 +117,7 @@ fn spawn(
         bounds,
         still: Still::default(),
         unwatched: live_state == machine::adopted(),
+        again: None,
         waiting,
         was_frozen: false,
         told_of_memory: false,
@@ -215,7 +220,7 @@ impl Driver {
     /// The next thing that happens.
     async fn wait(&mut self) -> Event {
         loop {
-            let limit = self.limit;
+            let (limit, again) = (self.limit, self.connects_again());
             let Steps { launcher, reports, supervise, group, keys, seen: watch, .. } = &mut self.steps;
             let bounds = self.bounds.as_mut().filter(|_| self.state == State::Running);
             // In order of what is known best: a report that waits comes before the end of its sender.
@@ -275,6 +280,10 @@ impl Driver {
                 found = async { match bounds { Some(bounds) => bounds.next(group.as_ref()).await, None => std::future::pending().await } } => {
                     if let Some(event) = self.bounded(found) { return event }
                 }
+                () = async { match again { Some(again) => tokio::time::sleep_until(again).await, None => std::future::pending().await } } => {
+                    self.again = None;
+                    self.steps.connect_again();
+                }
                 () = async { match limit { Some(limit) => tokio::time::sleep_until(limit).await, None => std::future::pending().await } } => {
                     self.limit = None;
                     if matches!(self.state, State::Released | State::Starting { .. }) {
@@ -284,6 +293,13 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// When the launcher of a session that was taken over is connected to again: until it has said which processes it
+    /// has, nothing of its network or its keys is ours.
+    fn connects_again(&mut self) -> Option<Instant> {
+        let is_unheard = self.unwatched && self.state == State::Running && self.steps.supervise.is_none();
+        is_unheard.then(|| *self.again.get_or_insert_with(|| Instant::now() + CONNECT_AGAIN))
     }
 
     /// A bound was reached, or is kept again.

@@ -107,9 +107,16 @@ impl Session {
     /// One that nothing happens to.
     #[cfg(test)]
     pub(crate) fn without_driver(record: Record) -> Self {
-        let live = watch::channel(Live::new(State::Running)).1;
+        Self::with_live(record).0
+    }
+
+    /// The same, and what would tell of it: while that is there it can be waited for.
+    #[cfg(test)]
+    pub(crate) fn with_live(record: Record) -> (Self, watch::Sender<Live>) {
+        let (publish, live) = watch::channel(Live::new(State::Running));
         let asked = mpsc::unbounded_channel().0;
-        Self { record, live, network: std::sync::OnceLock::new(), keys: std::sync::OnceLock::new(), asked }
+        let (network, keys) = (std::sync::OnceLock::new(), std::sync::OnceLock::new());
+        (Self { record, live, network, keys, asked }, publish)
     }
 
     /// Its id.

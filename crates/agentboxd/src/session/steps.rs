@@ -181,15 +181,20 @@ impl Steps {
         directory: Option<OwnedFd>,
         group: SessionGroup,
         launcher: Option<Launcher>,
-        supervise: Option<Supervise>,
     ) -> io::Result<Self> {
         let mut steps = Self::empty(supervisor, record, None);
         (steps.released, steps.restored) = (true, true);
         steps.launcher = launcher.map(Watched::new).transpose()?;
         steps.directory = directory;
         steps.group = Some(group);
-        steps.supervise = supervise;
         Ok(steps)
+    }
+
+    /// Connects to the launcher of a re-adopted session. One that takes no connection now may later; one that does
+    /// not listen any more is about to end, which its pidfd will tell.
+    pub(crate) fn connect_again(&mut self) {
+        let connection = self.directory.as_ref().and_then(|directory| console::connect(directory).ok());
+        self.supervise = connection.and_then(|connection| Supervise::new(connection).ok());
     }
 
     fn empty(supervisor: Arc<Supervisor>, record: Record, order: Option<Order>) -> Self {

@@ -6,6 +6,7 @@
 
 use super::sources::forget;
 use crate::descriptor::watch;
+use agentbox_kernel::console::{self, ConsoleError};
 use agentbox_plan::console::{Frame, FromConsole, Hello, ToConsole};
 use agentbox_plan::report::Report;
 use agentbox_plan::{Exit, Wire};
@@ -13,6 +14,7 @@ use rustix::net::RecvFlags;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
@@ -22,6 +24,8 @@ use zeroize::{Zeroize, Zeroizing};
 const MAX_REPORT_BYTES: usize = 64 * 1024;
 /// Most bytes of frames that wait to be understood; the largest that a supervisor gets has 14.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
+/// Between two tries at a console where so many connections wait that there is no place for one more.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the launcher says on the supervise connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +150,16 @@ impl Supervise {
     }
 }
 
+/// Connects to a console that may have more to do at this moment than to take connections; as often as it takes.
+pub(crate) async fn connect_patiently(session_dir: &OwnedFd) -> Result<OwnedFd, ConsoleError> {
+    loop {
+        match console::connect(session_dir) {
+            Err(ConsoleError::Busy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
+            result => return result,
+        }
+    }
+}
+
 /// Writes the first frame of a connection to the console that nobody has accepted yet.
 pub(crate) fn greet(connection: &OwnedFd, hello: &Hello) -> io::Result<()> {
     let bytes = ToConsole::Hello(hello.clone()).to_frame().encode();
@@ -194,6 +208,20 @@ mod tests {
         assert_eq!(supervise.next().await, Some(Said::Exited(Exit::Code { status: 3 })));
         drop(theirs);
         assert_eq!(supervise.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_console_that_is_busy_is_connected_to_when_it_is_not_and_holds_up_nobody() {
+        let place = tempfile::TempDir::new().unwrap();
+        let dir: OwnedFd = std::fs::File::open(place.path()).unwrap().into();
+        let listener = std::os::unix::net::UnixListener::from(console::listen(&dir).unwrap());
+        let _waiting: Vec<_> = std::iter::from_fn(|| console::connect(&dir).ok()).take(1000).collect();
+        let connecting = connect_patiently(&dir);
+        let mut connecting = std::pin::pin!(connecting);
+        assert!(tokio::time::timeout(3 * BUSY_PAUSE, &mut connecting).await.is_err());
+        drop(listener.accept().unwrap());
+        let connected = tokio::time::timeout(Duration::from_secs(5), connecting).await;
+        connected.expect("it is connected to").unwrap();
     }
 
     #[tokio::test]

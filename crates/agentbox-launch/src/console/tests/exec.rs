@@ -148,3 +148,28 @@ fn every_process_ends_with_the_session() {
     assert_eq!(started.next(), killed);
     assert_eq!(asked.next(), killed);
 }
+
+#[test]
+fn output_that_nobody_reads_takes_no_place_from_the_next_client_or_a_supervisor() {
+    let rig = Rig::new(Streams::TERMINAL);
+    let _agent = rig.start_terminal(0);
+    let state = Some(FromConsole::State { init_pid: 77, agent_pid: std::process::id() });
+    let mut unread = Vec::new();
+    // More than there are places, and more than that of a backlog.
+    for number in 1..=200 {
+        unread.push(exec(&rig));
+        assert!(matches!(rig.heard(), ToInner::Exec { number: heard, .. } if heard == number));
+        let mut pipes = rig.start_pipes(number);
+        // Above what a socket holds, and below what is read ahead for a client.
+        pipes.output.write_all(&[0; 330_000]).unwrap();
+        drop(pipes);
+        rig.end(number, DONE);
+        if number % 50 == 0 {
+            assert_eq!(rig.hello(Hello::Supervise).next(), state);
+        }
+    }
+    // The first of them made room.
+    assert_ne!(unread[0].rest().2, Some(FromConsole::Exited(DONE)));
+    let (output, _, last) = unread[199].rest();
+    assert_eq!((output.len(), last), (330_000, Some(FromConsole::Exited(DONE))));
+}
