@@ -39,11 +39,6 @@ pub const EVENTS: &[Event] = &[
         0x56c43b77_952746a1_b1d19ad5_65ad1279,
         "Half a line of an append that was cut off was taken away.",
     ),
-    event(
-        "oversized",
-        0x68040cd4_4a414080_915863f9_70a7218a,
-        "An event was too long; that it was is all that is kept of it.",
-    ),
     event("refused", 0xbec58404_7317442e_92243b30_99ab215a, "A start was refused."),
     event(
         "start",

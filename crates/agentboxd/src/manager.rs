@@ -507,7 +507,16 @@ impl Manager {
             }
             session.gone().await;
         }
-        let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
+        let report = match workspace::report(&self.supervisor, &parsed) {
+            Ok(report) => report.ok_or_else(unknown)?,
+            Err(error) => {
+                let owner = workspace::report_owner(&self.supervisor, &parsed);
+                let is_theirs = owner.map_or(caller.is_root(), |owner| caller.owns(Method::Report, owner));
+                let failed =
+                    || Error::Failed(format!("the report of session `{parsed}` cannot be read: {error}"));
+                return Err(if is_theirs { failed() } else { unknown() });
+            }
+        };
         if !caller.owns(Method::Report, report.owner_uid) {
             return Err(unknown());
         }

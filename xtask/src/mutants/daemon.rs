@@ -13,6 +13,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("waits.rs", WAITS));
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
+    all.extend(of("audit/chain.rs", CHAIN));
+    all.extend(of("workspace/reports.rs", REPORTS));
     all.extend(of("network/decisions.rs", DECISIONS));
     all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
@@ -29,6 +31,26 @@ const ONE_BY_ONE: &str = "descriptors_that_come_one_by_one_are_not_collected";
 const ONE_MORE: &str = "an_owner_has_no_more_sessions_than_there_may_be_and_a_layer_one";
 const FOR_EVER: &str = "who_waits_for_ever_is_told_of_the_path_and_keeps_nobody_else";
 const GOING: &str = "nothing_begins_with_what_is_being_removed";
+
+const FOUND: &str = "no_event_is_too_long_to_be_found";
+const SHORTENED: &str = "what_is_too_long_is_shortened_and_the_rest_stays";
+const MUCH: &str = "however_much_an_agent_leaves_there_is_a_report_that_begins_with_it_and_counts_the_rest";
+const NO_ABSENCE: &str = "what_an_earlier_version_wrote_is_read_and_what_cannot_be_is_no_absence";
+const NOBODY_ELSES: &str = "nobody_elses_reports_make_room_and_the_oldest_go";
+
+#[rustfmt::skip]
+const CHAIN: &[Row] = &[
+    ("trail: a line of any length", "«body.len() + TAIL_BYTES <= MAX_LINE_BYTES»", "true", FOUND),
+    ("trail: what is too long is not shortened first", "«marked(bounds.of(&event))»", "marked(kept(&event))", SHORTENED),
+];
+
+#[rustfmt::skip]
+const REPORTS: &[Row] = &[
+    ("report: paths of any length", "«text.len() <= MAX_TEXT_BYTES»", "true", MUCH),
+    ("report: what does not fit is not counted", "«report.more.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))»", "report.more", MUCH),
+    ("report: what is too large is not there", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES)«?»", ".ok().flatten()", NO_ABSENCE),
+    ("report: those of all owners make room", "«owner_in(reports, name) == Some(owner_uid)»", "true", NOBODY_ELSES),
+];
 
 #[rustfmt::skip]
 const POLKIT: &[Row] = &[

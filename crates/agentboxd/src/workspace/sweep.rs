@@ -7,7 +7,7 @@
 
 use super::looker::look;
 use super::survey::{place_name, why};
-use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError};
+use super::{END_LIMITS, Look, WORKSPACES, WorkspaceError, reports};
 use crate::audit::Reader;
 use crate::session::Record;
 use crate::supervisor::Supervisor;
@@ -24,10 +24,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
-/// Most bytes of a report.
-const MAX_REPORT_BYTES: usize = 4 << 20;
-/// Reports that are kept; the oldest go.
-const MAX_REPORTS: usize = 500;
 /// Changes of git's configuration that were put back while a session ran, at most.
 const MAX_MEANWHILE: usize = 200;
 /// How long a supervisor that begins waits for projects, of the minute that the service manager gives it.
@@ -50,7 +46,7 @@ pub(crate) async fn sweep(
     if restored {
         meanwhile(supervisor, id, &mut report).await;
     }
-    write(supervisor, id, &report)?;
+    reports::write(supervisor, &report).await?;
     audit(supervisor, id, &report);
     forget(supervisor, id)
 }
@@ -101,13 +97,6 @@ pub(crate) async fn finish_all(supervisor: &Arc<Supervisor>) {
     looks.detach_all();
 }
 
-/// The report of a session, if there is one.
-pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAnswer> {
-    let reports = supervisor.directories.kept(REPORTS).ok()?;
-    let bytes = directory::read_file(reports, id.as_str(), MAX_REPORT_BYTES).ok()??;
-    serde_json::from_slice(&bytes).ok()
-}
-
 async fn look_again(supervisor: &Arc<Supervisor>, remembered: &Remembered) -> Result<Report, WorkspaceError> {
     let (ids, places) = reopen(supervisor, remembered).await?;
     let wanted = Look {
@@ -147,28 +136,6 @@ pub(super) async fn reopen(
     });
     let places = places.collect::<Result<_, WorkspaceError>>()?;
     Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
-}
-
-fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Result<(), WorkspaceError> {
-    let reports = supervisor.directories.kept(REPORTS)?;
-    let bytes = serde_json::to_vec(report).map_err(std::io::Error::from)?;
-    // That nothing was found is not waited for until it is on the disk.
-    let sync = !report.findings.is_empty() || report.unseen_count > 0 || report.failed.is_some();
-    directory::write_atomic(&reports, id.as_str(), &bytes, 0o600, sync)?;
-    let names = directory::names(&reports)?;
-    if names.len() > MAX_REPORTS {
-        let read = |name: &String| {
-            let bytes = directory::read_file(&reports, name, MAX_REPORT_BYTES).ok()??;
-            let report: ReportAnswer = serde_json::from_slice(&bytes).ok()?;
-            Some(report.looked_unix_s)
-        };
-        let mut dated: Vec<_> = names.iter().map(|name| (read(name).unwrap_or(0), name)).collect();
-        dated.sort();
-        for (_, name) in dated.iter().take(names.len() - MAX_REPORTS) {
-            directory::remove_file(&reports, name)?;
-        }
-    }
-    Ok(())
 }
 
 /// The event of a key of git's configuration that was put back while a session ran.
