@@ -15,6 +15,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("layers.rs", LAYERS));
     all.extend(of("audit/chain.rs", CHAIN));
     all.extend(of("workspace/reports.rs", REPORTS));
+    all.extend(of("workspace/told.rs", TOLD));
     all.extend(of("network/decisions.rs", DECISIONS));
     all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
@@ -50,6 +51,16 @@ const REPORTS: &[Row] = &[
     ("report: what does not fit is not counted", "«report.more.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))»", "report.more", MUCH),
     ("report: what is too large is not there", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES)«?»", ".ok().flatten()", NO_ABSENCE),
     ("report: those of all owners make room", "«owner_in(reports, name) == Some(owner_uid)»", "true", NOBODY_ELSES),
+];
+
+const FOR_EVER_PUT_BACK: &str = "who_has_it_put_back_for_ever_fills_no_trail";
+
+#[rustfmt::skip]
+const TOLD: &[Row] = &[
+    ("put back: an event for each judgement for ever", "«self.put_back >= MAX_PUT_BACK»", "false", FOR_EVER_PUT_BACK),
+    ("put back: the count is told each time", "«now.duration_since(counted) >= COUNTED»", "true", FOR_EVER_PUT_BACK),
+    ("put back: all keys are named", "others.iter()«.take(MAX_OTHERS)»", "", "a_judgement_is_one_event_that_names_the_first_keys"),
+    ("watch: sight is lost for ever", "«self.lost <= MAX_LOST»", "true", "a_watch_that_loses_sight_for_ever_fills_no_trail"),
 ];
 
 #[rustfmt::skip]

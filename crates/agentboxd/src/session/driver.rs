@@ -13,7 +13,7 @@ use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
 use crate::system::stock::Held;
-use crate::workspace::{Seen, put_back};
+use crate::workspace::Seen;
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_plan::Exit;
@@ -426,14 +426,13 @@ impl Driver {
                 self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": false }));
             }
             Seen::Restored { refused } => {
-                self.steps.restored = true;
-                for (path, what) in refused {
-                    self.audit(put_back(&self.record, &path, &what));
+                self.steps.put_back(&refused);
+                for (path, what) in refused.iter().take(MAX_NOTICES) {
                     self.notice(format!("put back in {path}: {what}"));
                 }
             }
             Seen::Lost => {
-                self.audit(json!({ "event": "watch-lost" }));
+                self.steps.lost_sight();
                 self.notice("the watch of trigger files lost sight; the report tells of all".to_owned());
             }
         }

@@ -9,17 +9,20 @@
 //! | `watch` | meanwhile: what comes to be is judged as it is seen |
 //! | `sweep` | after: the report, also of sessions whose supervisor was killed |
 //! | `reports` | the reports that are kept, each within a bound |
+//! | `told` | what the trail is told meanwhile, within bounds |
 //! | `looker` | the children that look |
 
 mod looker;
 mod reports;
 mod survey;
 mod sweep;
+mod told;
 mod watch;
 
 pub(crate) use reports::{owner as report_owner, read as report};
 pub(crate) use survey::{Hidden, Surveyed, keep, survey};
-pub(crate) use sweep::{finish_all, forget, put_back, remembered, sweep};
+pub(crate) use sweep::{finish_all, forget, remembered, sweep};
+pub(crate) use told::Told;
 pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 
 use agentbox_kernel::look::LookError;

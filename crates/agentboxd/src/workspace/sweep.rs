@@ -7,9 +7,9 @@
 
 use super::looker::look;
 use super::survey::{place_name, why};
+use super::told::named;
 use super::{END_LIMITS, Look, WORKSPACES, WorkspaceError, reports};
 use crate::audit::Reader;
-use crate::session::Record;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ReportAnswer, ReportLine};
 use agentbox_kernel::source::{self, Kind, Opened, Opener, Request};
@@ -138,13 +138,6 @@ pub(super) async fn reopen(
     Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
 }
 
-/// The event of a key of git's configuration that was put back while a session ran.
-pub(crate) fn put_back(record: &Record, path: &str, what: &str) -> serde_json::Value {
-    json!({
-        "event": "git-config", "session": record.id.as_str(), "owner_uid": record.owner_uid, "path": path, "what": what,
-    })
-}
-
 /// What was put back while the session ran: the trail knows.
 async fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
     let session = id.to_string();
@@ -152,14 +145,14 @@ async fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportA
     let lines = lines.unwrap_or_default();
     let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut put_back: Vec<ReportLine> = Vec::new();
-    for event in events.filter(|event| event["event"] == "git-config").take(MAX_MEANWHILE) {
-        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let named = events.filter(|event| event["event"] == "git-config").flat_map(|event| named(&event));
+    for (path, detail) in named.take(MAX_MEANWHILE) {
         let line = ReportLine {
             kind: "git-config".to_owned(),
             change: "restored".to_owned(),
-            path: text("path"),
+            path,
             actor: "git".to_owned(),
-            detail: text("what"),
+            detail,
             grave: true,
         };
         if !put_back.contains(&line) && !report.findings.contains(&line) {
