@@ -141,7 +141,7 @@ fn look(supervisor: &Arc<Supervisor>, id: &SessionId) -> Result<Fate, String> {
                     supervisor,
                     Record::unknown(id.clone()),
                     steps.map_err(|error| text(&error))?,
-                    (0, 0),
+                    None,
                 );
             }
             return Err(text(&error));
@@ -167,8 +167,7 @@ fn take_over(
 ) -> std::io::Result<()> {
     // A launcher that does not listen any more is about to end, which its pidfd will tell.
     let supervise = console::connect(&directory).ok().and_then(|connection| Supervise::new(connection).ok());
-    let ids = sources::read_plan(&directory)
-        .map_or((0, 0), |plan| (plan.identity.agent.uid, plan.identity.agent.gid));
+    let identity = sources::read_plan(&directory).ok().map(|plan| plan.identity);
     let mut steps = Steps::adopted(
         Arc::clone(supervisor),
         record.clone(),
@@ -182,7 +181,7 @@ fn take_over(
     if let Err(error) = supervisor.audit().record(adopted) {
         tracing::error!("{error}");
     }
-    driver::adopt(supervisor, record, steps, ids);
+    driver::adopt(supervisor, record, steps, identity.as_ref());
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("audit/chain.rs", CHAIN));
     all.extend(of("workspace/reports.rs", REPORTS));
     all.extend(of("workspace/told.rs", TOLD));
+    all.extend(of("supervisor.rs", SUPERVISOR));
     all.extend(of("network/decisions.rs", DECISIONS));
     all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
@@ -54,6 +55,11 @@ const REPORTS: &[Row] = &[
 ];
 
 const FOR_EVER_PUT_BACK: &str = "who_has_it_put_back_for_ever_fills_no_trail";
+
+#[rustfmt::skip]
+const SUPERVISOR: &[Row] = &[
+    ("lease: what sessions have is free", "«in_use.contains(&id) ||» person::uid_known(id)", "", "a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as"),
+];
 
 #[rustfmt::skip]
 const TOLD: &[Row] = &[

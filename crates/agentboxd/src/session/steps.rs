@@ -367,8 +367,8 @@ impl Steps {
     /// Begins to look for ids that nobody knows: the name service may ask other programs about each of them, while this
     /// one waits for others. A network namespace needs nothing of the session, and is made meanwhile as well.
     fn lease(&mut self) -> Result<(), StepError> {
-        let supervisor = Arc::clone(&self.supervisor);
-        self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease()));
+        let (supervisor, id) = (Arc::clone(&self.supervisor), self.record.id.clone());
+        self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease(&id)));
         if self.order()?.policy.has_gate() {
             self.preparing = Some(tokio::task::spawn_blocking(netns::prepare));
         }
