@@ -11,7 +11,7 @@ use crate::objects::{self, Subscriber};
 use crate::session::supervise::greet_patiently;
 use crate::session::{Session, State, shown_id, sources};
 use crate::supervisor::Supervisor;
-use crate::{layers, profiles, reconcile, start, status, workspace};
+use crate::{layers, neighbours, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::console;
 use agentbox_kernel::failpoint::in_force;
@@ -260,7 +260,7 @@ impl Manager {
             return Ok(to_dict(&status::supervisor(&self.supervisor))?);
         }
         let session = self.session(&caller, Method::Status, id).await?;
-        Ok(to_dict(&status::session(&self.supervisor, &session))?)
+        Ok(to_dict(&status::session(&self.supervisor, &session).await)?)
     }
 
     #[zbus(out_args("console"))]
@@ -630,7 +630,10 @@ impl Manager {
             Method::Deny => Change::Deny,
             _ => Change::Allow { above_ceiling: !in_force("ceiling-of-allow") },
         };
-        let result = live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid);
+        let (project, owner_uid) = (&session.record.project, session.record.owner_uid);
+        let apart = neighbours::apart(&self.supervisor, project, owner_uid).await;
+        let asked = live::Asked { target, for_ms, caller_uid: caller.uid, apart: &apart };
+        let result = live::change(&self.supervisor, system, &session, change, &asked);
         let result = match result {
             // What is above the ceiling is asked for, every time, and only where somebody can be asked.
             Err(Error::Refused(_))
@@ -639,7 +642,7 @@ impl Manager {
                     && caller.is_authorized(Action::Widen, session.id().as_str()).await =>
             {
                 let change = Change::Allow { above_ceiling: true };
-                live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid)
+                live::change(&self.supervisor, system, &session, change, &asked)
             }
             result => result,
         };

@@ -17,6 +17,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("workspace/reports.rs", REPORTS));
     all.extend(of("workspace/told.rs", TOLD));
     all.extend(of("supervisor.rs", SUPERVISOR));
+    all.extend(of("neighbours.rs", NEIGHBOURS));
     all.extend(of("network/decisions.rs", DECISIONS));
     all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
@@ -59,6 +60,15 @@ const FOR_EVER_PUT_BACK: &str = "who_has_it_put_back_for_ever_fills_no_trail";
 #[rustfmt::skip]
 const SUPERVISOR: &[Row] = &[
     ("lease: what sessions have is free", "«in_use.contains(&id) ||» person::uid_known(id)", "", "a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as"),
+];
+
+const STRANGER: &str = "a_stranger_who_cannot_enter_the_project_has_no_part_in_it";
+
+#[rustfmt::skip]
+const NEIGHBOURS: &[Row] = &[
+    ("neighbours: everybody on the path", "«&& !apart.0.contains(other.id())»", "", STRANGER),
+    ("neighbours: the word of others", "«trifecta: Trifecta::Warn» }\n}", "trifecta: neighbour.trifecta", STRANGER),
+    ("neighbours: the outer directory is entered", "if «Path::new(mine.0).starts_with(theirs.0)»", "Path::new(theirs.0).starts_with(mine.0)", STRANGER),
 ];
 
 #[rustfmt::skip]
