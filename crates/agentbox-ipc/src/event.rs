@@ -39,11 +39,6 @@ pub const EVENTS: &[Event] = &[
         0x56c43b77_952746a1_b1d19ad5_65ad1279,
         "Half a line of an append that was cut off was taken away.",
     ),
-    event(
-        "oversized",
-        0x68040cd4_4a414080_915863f9_70a7218a,
-        "An event was too long; that it was is all that is kept of it.",
-    ),
     event("refused", 0xbec58404_7317442e_92243b30_99ab215a, "A start was refused."),
     event(
         "start",
@@ -158,7 +153,12 @@ pub const EVENTS: &[Event] = &[
         0xacb3decb_87a8489f_b758d6e0_051976cb,
         "The watch of a project lost sight; the report tells of all.",
     ),
-    event("git-config", 0xaa8b48d1_9047416c_a79d1aaf_e534dc44, "A key of git's configuration was put back."),
+    event("git-config", 0xaa8b48d1_9047416c_a79d1aaf_e534dc44, "Keys of git's configuration were put back."),
+    event(
+        "git-config-others",
+        0x76031e09_eeb447f5_a2503ccc_448dd367,
+        "Further keys of git's configuration were put back, too many to be told apart.",
+    ),
     event("report", 0x7a55c739_53734b0d_b4fde09c_bf9794c6, "A project was looked at after its session."),
     event(
         "kept",

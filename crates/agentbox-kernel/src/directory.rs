@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-pub use crate::file::{open_append, read_file, remove_file, write_atomic};
+pub use crate::file::{open_append, read_beginning, read_file, remove_file, write_atomic};
 pub use crate::removal::remove_tree;
 
 /// Why something about a directory or a file in one did not work.

@@ -71,19 +71,26 @@ pub fn write_atomic(
 /// # Errors
 /// [`DirectoryError`] when something else has the name, it is larger, or it cannot be read.
 pub fn read_file(dir: impl AsFd, name: &str, max_bytes: usize) -> Result<Option<Vec<u8>>, DirectoryError> {
-    let name = check_name(name)?;
-    let Some(file) = open_regular(&dir, &name, OFlags::RDONLY, 0)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    File::from(file)
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|cause| DirectoryError::io("read", walk::shown_in(&dir, name.to_bytes()), cause))?;
+    let Some(bytes) = read_beginning(&dir, name, max_bytes.saturating_add(1))? else { return Ok(None) };
     if bytes.len() > max_bytes {
-        let path = walk::shown_in(&dir, name.to_bytes());
-        return Err(DirectoryError::TooLarge { path, max_bytes });
+        return Err(DirectoryError::TooLarge { path: walk::shown_in(&dir, name.as_bytes()), max_bytes });
     }
     Ok(Some(bytes))
+}
+
+/// Reads what a regular file begins with, at most so many bytes; `None` when there is none of that name.
+///
+/// # Errors
+/// [`DirectoryError`] when something else has the name, or it cannot be read.
+pub fn read_beginning(dir: impl AsFd, name: &str, bytes: usize) -> Result<Option<Vec<u8>>, DirectoryError> {
+    let name = check_name(name)?;
+    let Some(file) = open_regular(&dir, &name, OFlags::RDONLY, 0)? else { return Ok(None) };
+    let mut read = Vec::new();
+    File::from(file)
+        .take(u64::try_from(bytes).unwrap_or(u64::MAX))
+        .read_to_end(&mut read)
+        .map_err(|cause| DirectoryError::io("read", walk::shown_in(&dir, name.to_bytes()), cause))?;
+    Ok(Some(read))
 }
 
 /// Opens a regular file of root's for reading and appending, and makes it (with this mode) when there is

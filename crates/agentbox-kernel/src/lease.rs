@@ -75,6 +75,12 @@ impl Lease {
         self.first + 1
     }
 
+    /// The block whose launcher's outer half has this id.
+    #[must_use]
+    pub fn with_console(uid: u32) -> Option<Self> {
+        Some(Self { first: uid.checked_sub(1)? })
+    }
+
     /// All ids of the block.
     pub fn ids(self) -> impl Iterator<Item = u32> {
         self.first..self.first + BLOCK_IDS

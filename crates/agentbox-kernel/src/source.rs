@@ -206,6 +206,16 @@ pub fn open_batch_telling(
     answers.into_iter().flatten().collect()
 }
 
+/// Whether a person can reach what is in a directory: by its name, which is all it takes, and through no link.
+#[must_use]
+pub fn can_enter(person: &Person, path: &str) -> bool {
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Looking up the dot takes the right to search the directory itself.
+    let enter = || fs::openat2(fs::CWD, format!("{path}/."), flags, Mode::empty(), resolve).is_ok();
+    person.uid == 0 || with_rights(person.uid, person.gid, &person.groups, enter).unwrap_or(false)
+}
+
 /// Text of a regular file that was opened here: the right to read it was proved then.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use crate::objects::{self, Subscriber};
 use crate::session::supervise::{connect_patiently, greet_patiently};
 use crate::session::{Session, State, shown_id, sources};
 use crate::supervisor::Supervisor;
-use crate::{layers, profiles, reconcile, start, status, workspace};
+use crate::{layers, neighbours, profiles, reconcile, start, status, workspace};
 use agentbox_ipc::{Action, Client, Dict, Error, Method, Rule, StartRequest, from_dict, to_dict};
 use agentbox_kernel::failpoint::in_force;
 use agentbox_plan::console::{Client as ConsoleClient, Hello};
@@ -294,7 +294,7 @@ impl Manager {
             return Ok(to_dict(&status::supervisor(&self.supervisor))?);
         }
         let session = self.session(&caller, Method::Status, id).await?;
-        Ok(to_dict(&status::session(&self.supervisor, &session))?)
+        Ok(to_dict(&status::session(&self.supervisor, &session).await)?)
     }
 
     #[zbus(out_args("console"))]
@@ -544,7 +544,16 @@ impl Manager {
             let _place = self.supervisor.calls.wait(caller.uid)?;
             self.patiently(&caller, connection, session.gone()).await?;
         }
-        let report = workspace::report(&self.supervisor, &parsed).ok_or_else(unknown)?;
+        let report = match workspace::report(&self.supervisor, &parsed) {
+            Ok(report) => report.ok_or_else(unknown)?,
+            Err(error) => {
+                let owner = workspace::report_owner(&self.supervisor, &parsed);
+                let is_theirs = owner.map_or(caller.is_root(), |owner| caller.owns(Method::Report, owner));
+                let failed =
+                    || Error::Failed(format!("the report of session `{parsed}` cannot be read: {error}"));
+                return Err(if is_theirs { failed() } else { unknown() });
+            }
+        };
         if !caller.owns(Method::Report, report.owner_uid) {
             return Err(unknown());
         }
@@ -660,7 +669,10 @@ impl Manager {
             Method::Deny => Change::Deny,
             _ => Change::Allow { above_ceiling: !in_force("ceiling-of-allow") },
         };
-        let result = live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid);
+        let (project, owner_uid) = (&session.record.project, session.record.owner_uid);
+        let apart = neighbours::apart(&self.supervisor, project, owner_uid).await;
+        let asked = live::Asked { target, for_ms, caller_uid: caller.uid, apart: &apart };
+        let result = live::change(&self.supervisor, system, &session, change, &asked);
         let result = match result {
             // What is above the ceiling is asked for, every time, and only where somebody can be asked.
             Err(Error::Refused(_))
@@ -669,7 +681,7 @@ impl Manager {
                     && caller.is_authorized(Action::Widen, session.id().as_str()).await =>
             {
                 let change = Change::Allow { above_ceiling: true };
-                live::change(&self.supervisor, system, &session, change, target, for_ms, caller.uid)
+                live::change(&self.supervisor, system, &session, change, &asked)
             }
             result => result,
         };

@@ -139,7 +139,7 @@ fn look(supervisor: &Arc<Supervisor>, id: &SessionId) -> Result<Fate, String> {
                     supervisor,
                     Record::unknown(id.clone()),
                     steps.map_err(|error| text(&error))?,
-                    (0, 0),
+                    None,
                 );
             }
             return Err(text(&error));
@@ -163,8 +163,7 @@ fn take_over(
     group: agentbox_kernel::cgroup::SessionGroup,
     launcher: Launcher,
 ) -> std::io::Result<()> {
-    let ids = sources::read_plan(&directory)
-        .map_or((0, 0), |plan| (plan.identity.agent.uid, plan.identity.agent.gid));
+    let identity = sources::read_plan(&directory).ok().map(|plan| plan.identity);
     let mut steps =
         Steps::adopted(Arc::clone(supervisor), record.clone(), Some(directory), group, Some(launcher))?;
     steps.connect_again();
@@ -173,7 +172,7 @@ fn take_over(
     if let Err(error) = supervisor.audit().record(adopted) {
         tracing::error!("{error}");
     }
-    driver::adopt(supervisor, record, steps, ids);
+    driver::adopt(supervisor, record, steps, identity.as_ref());
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use crate::caller::Caller;
 use crate::configuration::Configuration;
 use crate::layers;
+use crate::neighbours::Apart;
 use crate::session::bounds::Bounds;
 use crate::session::steps::StepError;
 use crate::session::{Order, Record, Session, driver, sources};
@@ -82,8 +83,10 @@ async fn start_expected(
         },
         Err(error) => Err(error),
     };
+    let mut apart = Apart::default();
     if let Ok((resolved, _)) = &resolved {
         let record = &resolved.record;
+        apart = neighbours::apart(supervisor, &record.project, record.owner_uid).await;
         profiles::settle_others(supervisor, record.owner_uid, &record.project).await;
         stock::settled(supervisor).await;
     }
@@ -94,7 +97,7 @@ async fn start_expected(
         layers::one_for_each(supervisor, &record.id)?;
         profiles::one_at_a_time(supervisor, record.owner_uid, &record.project, &record.profile)?;
         one_name(supervisor, record)?;
-        let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta)?;
+        let trifecta = judge_legs(supervisor, &mut resolved, allow_trifecta, &apart)?;
         remember(supervisor, &resolved)?;
         Ok((resolved, confirmed_by, trifecta))
     });
@@ -193,7 +196,9 @@ pub(crate) async fn explain(
 ) -> Result<ExplainAnswer, Error> {
     let mut resolved = resolve(supervisor, caller, project, request).await?;
     // What would refuse the start is what the person wants to see here.
-    let verdict = judge_legs(supervisor, &mut resolved, false);
+    let record = &resolved.record;
+    let apart = neighbours::apart(supervisor, &record.project, record.owner_uid).await;
+    let verdict = judge_legs(supervisor, &mut resolved, false, &apart);
     let Resolved { record, order, mut warnings, .. } = resolved;
     match verdict {
         Ok(warning) => warnings.extend(warning),
@@ -364,8 +369,10 @@ fn judge_legs(
     supervisor: &Supervisor,
     resolved: &mut Resolved,
     confirmed: bool,
+    apart: &Apart,
 ) -> Result<Option<String>, Error> {
-    let others = neighbours::of(supervisor, &resolved.record.project, resolved.record.owner_uid, None);
+    let record = &resolved.record;
+    let others = neighbours::of(supervisor, &record.project, record.owner_uid, None, apart);
     resolved.order.policy.share(&others, confirmed).map_err(|error| policy_error(&error))
 }
 

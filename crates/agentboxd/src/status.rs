@@ -21,7 +21,7 @@ pub(crate) fn summary(supervisor: &Supervisor, session: &Session) -> SessionSumm
 }
 
 /// Everything about a session.
-pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStatus {
+pub(crate) async fn session(supervisor: &Supervisor, session: &Session) -> SessionStatus {
     let live = session.live();
     let record = &session.record;
     let group = group(supervisor, session);
@@ -38,7 +38,7 @@ pub(crate) fn session(supervisor: &Supervisor, session: &Session) -> SessionStat
         summary: summary(supervisor, session),
         network: network(session),
         workspace: record.workspace.clone(),
-        legs: crate::neighbours::legs(supervisor, session),
+        legs: crate::neighbours::legs(supervisor, session).await,
         uid: live.uid,
         gid: live.gid,
         init_pid: live.init_pid,

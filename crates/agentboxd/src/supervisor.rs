@@ -68,7 +68,7 @@ pub(crate) struct Supervisor {
     /// What is in hand for callers.
     pub(crate) calls: Calls,
     /// Threads that are where paths of persons lead.
-    pub(crate) waits: Waits,
+    pub(crate) waits: Arc<Waits>,
     /// The lookers of all persons.
     pub(crate) lookers: Waits,
     /// What is being removed.
@@ -112,7 +112,7 @@ impl Supervisor {
             buses: Buses::default(),
             subscribers: Subscribers::default(),
             calls: Calls::default(),
-            waits: Waits::default(),
+            waits: Arc::default(),
             lookers: Waits::default(),
             removals: Removals::default(),
             changed: Notify::new(),
@@ -286,8 +286,9 @@ impl Supervisor {
         })
     }
 
-    /// Takes a lease that nobody on this host knows.
-    pub(crate) fn take_lease(&self) -> Result<Lease, String> {
+    /// Takes a lease for a session that nobody on this host knows, and no other session has: the whole block, as the
+    /// agent's own id may be its person's, and the console and the gates have the others.
+    pub(crate) fn take_lease(&self, id: &SessionId) -> Result<Lease, String> {
         let mut leases = lock(&self.leases);
         let leases = match &mut *leases {
             Some(leases) => leases,
@@ -297,9 +298,18 @@ impl Supervisor {
                 empty.insert(opened.map_err(|error| format!("leases: {error}"))?)
             }
         };
-        let in_use: Vec<u32> = lock(&self.sessions).values().map(|session| session.uid()).collect();
-        let known = |id: u32| person::uid_known(id) || person::gid_known(id) || in_use.contains(&id);
-        leases.take(&known).map_err(|error| format!("leases: {error}"))
+        let in_use: BTreeSet<u32> = lock(&self.sessions)
+            .values()
+            .filter_map(|session| session.lease())
+            .flat_map(Lease::ids)
+            .collect();
+        let known = |id: u32| in_use.contains(&id) || person::uid_known(id) || person::gid_known(id);
+        let lease = leases.take(&known).map_err(|error| format!("leases: {error}"))?;
+        // Before the lock is given back: whoever comes next finds it in use.
+        if let Some(session) = self.session(id) {
+            session.set_lease(lease);
+        }
+        Ok(lease)
     }
 
     /// What sessions with a network share.
@@ -434,6 +444,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Record;
+
+    #[test]
+    fn a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as() {
+        let place = tempfile::TempDir::new().unwrap();
+        let supervisor = Supervisor::in_directory(place.path());
+        let range = Range { first: 2_001_000_000, count: 12 };
+        let directories = &supervisor.directories;
+        let leases = Leases::open(&directories.state, &directories.runtime, range).unwrap();
+        *lock(&supervisor.leases) = Some(leases);
+        let id = |number: u32| format!("s{number:07}").parse::<SessionId>().unwrap();
+        // At L1 none of them has its agent run as an id of its block.
+        let begin = |number| {
+            supervisor.register(Arc::new(Session::without_driver(Record::unknown(id(number)))));
+            supervisor.take_lease(&id(number))
+        };
+        let mut firsts: Vec<_> = (1..=3).map(|number| begin(number).unwrap().first).collect();
+        let second = firsts[1];
+        firsts.dedup();
+        assert_eq!(firsts.len(), 3);
+        let refused = begin(4).unwrap_err();
+        assert!(refused.contains("in use"), "{refused}");
+        supervisor.unregister(&id(2));
+        assert_eq!(supervisor.take_lease(&id(4)).unwrap().first, second);
+    }
 
     #[tokio::test]
     async fn what_the_last_one_went_by_is_known_until_all_it_left_is_taken_over() {

@@ -14,6 +14,11 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("calls.rs", CALLS));
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
+    all.extend(of("audit/chain.rs", CHAIN));
+    all.extend(of("workspace/reports.rs", REPORTS));
+    all.extend(of("workspace/told.rs", TOLD));
+    all.extend(of("supervisor.rs", SUPERVISOR));
+    all.extend(of("neighbours.rs", NEIGHBOURS));
     all.extend(of("network/decisions.rs", DECISIONS));
     all.extend(of("network/gate.rs", NEXT_TO));
     all.extend(of("network/totals.rs", TOTALS));
@@ -33,6 +38,50 @@ const READERS: &str = "answers_of_the_trail_that_nobody_takes_keep_others_of_tha
 const UNTAKEN: &str = "who_takes_no_answers_is_heard_no_more_and_seen_to_leave";
 const FOR_EVER: &str = "who_waits_for_ever_is_told_of_the_path_and_keeps_nobody_else";
 const GOING: &str = "nothing_begins_with_what_is_being_removed";
+
+const FOUND: &str = "no_event_is_too_long_to_be_found";
+const SHORTENED: &str = "what_is_too_long_is_shortened_and_the_rest_stays";
+const MUCH: &str = "however_much_an_agent_leaves_there_is_a_report_that_begins_with_it_and_counts_the_rest";
+const NO_ABSENCE: &str = "what_an_earlier_version_wrote_is_read_and_what_cannot_be_is_no_absence";
+const NOBODY_ELSES: &str = "nobody_elses_reports_make_room_and_the_oldest_go";
+
+#[rustfmt::skip]
+const CHAIN: &[Row] = &[
+    ("trail: a line of any length", "«body.len() + TAIL_BYTES <= MAX_LINE_BYTES»", "true", FOUND),
+    ("trail: what is too long is not shortened first", "«marked(bounds.of(&event))»", "marked(kept(&event))", SHORTENED),
+];
+
+#[rustfmt::skip]
+const REPORTS: &[Row] = &[
+    ("report: paths of any length", "«text.len() <= MAX_TEXT_BYTES»", "true", MUCH),
+    ("report: what does not fit is not counted", "«report.more.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))»", "report.more", MUCH),
+    ("report: what is too large is not there", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES)«?»", ".ok().flatten()", NO_ABSENCE),
+    ("report: those of all owners make room", "«owner_in(reports, name) == Some(owner_uid)»", "true", NOBODY_ELSES),
+];
+
+const FOR_EVER_PUT_BACK: &str = "who_has_it_put_back_for_ever_fills_no_trail";
+
+#[rustfmt::skip]
+const SUPERVISOR: &[Row] = &[
+    ("lease: what sessions have is free", "«in_use.contains(&id) ||» person::uid_known(id)", "", "a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as"),
+];
+
+const STRANGER: &str = "a_stranger_who_cannot_enter_the_project_has_no_part_in_it";
+
+#[rustfmt::skip]
+const NEIGHBOURS: &[Row] = &[
+    ("neighbours: everybody on the path", "«&& !apart.0.contains(other.id())»", "", STRANGER),
+    ("neighbours: the word of others", "«trifecta: Trifecta::Warn» }\n}", "trifecta: neighbour.trifecta", STRANGER),
+    ("neighbours: the outer directory is entered", "if «Path::new(mine.0).starts_with(theirs.0)»", "Path::new(theirs.0).starts_with(mine.0)", STRANGER),
+];
+
+#[rustfmt::skip]
+const TOLD: &[Row] = &[
+    ("put back: an event for each judgement for ever", "«self.put_back >= MAX_PUT_BACK»", "false", FOR_EVER_PUT_BACK),
+    ("put back: the count is told each time", "«now.duration_since(counted) >= COUNTED»", "true", FOR_EVER_PUT_BACK),
+    ("put back: all keys are named", "others.iter()«.take(MAX_OTHERS)»", "", "a_judgement_is_one_event_that_names_the_first_keys"),
+    ("watch: sight is lost for ever", "«self.lost <= MAX_LOST»", "true", "a_watch_that_loses_sight_for_ever_fills_no_trail"),
+];
 
 #[rustfmt::skip]
 const POLKIT: &[Row] = &[

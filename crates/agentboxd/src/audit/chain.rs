@@ -7,12 +7,12 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// Most bytes of a line with its newline. Long values are cut before that, see [`bounded`].
+/// Most bytes of a line with its newline. Long values are cut before that, see [`Bounds`].
 pub(crate) const MAX_LINE_BYTES: usize = 16 * 1024;
-/// Most bytes of one text in an event.
-const MAX_TEXT_BYTES: usize = 1024;
-/// Most members of a list in an event.
-const MAX_ITEMS: usize = 32;
+/// What is never cut: what an event is, and by whom it is found.
+const KEPT: [&str; 4] = ["event", "session", "owner_uid", "caller_uid"];
+/// Most bytes of one of these.
+const MAX_KEPT_BYTES: usize = 256;
 /// `,"hash":"` … `"}`
 const TAIL_BYTES: usize = 9 + 64 + 2;
 
@@ -84,14 +84,40 @@ pub(crate) struct Link {
 ///
 /// `event` must be an object; it cannot set `seq`, `time_unix_ms` and `prev`. Members that are null are left out.
 pub(crate) fn write(head: &Head, seq: u64, time_unix_ms: u64, event: Value) -> (Vec<u8>, Head) {
-    let mut body = body(head, seq, time_unix_ms, bounded(event));
-    if body.len() + TAIL_BYTES > MAX_LINE_BYTES {
-        body = self::body(head, seq, time_unix_ms, json!({ "event": "oversized", "bytes": body.len() }));
+    let mut body = body(head, seq, time_unix_ms, Bounds::USUAL.of(&event));
+    // What is written may be an agent's choice, escapes and all. Who it was and what is not.
+    for bounds in Bounds::TIGHTER {
+        if fits(&body) {
+            break;
+        }
+        body = self::body(head, seq, time_unix_ms, marked(bounds.of(&event)));
+    }
+    if !fits(&body) {
+        body = self::body(head, seq, time_unix_ms, marked(kept(&event)));
     }
     body.pop();
     let hash = Hash::of(body.as_bytes());
     let line = format!("{body},\"hash\":\"{}\"}}\n", hash.as_str());
     (line.into_bytes(), Head { seq, hash })
+}
+
+fn fits(body: &str) -> bool {
+    body.len() + TAIL_BYTES <= MAX_LINE_BYTES
+}
+
+/// Says that the event had more to say.
+fn marked(mut event: Value) -> Value {
+    if let Value::Object(members) = &mut event {
+        members.insert("shortened".into(), true.into());
+    }
+    event
+}
+
+/// What is left of an event of which nothing else fits.
+fn kept(event: &Value) -> Value {
+    let member = |key: &&str| Some(((*key).to_owned(), event.get(*key)?.clone()));
+    let short = |(_, value): &(String, Value)| value.to_string().len() <= MAX_KEPT_BYTES;
+    Value::Object(KEPT.iter().filter_map(member).filter(short).collect())
 }
 
 fn body(head: &Head, seq: u64, time_unix_ms: u64, event: Value) -> String {
@@ -123,36 +149,68 @@ pub(crate) fn read(line: &[u8]) -> Option<Link> {
     Some(Link { seq, prev, hash })
 }
 
-/// Cuts texts and lists that are too long: what an agent chose must not fill the disk by being repeated.
-/// JSON escapes the C0 control characters; the C1 ones, which terminals obey too, are spelled out.
-fn bounded(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains(|c: char| ('\u{7f}'..='\u{9f}').contains(&c)) => {
-            let spell = |c: char| match c {
-                '\u{7f}'..='\u{9f}' => c.escape_unicode().to_string(),
-                _ => c.to_string(),
-            };
-            bounded(Value::String(text.chars().map(spell).collect()))
-        }
-        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
-            let mut end = MAX_TEXT_BYTES;
-            while !text.is_char_boundary(end) {
-                end -= 1;
+/// How long texts and lists may be: what an agent chose must not fill the disk by being repeated.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Most bytes of one text.
+    text: usize,
+    /// Most members of a list.
+    items: usize,
+}
+
+impl Bounds {
+    const USUAL: Self = Self { text: 1024, items: 32 };
+    /// One after the other, until the line fits: the longest texts first, then the longest lists.
+    const TIGHTER: [Self; 8] = [
+        Self { text: 512, ..Self::USUAL },
+        Self { text: 256, ..Self::USUAL },
+        Self { text: 128, ..Self::USUAL },
+        Self { text: 64, ..Self::USUAL },
+        Self { text: 64, items: 16 },
+        Self { text: 64, items: 8 },
+        Self { text: 64, items: 4 },
+        Self { text: 64, items: 2 },
+    ];
+
+    /// The event within them, but for what is never cut.
+    fn of(self, event: &Value) -> Value {
+        let Value::Object(members) = event else { return self.cut(event) };
+        let cut = members.iter().map(|(key, value)| {
+            let bounds = if KEPT.contains(&key.as_str()) { Self::USUAL } else { self };
+            (key.clone(), bounds.cut(value))
+        });
+        Value::Object(cut.collect())
+    }
+
+    /// JSON escapes the C0 control characters; the C1 ones, which terminals obey too, are spelled out.
+    fn cut(self, value: &Value) -> Value {
+        match value {
+            Value::String(text) if text.contains(|c: char| ('\u{7f}'..='\u{9f}').contains(&c)) => {
+                let spell = |c: char| match c {
+                    '\u{7f}'..='\u{9f}' => c.escape_unicode().to_string(),
+                    _ => c.to_string(),
+                };
+                self.cut(&Value::String(text.chars().map(spell).collect()))
             }
-            Value::String(format!("{}… ({} bytes)", &text[..end], text.len()))
-        }
-        Value::Array(items) => {
-            let count = items.len();
-            let mut kept: Vec<_> = items.into_iter().take(MAX_ITEMS).map(bounded).collect();
-            if count > MAX_ITEMS {
-                kept.push(format!("… ({count} items)").into());
+            Value::String(text) if text.len() > self.text => {
+                let mut end = self.text;
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                Value::String(format!("{}… ({} bytes)", &text[..end], text.len()))
             }
-            Value::Array(kept)
+            Value::Array(items) => {
+                let mut kept: Vec<_> = items.iter().take(self.items).map(|item| self.cut(item)).collect();
+                if items.len() > self.items {
+                    kept.push(format!("… ({} items)", items.len()).into());
+                }
+                Value::Array(kept)
+            }
+            Value::Object(map) => {
+                Value::Object(map.iter().map(|(key, value)| (key.clone(), self.cut(value))).collect())
+            }
+            other => other.clone(),
         }
-        Value::Object(map) => {
-            Value::Object(map.into_iter().map(|(key, value)| (key, bounded(value))).collect())
-        }
-        other => other,
     }
 }
 
@@ -181,6 +239,63 @@ mod tests {
             line[at] ^= 1 << bit;
             prop_assert!(read(&line).is_none_or(|link| link.hash != head.hash));
         }
+    }
+
+    /// Values of many shapes and sizes.
+    fn value() -> impl Strategy<Value = Value> {
+        let text = (0usize..1500, "[\u{1}\u{9b}éa]");
+        let leaf = prop_oneof![
+            text.prop_map(|(count, of)| Value::from(of.repeat(count))),
+            any::<u64>().prop_map(Value::from)
+        ];
+        leaf.prop_recursive(2, 20, 10, |inner| {
+            let map = prop::collection::btree_map("[a-z\u{1}]{1,99}", inner.clone(), 0..10);
+            prop_oneof![
+                prop::collection::vec(inner, 0..10).prop_map(Value::from),
+                map.prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_event_is_too_long_to_be_found(
+            mut event in prop::collection::btree_map("[a-z_]{1,12}", value(), 0..6),
+            repeated in 1usize..40,
+        ) {
+            let repeat = event.values().next().cloned().unwrap_or_default();
+            event.insert("command".to_owned(), vec![repeat; repeated].into());
+            let kept = json!({ "event": "exec", "session": "abc12345", "owner_uid": 1000, "caller_uid": 0 });
+            event.extend(kept.as_object().unwrap().clone());
+            let (line, head) = write(&Head::empty(), 1, 2, Value::Object(event.into_iter().collect()));
+            prop_assert!(line.len() <= MAX_LINE_BYTES + 1);
+            let line = line.strip_suffix(b"\n").unwrap();
+            prop_assert_eq!(read(line).unwrap().hash, head.hash);
+            let read: Value = serde_json::from_slice(line).unwrap();
+            for (key, value) in kept.as_object().unwrap() {
+                prop_assert_eq!(&read[key], value);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_shortened_and_the_rest_stays() {
+        let texts = vec!["\u{1}".repeat(1000); 20];
+        let event = json!({
+            "event": "exec", "session": "abc12345", "owner_uid": 7, "command": texts, "timeout_ms": 5, "why": "short",
+        });
+        let (line, _) = write(&Head::empty(), 1, 2, event);
+        let line: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!((&line["event"], &line["session"]), (&"exec".into(), &"abc12345".into()));
+        assert_eq!((&line["timeout_ms"], &line["why"]), (&5.into(), &"short".into()));
+        assert_eq!((&line["owner_uid"], &line["shortened"]), (&7.into(), &true.into()));
+        let command = line["command"].as_array().unwrap();
+        assert_eq!(command.len(), 20);
+        assert!(command[19].as_str().unwrap().ends_with("\u{1}… (1000 bytes)"), "{command:?}");
+        let whole = vec!["a".repeat(500); 20];
+        let (line, _) = write(&Head::empty(), 1, 2, json!({ "event": "exec", "command": whole }));
+        assert!(!String::from_utf8(line).unwrap().contains("shortened"));
     }
 
     #[test]

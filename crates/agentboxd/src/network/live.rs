@@ -2,6 +2,7 @@
 
 use super::host::HostNetwork;
 use super::session::{SessionNetwork, shown};
+use crate::neighbours::Apart;
 use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
@@ -39,15 +40,26 @@ pub(crate) enum Change {
     Deny,
 }
 
+/// For what, by whom, and next to which sessions.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    /// The host or network.
+    pub(crate) target: &'a str,
+    /// How long; 0 is until the end of the session.
+    pub(crate) for_ms: u64,
+    /// Who asks.
+    pub(crate) caller_uid: u32,
+    /// Other persons' sessions that have no part in the project.
+    pub(crate) apart: &'a Apart,
+}
+
 /// Changes the rules of a session.
 pub(crate) fn change(
     supervisor: &Supervisor,
     system: &System,
     session: &Session,
     change: Change,
-    target: &str,
-    for_ms: u64,
-    caller_uid: u32,
+    &Asked { target, for_ms, caller_uid, apart }: &Asked<'_>,
 ) -> Result<AllowAnswer, Error> {
     let asked: HostRule =
         target.parse().map_err(|error| Error::Invalid(format!("`{}`: {error}", target.escape_debug())))?;
@@ -60,7 +72,7 @@ pub(crate) fn change(
     };
     let changed = with_live(&rules, &more).map_err(|error| crate::start::policy_error(&error))?;
     let warning = match change {
-        Change::Allow { .. } => judge_legs(supervisor, session, &changed)?,
+        Change::Allow { .. } => judge_legs(supervisor, session, &changed, apart)?,
         Change::Deny => None,
     };
     let time = Duration::from_millis(for_ms);
@@ -89,10 +101,15 @@ pub(crate) fn change(
 
 /// Whether the trifecta lets a session have these rules. Who asks does it outside of the session and for this
 /// one rule, which is the confirmation that a profile can want; it is in the trail, and kept nowhere else.
-fn judge_legs(supervisor: &Supervisor, session: &Session, rules: &Rules) -> Result<Option<String>, Error> {
+fn judge_legs(
+    supervisor: &Supervisor,
+    session: &Session,
+    rules: &Rules,
+    apart: &Apart,
+) -> Result<Option<String>, Error> {
     let Some(neighbour) = session.record.neighbour.clone() else { return Ok(None) };
-    let others =
-        crate::neighbours::of(supervisor, &session.record.project, session.record.owner_uid, Some(session));
+    let (project, owner_uid) = (&session.record.project, session.record.owner_uid);
+    let others = crate::neighbours::of(supervisor, project, owner_uid, Some(session), apart);
     let judged = neighbour.with_live(rules).judge(&others, true);
     judged.map_err(|error| crate::start::policy_error(&error))
 }

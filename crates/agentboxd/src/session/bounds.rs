@@ -4,6 +4,8 @@
 //! thread of its own asks: the project can lie on a file system whose server is the person's, and answers
 //! when it likes.
 
+use super::Record;
+use crate::waits::Waits;
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_policy::Policy;
 use rustix::fs::{Mode, OFlags};
@@ -76,6 +78,9 @@ pub(crate) struct Watch {
 struct Disk {
     path: String,
     answer: Arc<Mutex<Answer>>,
+    /// A file system that does not answer keeps threads of its person's, and no others.
+    waits: Arc<Waits>,
+    owner_uid: u32,
 }
 
 #[derive(Debug, Default)]
@@ -86,18 +91,14 @@ struct Answer {
 
 impl Watch {
     /// None for a session without bounds.
-    pub(crate) fn new(
-        bounds: Bounds,
-        started_unix_s: u64,
-        project: &str,
-        group: Option<&SessionGroup>,
-    ) -> Option<Self> {
+    pub(crate) fn new(record: &Record, waits: &Arc<Waits>, group: Option<&SessionGroup>) -> Option<Self> {
+        let bounds = record.bounds;
         if bounds == Bounds::default() {
             return None;
         }
         let now = Instant::now();
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let runs = unix.saturating_sub(started_unix_s);
+        let runs = unix.saturating_sub(record.started_unix_s);
         let left = bounds.runtime_max_s.map(|most| Duration::from_secs(most.saturating_sub(runs)));
         let mut tick =
             tokio::time::interval(if bounds.disk_free_min.is_some() { LOOK_AT_DISK } else { LOOK });
@@ -108,7 +109,12 @@ impl Watch {
             idle: (now, group.and_then(SessionGroup::cpu_usec).unwrap_or(0)),
             // An earlier supervisor may have had it stand still.
             stands: group.is_some_and(SessionGroup::is_frozen),
-            disk: bounds.disk_free_min.map(|_| Disk { path: project.to_owned(), answer: Arc::default() }),
+            disk: bounds.disk_free_min.map(|_| Disk {
+                path: record.project.clone(),
+                answer: Arc::default(),
+                waits: Arc::clone(waits),
+                owner_uid: record.owner_uid,
+            }),
             tick,
         })
     }
@@ -158,16 +164,19 @@ impl Watch {
 }
 
 impl Disk {
-    /// The last answer, when it is a new one; asks again unless the one before still waits.
+    /// The last answer, when it is a new one; asks again unless the one before still waits, or its person's paths have
+    /// as many threads as they may.
     fn ask(&self) -> Option<u64> {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         if answer.pending {
             return None;
         }
+        let Some(thread) = self.waits.free_place_of(self.owner_uid) else { return answer.free.take() };
         answer.pending = true;
         let (path, place) = (self.path.clone(), Arc::clone(&self.answer));
         tokio::task::spawn_blocking(move || {
             let free = free(&path);
+            drop(thread);
             let mut answer = place.lock().unwrap_or_else(PoisonError::into_inner);
             *answer = Answer { pending: false, free };
         });
@@ -189,12 +198,29 @@ mod tests {
 
     fn watch(bounds: Bounds, ago_s: u64, project: &str) -> Watch {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        Watch::new(bounds, unix - ago_s, project, None).unwrap()
+        let record = Record { bounds, started_unix_s: unix - ago_s, project: project.to_owned(), ..record() };
+        Watch::new(&record, &Arc::default(), None).unwrap()
+    }
+
+    fn record() -> Record {
+        Record::unknown("abc12345".parse().unwrap())
     }
 
     #[tokio::test]
     async fn a_session_without_bounds_is_not_looked_at() {
-        assert!(Watch::new(Bounds::default(), 0, "/", None).is_none());
+        assert!(Watch::new(&record(), &Arc::default(), None).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_disk_is_asked_by_the_threads_of_its_person_alone() {
+        let mut watch = watch(Bounds { disk_free_min: Some(u64::MAX), ..Bounds::default() }, 0, "/");
+        let disk = watch.disk.as_ref().unwrap();
+        let mut taken: Vec<_> = std::iter::from_fn(|| disk.waits.free_place_of(disk.owner_uid)).collect();
+        assert_eq!(disk.ask(), None);
+        assert!(!disk.answer.lock().unwrap().pending);
+        taken.pop();
+        assert!(matches!(watch.next(None).await, Found::NoRoom(_)));
+        assert!(watch.disk.as_ref().unwrap().waits.free_place_of(record().owner_uid).is_some());
     }
 
     #[tokio::test]

@@ -13,11 +13,12 @@ use super::{Asked, Live, Record, Session, State, Step, exit_text};
 use crate::kill_point::{self, Point};
 use crate::supervisor::Supervisor;
 use crate::system::stock::Held;
-use crate::workspace::{Seen, put_back};
+use crate::workspace::Seen;
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::SessionGroup;
-use agentbox_plan::Exit;
+use agentbox_kernel::lease::Lease;
 use agentbox_plan::report::Report;
+use agentbox_plan::{Exit, Identity};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -78,10 +79,13 @@ pub(crate) fn start(
 }
 
 /// Takes over a session whose launcher lives.
-pub(crate) fn adopt(supervisor: &Arc<Supervisor>, record: Record, steps: Steps, ids: (u32, u32)) {
+pub(crate) fn adopt(supervisor: &Arc<Supervisor>, record: Record, steps: Steps, identity: Option<&Identity>) {
     let mut live = Live::new(machine::adopted());
-    (live.uid, live.gid) = ids;
-    spawn(supervisor, record, steps, live, Vec::new(), None);
+    (live.uid, live.gid) = identity.map_or((0, 0), |identity| (identity.agent.uid, identity.agent.gid));
+    let session = spawn(supervisor, record, steps, live, Vec::new(), None);
+    if let Some(lease) = identity.and_then(|identity| Lease::with_console(identity.console.uid)) {
+        session.set_lease(lease);
+    }
 }
 
 fn spawn(
@@ -99,11 +103,11 @@ fn spawn(
         live: live_receiver,
         network: std::sync::OnceLock::new(),
         keys: std::sync::OnceLock::new(),
+        lease: std::sync::OnceLock::new(),
         asked: ask,
     });
     supervisor.register(Arc::clone(&session));
-    let bounds =
-        bounds::Watch::new(record.bounds, record.started_unix_s, &record.project, steps.group.as_ref());
+    let bounds = bounds::Watch::new(&record, &supervisor.waits, steps.group.as_ref());
     let live_state = live.state;
     let driver = Driver {
         supervisor: Arc::clone(supervisor),
@@ -442,14 +446,13 @@ impl Driver {
                 self.audit(json!({ "event": "trigger", "path": path, "actor": actor, "frozen": false }));
             }
             Seen::Restored { refused } => {
-                self.steps.restored = true;
-                for (path, what) in refused {
-                    self.audit(put_back(&self.record, &path, &what));
+                self.steps.put_back(&refused);
+                for (path, what) in refused.iter().take(MAX_NOTICES) {
                     self.notice(format!("put back in {path}: {what}"));
                 }
             }
             Seen::Lost => {
-                self.audit(json!({ "event": "watch-lost" }));
+                self.steps.lost_sight();
                 self.notice("the watch of trigger files lost sight; the report tells of all".to_owned());
             }
         }

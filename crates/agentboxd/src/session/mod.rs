@@ -32,6 +32,7 @@ pub(crate) use order::{Order, Record};
 
 use crate::guard::Held;
 use agentbox_ipc::{SessionState, SessionSummary};
+use agentbox_kernel::lease::Lease;
 use agentbox_plan::{Exit, SessionId};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -100,6 +101,7 @@ pub(crate) struct Session {
     live: watch::Receiver<Live>,
     network: std::sync::OnceLock<crate::network::session::Shared>,
     keys: std::sync::OnceLock<crate::keys::session::Shared>,
+    lease: std::sync::OnceLock<Lease>,
     asked: mpsc::UnboundedSender<Asked>,
 }
 
@@ -116,12 +118,23 @@ impl Session {
         let (publish, live) = watch::channel(Live::new(State::Running));
         let asked = mpsc::unbounded_channel().0;
         let (network, keys) = (std::sync::OnceLock::new(), std::sync::OnceLock::new());
-        (Self { record, live, network, keys, asked }, publish)
+        (Self { record, live, network, keys, lease: std::sync::OnceLock::new(), asked }, publish)
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> &SessionId {
         &self.record.id
+    }
+
+    /// Its block of ids, once it has one.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.lease.get().copied()
+    }
+
+    /// It has a block of ids.
+    pub(crate) fn set_lease(&self, lease: Lease) {
+        // As its network.
+        let _ = self.lease.set(lease);
     }
 
     /// Its network, when it has a gate.
@@ -149,11 +162,6 @@ impl Session {
     /// What changes.
     pub(crate) fn live(&self) -> Live {
         self.live.borrow().clone()
-    }
-
-    /// Its user id on the host; 0 before it has one.
-    pub(crate) fn uid(&self) -> u32 {
-        self.live.borrow().uid
     }
 
     /// Ends it; returns when nothing of it is left.

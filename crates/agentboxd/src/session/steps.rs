@@ -22,7 +22,7 @@ use crate::network::gate::GateError;
 use crate::supervisor::Supervisor;
 use crate::system::scopes::ScopeError;
 use crate::system::stock::{self, Held};
-use crate::workspace::{self, Guarded, Hidden, Seen, Surveyed, Watch, WorkspaceError};
+use crate::workspace::{self, Guarded, Hidden, Seen, Surveyed, Told, Watch, WorkspaceError};
 use agentbox_ipc::Error;
 use agentbox_kernel::cgroup::{CgroupError, SessionGroup};
 use agentbox_kernel::console;
@@ -39,7 +39,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -125,6 +125,7 @@ pub(crate) struct Steps {
     watching: Option<JoinHandle<Result<(Watch, Guarded), WorkspaceError>>>,
     watch: Option<Watch>,
     pub(crate) seen: Option<mpsc::UnboundedReceiver<Seen>>,
+    told: Told,
     /// Whether something of git's may have been put back.
     pub(crate) restored: bool,
     /// Whether something of the session may have run.
@@ -220,6 +221,7 @@ impl Steps {
             watching: None,
             watch: None,
             seen: None,
+            told: Told::default(),
             restored: false,
             released: false,
             sources: Vec::new(),
@@ -370,8 +372,8 @@ impl Steps {
     /// Begins to look for ids that nobody knows: the name service may ask other programs about each of them, while this
     /// one waits for others. A network namespace needs nothing of the session, and is made meanwhile as well.
     fn lease(&mut self) -> Result<(), StepError> {
-        let supervisor = Arc::clone(&self.supervisor);
-        self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease()));
+        let (supervisor, id) = (Arc::clone(&self.supervisor), self.record.id.clone());
+        self.leasing = Some(tokio::task::spawn_blocking(move || supervisor.take_lease(&id)));
         if self.order()?.policy.has_gate() {
             self.preparing = Some(tokio::task::spawn_blocking(netns::prepare));
         }
@@ -472,16 +474,34 @@ impl Steps {
         // What was put back at the last moment belongs into the report as well.
         while let Some(Ok(seen)) = self.seen.as_mut().map(mpsc::UnboundedReceiver::try_recv) {
             if let Seen::Restored { refused } = seen {
-                self.restored = true;
-                for event in refused.iter().map(|(path, what)| workspace::put_back(&self.record, path, what))
-                {
-                    if let Err(error) = self.supervisor.audit().record(event) {
-                        tracing::error!("{}: {error}", self.record.id);
-                    }
-                }
+                self.put_back(&refused);
             }
         }
         self.seen = None;
+        let counted = self.told.count(Instant::now());
+        self.tell(counted);
+    }
+
+    /// A configuration of git's was put back.
+    pub(crate) fn put_back(&mut self, refused: &[(String, String)]) {
+        self.restored = true;
+        let event = self.told.put_back(refused, Instant::now());
+        self.tell(event);
+    }
+
+    /// The watch of its project lost sight.
+    pub(crate) fn lost_sight(&mut self) {
+        let event = self.told.lost();
+        self.tell(event);
+    }
+
+    fn tell(&self, event: Option<serde_json::Value>) {
+        let Some(mut event) = event else { return };
+        event["session"] = self.record.id.as_str().into();
+        event["owner_uid"] = self.record.owner_uid.into();
+        if let Err(error) = self.supervisor.audit().record(event) {
+            tracing::error!("{}: {error}", self.record.id);
+        }
     }
 
     /// Whether a trigger file freezes it.

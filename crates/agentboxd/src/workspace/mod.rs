@@ -8,15 +8,21 @@
 //! | `survey` | before: what is held and hidden, what refuses a start, what the person is told |
 //! | `watch` | meanwhile: what comes to be is judged as it is seen |
 //! | `sweep` | after: the report, also of sessions whose supervisor was killed |
+//! | `reports` | the reports that are kept, each within a bound |
+//! | `told` | what the trail is told meanwhile, within bounds |
 //! | `looker` | the children that look |
 
 mod looker;
+mod reports;
 mod survey;
 mod sweep;
+mod told;
 mod watch;
 
+pub(crate) use reports::{owner as report_owner, read as report};
 pub(crate) use survey::{Hidden, Surveyed, keep, survey};
-pub(crate) use sweep::{finish_all, forget, put_back, remembered, report, sweep};
+pub(crate) use sweep::{finish_all, forget, remembered, sweep};
+pub(crate) use told::Told;
 pub(crate) use watch::{Guarded, Seen, Watch, begin as watch};
 
 use agentbox_kernel::look::LookError;
@@ -36,8 +42,6 @@ const END_LIMITS: LookLimits = LookLimits { entries: 4_000_000, time_ms: 30_000 
 
 /// Name of the directory below STATE of what is remembered of sessions that have not ended.
 const WORKSPACES: &str = "workspaces";
-/// The same for reports.
-const REPORTS: &str = "reports";
 
 /// Why a project could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,8 @@ pub(crate) enum WorkspaceError {
     TooLong(Duration),
     #[error("{0}")]
     Gone(String),
+    #[error("it is not one that was written here: {0}")]
+    Report(#[from] serde_json::Error),
 }
 
 /// Whose rights, which places, and what of them.

@@ -7,9 +7,9 @@
 
 use super::looker::look;
 use super::survey::{place_name, why};
-use super::{END_LIMITS, Look, REPORTS, WORKSPACES, WorkspaceError};
+use super::told::named;
+use super::{END_LIMITS, Look, WORKSPACES, WorkspaceError, reports};
 use crate::audit::Reader;
-use crate::session::Record;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ReportAnswer, ReportLine};
 use agentbox_kernel::source::{self, Kind, Opened, Opener, Request};
@@ -24,10 +24,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
-/// Most bytes of a report.
-const MAX_REPORT_BYTES: usize = 4 << 20;
-/// Reports that are kept; the oldest go.
-const MAX_REPORTS: usize = 500;
 /// Changes of git's configuration that were put back while a session ran, at most.
 const MAX_MEANWHILE: usize = 200;
 /// How long a supervisor that begins waits for projects, of the minute that the service manager gives it.
@@ -50,7 +46,7 @@ pub(crate) async fn sweep(
     if restored {
         meanwhile(supervisor, id, &mut report).await;
     }
-    write(supervisor, id, &report)?;
+    reports::write(supervisor, &report).await?;
     audit(supervisor, id, &report);
     forget(supervisor, id)
 }
@@ -101,13 +97,6 @@ pub(crate) async fn finish_all(supervisor: &Arc<Supervisor>) {
     looks.detach_all();
 }
 
-/// The report of a session, if there is one.
-pub(crate) fn report(supervisor: &Supervisor, id: &SessionId) -> Option<ReportAnswer> {
-    let reports = supervisor.directories.kept(REPORTS).ok()?;
-    let bytes = directory::read_file(reports, id.as_str(), MAX_REPORT_BYTES).ok()??;
-    serde_json::from_slice(&bytes).ok()
-}
-
 async fn look_again(supervisor: &Arc<Supervisor>, remembered: &Remembered) -> Result<Report, WorkspaceError> {
     let (ids, places) = reopen(supervisor, remembered).await?;
     let wanted = Look {
@@ -149,35 +138,6 @@ pub(super) async fn reopen(
     Ok((Ids { uid: person.uid, gid: person.gid, groups: person.groups }, places))
 }
 
-fn write(supervisor: &Supervisor, id: &SessionId, report: &ReportAnswer) -> Result<(), WorkspaceError> {
-    let reports = supervisor.directories.kept(REPORTS)?;
-    let bytes = serde_json::to_vec(report).map_err(std::io::Error::from)?;
-    // That nothing was found is not waited for until it is on the disk.
-    let sync = !report.findings.is_empty() || report.unseen_count > 0 || report.failed.is_some();
-    directory::write_atomic(&reports, id.as_str(), &bytes, 0o600, sync)?;
-    let names = directory::names(&reports)?;
-    if names.len() > MAX_REPORTS {
-        let read = |name: &String| {
-            let bytes = directory::read_file(&reports, name, MAX_REPORT_BYTES).ok()??;
-            let report: ReportAnswer = serde_json::from_slice(&bytes).ok()?;
-            Some(report.looked_unix_s)
-        };
-        let mut dated: Vec<_> = names.iter().map(|name| (read(name).unwrap_or(0), name)).collect();
-        dated.sort();
-        for (_, name) in dated.iter().take(names.len() - MAX_REPORTS) {
-            directory::remove_file(&reports, name)?;
-        }
-    }
-    Ok(())
-}
-
-/// The event of a key of git's configuration that was put back while a session ran.
-pub(crate) fn put_back(record: &Record, path: &str, what: &str) -> serde_json::Value {
-    json!({
-        "event": "git-config", "session": record.id.as_str(), "owner_uid": record.owner_uid, "path": path, "what": what,
-    })
-}
-
 /// What was put back while the session ran: the trail knows.
 async fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportAnswer) {
     let session = id.to_string();
@@ -185,14 +145,14 @@ async fn meanwhile(supervisor: &Supervisor, id: &SessionId, report: &mut ReportA
     let lines = lines.unwrap_or_default();
     let events = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut put_back: Vec<ReportLine> = Vec::new();
-    for event in events.filter(|event| event["event"] == "git-config").take(MAX_MEANWHILE) {
-        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let named = events.filter(|event| event["event"] == "git-config").flat_map(|event| named(&event));
+    for (path, detail) in named.take(MAX_MEANWHILE) {
         let line = ReportLine {
             kind: "git-config".to_owned(),
             change: "restored".to_owned(),
-            path: text("path"),
+            path,
             actor: "git".to_owned(),
-            detail: text("what"),
+            detail,
             grave: true,
         };
         if !put_back.contains(&line) && !report.findings.contains(&line) {
