@@ -87,6 +87,49 @@ fn what_is_no_connection_is_refused_at_once() {
 }
 
 #[test]
+fn datagrams_leave_no_trace_in_the_kernels_memory() {
+    let prepared = netns::prepare().unwrap();
+    let sockets = netns::sockets(prepared.namespace.as_fd(), prepared.ipv6).unwrap();
+    inside(&prepared.namespace, || {
+        let tracked = || {
+            let text = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap();
+            text.trim().parse::<u32>().unwrap()
+        };
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let socket = UdpSocket::bind(any).unwrap();
+            for last in 1..100 {
+                let to = if any.starts_with('0') {
+                    format!("9.9.9.{last}:9")
+                } else {
+                    format!("[2606::{last}]:9")
+                };
+                // An error is that of the one before.
+                let _ = socket.send_to(b"x", to);
+            }
+        }
+        assert_eq!(tracked(), 0);
+        // A connection is tracked: it is redirected.
+        let _client =
+            TcpStream::connect_timeout(&"9.9.9.9:443".parse().unwrap(), Duration::from_secs(5)).unwrap();
+        assert_eq!(tracked(), 1);
+        // The gate is asked by datagrams, and answers.
+        for (gate, any) in
+            [(&sockets.dns_udp_v4, "0.0.0.0:0"), (sockets.dns_udp_v6.as_ref().unwrap(), "[::]:0")]
+        {
+            let gate = UdpSocket::from(gate.try_clone().unwrap());
+            let client = UdpSocket::bind(any).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.connect(gate.local_addr().unwrap()).unwrap();
+            client.send(b"asked").unwrap();
+            let (count, from) = gate.recv_from(&mut [0; 9]).unwrap();
+            gate.send_to(b"answered", from).unwrap();
+            assert_eq!((count, client.recv(&mut [0; 9]).unwrap()), (5, 8));
+        }
+        assert_eq!(tracked(), 1);
+    });
+}
+
+#[test]
 fn what_listens_inside_on_the_loopback_is_reached_inside() {
     let prepared = netns::prepare().unwrap();
     let listener = inside(&prepared.namespace, || TcpListener::bind("127.0.0.1:3000").unwrap());
