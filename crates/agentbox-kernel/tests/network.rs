@@ -229,6 +229,66 @@ fn a_flow_that_is_forgotten_is_judged_anew() {
     });
 }
 
+/// What the other side reads of what is sent now; nothing when it does not come through.
+fn arrives(client: &mut TcpStream, server: &mut TcpStream, text: &[u8]) -> bool {
+    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let _ = client.write_all(text);
+    matches!(server.read(&mut [0; 9]), Ok(1..))
+}
+
+#[test]
+fn a_grant_that_is_taken_back_is_none() {
+    let prepared = netns::prepare().unwrap();
+    inside(&prepared.namespace, || {
+        firewall::install(RANGE, &[]).unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listeners = [(); 2].map(|()| TcpListener::bind(address).unwrap());
+            let [to, other] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+            assert!(reaches(&mut grants, to, true).is_ok() && reaches(&mut grants, to, false).is_ok());
+            assert!(reaches(&mut grants, other, true).is_ok());
+            // More than there are in a message, most of which were never granted.
+            let never =
+                (1..2000).map(|port| grant(UID, SocketAddr::new("9.9.9.9".parse().unwrap(), port), false));
+            let all: Vec<_> = never.chain([grant(UID, to, false)]).collect();
+            for _ in 0..2 {
+                grants.take_back(&all).unwrap();
+                assert!(reaches(&mut grants, to, false).is_err(), "{to}");
+                assert!(reaches(&mut grants, other, false).is_ok(), "{other}");
+            }
+            assert!(reaches(&mut grants, to, true).is_ok(), "{to}");
+        }
+    });
+}
+
+#[test]
+fn a_flow_that_is_forgotten_does_not_go_on_with_a_grant() {
+    let prepared = netns::prepare().unwrap();
+    inside(&prepared.namespace, || {
+        // As on a machine: a connection that is not known is taken up in its middle.
+        std::fs::write("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "1").unwrap();
+        firewall::install(RANGE, &[]).unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut flows = [(); 2].map(|()| {
+            let socket = reaches(&mut grants, to, true).unwrap();
+            let flow = dial::flow(&socket, to, false).unwrap();
+            (flow, TcpStream::from(socket), listener.accept().unwrap().0)
+        });
+        for (_, client, server) in &mut flows {
+            assert!(arrives(client, server, b"before"));
+        }
+        // The grant is there, as that of another connection to the same place may be.
+        let [(flow, client, server), (_, other_client, other_server)] = &mut flows;
+        assert!(firewall::forget(*flow).unwrap());
+        assert!(!arrives(client, server, b"behind"), "it went on");
+        // The other one, which is known, does not need the grant.
+        grants.take_back(&[grant(UID, to, false)]).unwrap();
+        assert!(arrives(other_client, other_server, b"behind"));
+    });
+}
+
 #[test]
 fn the_table_has_the_same_size_for_a_thousand_sessions() {
     let prepared = netns::prepare().unwrap();

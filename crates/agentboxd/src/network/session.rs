@@ -433,10 +433,10 @@ impl SessionNetwork {
 pub(crate) type Shared = Arc<SessionNetwork>;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn network() -> SessionNetwork {
+    pub(in crate::network) fn network() -> SessionNetwork {
         let fixed = Fixed {
             gate_uid: 7,
             ipv6: true,
