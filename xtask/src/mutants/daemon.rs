@@ -14,7 +14,9 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
     all.extend(of("network/decisions.rs", DECISIONS));
-    all.extend(of("network/gate.rs", NEXT_TO));
+    all.extend(of("network/gate.rs", GATE));
+    all.extend(of("network/host.rs", HOST));
+    all.extend(of("keys/gate.rs", KEYS));
     all.extend(of("network/totals.rs", TOTALS));
     all
 }
@@ -91,9 +93,23 @@ const DECISIONS: &[Row] = &[
 ];
 
 #[rustfmt::skip]
-const NEXT_TO: &[Row] = &[
+const GATE: &[Row] = &[
+    ("gate: what it fails of is told whenever it says so", "return «Err(GateError::Failed(what))»", "Ok(())", "a_gate_that_fails_says_so_once"),
+    ("gate: a session that runs is told of as one that starts", "self.ready.is_some()", "true", "a_gate_that_fails_says_so_once"),
+    ("gate: it reads whenever it likes", "timeout(«SAY_LIMIT», said)", "SAY_LIMIT * 1000", "a_gate_that_does_not_read_is_given_up"),
     ("next to the machine: a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "Some(reason)", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
     ("next to the machine: without a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "None", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
+];
+
+#[rustfmt::skip]
+const HOST: &[Row] = &[
+    ("cut: a table that is written anew has the grant", "recent.retain(|(_, grant)| grants.binary_search(grant).is_err())", "()", "what_is_denied_loses_its_grant_and_nothing_else_does"),
+];
+
+#[rustfmt::skip]
+const KEYS: &[Row] = &[
+    ("gate of keys: what it fails of is told whenever it says so", "return «Err(GateError::Failed(what))»", "Ok(None)", "a_gate_of_keys_that_fails_says_so_once"),
+    ("gate of keys: a session that runs is told of as one that starts", "self.ready.is_some()", "true", "a_gate_of_keys_that_fails_says_so_once"),
 ];
 
 #[rustfmt::skip]
