@@ -14,6 +14,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("profiles.rs", PROFILES));
     all.extend(of("layers.rs", LAYERS));
     all.extend(of("network/decisions.rs", DECISIONS));
+    all.extend(of("network/lines.rs", LINES));
+    all.extend(of("network/session.rs", SESSION));
     all.extend(of("network/gate.rs", GATE));
     all.extend(of("network/host.rs", HOST));
     all.extend(of("keys/gate.rs", KEYS));
@@ -89,7 +91,25 @@ const LAYERS: &[Row] = &[
 #[rustfmt::skip]
 const DECISIONS: &[Row] = &[
     ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
-    ("trail: what was allowed is not told apart", "open.len() >= MOST {\n            if «is_refusal»", "true", "no_flood_hides_what_was_allowed"),
+    ("trail: what was allowed is not told apart", "if «is_refusal» {\n            let has_line", "true", "no_flood_hides_what_was_allowed"),
+    ("trail: refusals have any number of lines", "self.lines_of_refused.take(now)", "true", "refusals_of_ever_other_names_become_one_line_in_ten_seconds"),
+    ("trail: refusals for want of a line are told apart", "!open.keys().any(T::stands_for_all)", "true", "that_there_was_no_line_is_one_line_in_ten_seconds_and_always_told"),
+    ("trail: what is counted already needs a line", "self.allowed.keys().any(is_same)", "false", "what_may_still_be_reached_is_what_there_are_lines_for"),
+    ("trail: there is a line for everything", "self.lines_of_allowed.are_left(now)", "true", "what_may_still_be_reached_is_what_there_are_lines_for"),
+    ("trail: few lines are no reason to count for longer", "if «is_scarce» { LONG_WINDOW }", "false", "a_few_hundred_places_can_be_reached_for_ever"),
+];
+
+#[rustfmt::skip]
+const LINES: &[Row] = &[
+    ("lines: as many as there were", "MOST.min(self.left.saturating_add(more.into()))", "self.left.saturating_add(more.into())", "there_are_many_at_once_and_few_for_ever"),
+    ("lines: what is owed is forgotten", "self.left(now) > 0", "true", "what_is_owed_is_written_first"),
+];
+
+#[rustfmt::skip]
+const SESSION: &[Row] = &[
+    ("places: however many", "if «has_line» { Ok(()) }", "true", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
+    ("places: all ports are one", "open.destination == *to && «open.port == port»", "true", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
+    ("gate: it tells what it likes", "changing.decisions.owed(now) > MAX_CONNECTIONS.into()", "false", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
 ];
 
 #[rustfmt::skip]

@@ -109,12 +109,14 @@ wire_enum! {
         15 = TooMany,
         /// The supervisor is not there; it is asked before each connection.
         16 = SupervisorAway,
+        /// More different destinations in a short time than the trail has room for.
+        17 = ManyDestinations,
     }
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotListed,
         Self::Denied,
         Self::PortNotListed,
@@ -131,6 +133,7 @@ impl Reason {
         Self::NameBudget,
         Self::TooMany,
         Self::SupervisorAway,
+        Self::ManyDestinations,
     ];
 
     /// A short name, as the trail and `denials.jsonl` have it.
@@ -153,6 +156,7 @@ impl Reason {
             Self::NameBudget => "name-budget",
             Self::TooMany => "too-many",
             Self::SupervisorAway => "supervisor-away",
+            Self::ManyDestinations => "many-destinations",
         }
     }
 
@@ -182,6 +186,9 @@ impl fmt::Display for Reason {
             Self::NameBudget => "the session has sent as much to this name as it may",
             Self::TooMany => "there are too many at once",
             Self::SupervisorAway => "the supervisor is not there to be asked",
+            Self::ManyDestinations => {
+                "the session has reached too many different destinations in a short time"
+            }
         })
     }
 }

@@ -52,6 +52,8 @@ pub(crate) enum GateError {
     /// Its last word.
     #[error("it could not confine itself: {0}")]
     Failed(String),
+    #[error("it tells of more connections than it can have made")]
+    MadeUp,
     #[error("it does not read what it is told")]
     DoesNotRead,
 }
@@ -235,8 +237,8 @@ impl Conversation {
             }
             Request::Decided { destination, port, reason, rule, other } => {
                 let decided = Decided { destination, port, reason, rule, other };
-                self.network.decided(&self.supervisor, decided);
-                return Ok(());
+                let may_be = self.network.decided(&self.supervisor, decided);
+                return if may_be { Ok(()) } else { Err(GateError::MadeUp) };
             }
             Request::Used { sent } => {
                 self.network.used(sent);
@@ -269,6 +271,7 @@ impl Conversation {
     fn dial(&self, destination: &Destination, address: IpAddr, port: u16) -> Result<OwnedFd, Reason> {
         let (rules, translators) = (self.network.rules(), self.network.translators());
         judge(&rules, &translators, |address| self.host.what_is(address), destination, address, port)?;
+        self.network.may_reach(destination, port)?;
         let to = SocketAddr::new(address.to_canonical(), port);
         self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
     }

@@ -209,3 +209,26 @@ async fn a_gate_that_fails_says_so_once() {
         assert_eq!(trail.matches("\"gate-lost\"").count(), usize::from(!starts), "{trail}");
     }
 }
+
+#[tokio::test]
+async fn a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::in_directory(place.path());
+    let network = super::super::session::tests::network();
+    let decided = |number: u32, reason| Decided {
+        destination: Destination::Address { address: IpAddr::from(number.to_be_bytes()) },
+        port: 443,
+        reason,
+        rule: None,
+        other: None,
+    };
+    let told = (0..u32::MAX).take_while(|number| network.decided(&supervisor, decided(*number, None)));
+    let told = u32::try_from(told.count()).unwrap();
+    assert!((16_096..17_000).contains(&told), "{told}");
+    assert!(network.decided(&supervisor, decided(0, Some(Reason::NotListed))));
+    // An honest one was stopped long before that; where the last ones went is counted already.
+    let to = |number| decided(number, None).destination;
+    assert_eq!(network.may_reach(&to(told + 1), 443), Err(Reason::ManyDestinations));
+    assert_eq!(network.may_reach(&to(told - 1), 443), Ok(()));
+    assert_eq!(network.may_reach(&to(told - 1), 80), Err(Reason::ManyDestinations));
+}
