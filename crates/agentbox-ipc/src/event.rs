@@ -76,7 +76,7 @@ pub const EVENTS: &[Event] = &[
     event(
         "net-allowed",
         0x6da848ff_4fc2410f_af1ebc47_e0a95c7a,
-        "Connections of a session were let through by a rule, with their number in ten seconds.",
+        "Connections of a session were let through by a rule, with their number in ten seconds; in five minutes once it has reached thousands of destinations.",
     ),
     event(
         "net-denied",
@@ -91,7 +91,7 @@ pub const EVENTS: &[Event] = &[
     event(
         "net-others",
         0x2c2807f7_f0984aa2_af7dd1c7_5a71476e,
-        "Further refusals of a session's network, too many to be told apart.",
+        "Further refusals of a session's network in ten seconds, too many to be told apart.",
     ),
     event(
         "rule-added",

@@ -27,6 +27,8 @@ const GRANTS_V6: &str = "ab_grants6";
 pub const GRANT_LIFE: Duration = Duration::from_secs(30);
 /// Most grants at once: a flood of one session cannot use up the kernel's memory.
 const MOST_GRANTS: u32 = 65_536;
+/// Grants in one message: the length of a list is 16 bits, and one of IPv6 has less than 64 bytes.
+const IN_MESSAGE: usize = 512;
 
 /// Subsystems and messages of nfnetlink (linux/netfilter/nfnetlink.h, nf_tables.h).
 const BATCH_BEGIN: u16 = 0x10;
@@ -35,6 +37,7 @@ const SUBSYSTEM_CONNTRACK: u16 = 1;
 const SUBSYSTEM_TABLES: u16 = 10;
 const TABLES: u16 = SUBSYSTEM_TABLES << 8;
 const NEW_ELEMENT: u16 = TABLES | 12;
+const DELETE_ELEMENT: u16 = TABLES | 14;
 const DELETE_TABLE: u16 = TABLES | 2;
 const DELETE_CHAIN: u16 = TABLES | 5;
 const GET_RULE: u16 = TABLES | 7;
@@ -69,7 +72,7 @@ fn failed(doing: &'static str) -> impl Fn(io::Error) -> FirewallError {
 }
 
 /// A way that an id is granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     /// The id of a gate.
     pub uid: u32,
@@ -152,16 +155,25 @@ fn table(range: Range, grants: &[Grant]) -> Vec<Value> {
     rule("ab_output", vec![equals(meta("skuid"), ids), json!({ "jump": { "target": "ab_held" } })]);
     let accept = json!({ "accept": null });
     rule("ab_held", vec![equals(json!({ "ct": { "key": "state" } }), json!("established")), accept.clone()]);
+    let reset = json!({ "reject": { "type": "tcp reset" } });
+    // A grant is for the beginning of a connection. Conntrack takes up one that it does not know in its middle, as a
+    // new one: it would go on with the grant of another.
+    rule("ab_held", vec![is_no_beginning(), reset.clone()]);
     for (set, protocol) in [(GRANTS_V4, "ip"), (GRANTS_V6, "ip6")] {
         let key = json!({ "concat": [
             meta("skuid"), field(protocol, "daddr"), meta("l4proto"), field("th", "dport"),
         ] });
         rule("ab_held", vec![equals(key, json!(format!("@{set}"))), accept.clone()]);
     }
-    let reset = json!({ "reject": { "type": "tcp reset" } });
     rule("ab_held", vec![equals(meta("l4proto"), json!("tcp")), reset]);
     rule("ab_held", vec![json!({ "drop": null })]);
     commands
+}
+
+/// A packet of TCP that is not the first of a connection.
+fn is_no_beginning() -> Value {
+    let flags = json!({ "&": [field("tcp", "flags"), ["fin", "syn", "rst", "ack"]] });
+    json!({ "match": { "op": "!=", "left": flags, "right": "syn" } })
 }
 
 fn element(grant: &Grant) -> Value {
@@ -192,31 +204,58 @@ impl Grants {
     /// # Errors
     /// [`FirewallError`] when the table is not there or full.
     pub fn add(&mut self, grant: Grant) -> Result<(), FirewallError> {
-        let Grant { uid, to, datagrams } = grant;
         if !crate::failpoint::in_force("firewall-table") {
             return Ok(());
         }
-        let set = if to.is_ipv4() { GRANTS_V4 } else { GRANTS_V6 };
+        self.change(&[grant], &[NEW_ELEMENT]).map_err(failed("grant a connection"))
+    }
+
+    /// Takes grants back, whether they are there or not.
+    ///
+    /// # Errors
+    /// [`FirewallError`] when the table is not there.
+    pub fn take_back(&mut self, grants: &[Grant]) -> Result<(), FirewallError> {
+        if !crate::failpoint::in_force("firewall-table") {
+            return Ok(());
+        }
+        let (v4, v6): (Vec<_>, Vec<_>) = grants.iter().partition(|grant| grant.to.is_ipv4());
+        for grants in v4.chunks(IN_MESSAGE).chain(v6.chunks(IN_MESSAGE)) {
+            // What is not there cannot be deleted, and the kernel lets elements go when their time is over: in one
+            // transaction they are made, which does nothing to those that are there, and deleted.
+            self.change(grants, &[NEW_ELEMENT, DELETE_ELEMENT]).map_err(failed("take a grant back"))?;
+        }
+        Ok(())
+    }
+
+    /// Does this to grants of one family, all or nothing of it.
+    fn change(&mut self, grants: &[Grant], kinds: &[u16]) -> io::Result<()> {
+        let is_v4 = grants.first().is_none_or(|grant| grant.to.is_ipv4());
+        let set = if is_v4 { GRANTS_V4 } else { GRANTS_V6 };
         let life = u64::try_from(GRANT_LIFE.as_millis()).unwrap_or(u64::MAX).to_be_bytes();
         let mut batch = Message::default();
         let tables = SUBSYSTEM_TABLES.to_be_bytes();
         batch.begin(BATCH_BEGIN, 0, &[0, 0, tables[0], tables[1]]).end();
-        let flags = (libc::NLM_F_ACK | libc::NLM_F_CREATE) as u16;
-        // NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS; an element's key and timeout.
-        batch.begin(NEW_ELEMENT, flags, &[INET, 0, 0, 0]).text(1, &self.table).text(2, set).nest(
-            3,
-            |elements| {
-                elements.nest(1, |element| {
-                    element.nest(1, |key| {
-                        key.put(1, &grant_key(uid, to, datagrams));
-                    });
-                    element.put(4, &life);
-                });
-            },
-        );
-        batch.end();
+        for kind in kinds {
+            let create = if *kind == NEW_ELEMENT { libc::NLM_F_CREATE } else { 0 };
+            // NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS; an element's key and timeout.
+            let flags = (libc::NLM_F_ACK | create) as u16;
+            batch.begin(*kind, flags, &[INET, 0, 0, 0]).text(1, &self.table).text(2, set).nest(
+                3,
+                |elements| {
+                    for Grant { uid, to, datagrams } in grants {
+                        elements.nest(1, |element| {
+                            element.nest(1, |key| {
+                                key.put(1, &grant_key(*uid, *to, *datagrams));
+                            });
+                            element.put(4, &life);
+                        });
+                    }
+                },
+            );
+            batch.end();
+        }
         batch.begin(BATCH_END, 0, &[0, 0, tables[0], tables[1]]).end();
-        self.socket.request(&batch).map_err(failed("grant a connection"))
+        self.socket.request(&batch)
     }
 }
 
@@ -245,8 +284,8 @@ pub struct Flow {
     pub datagrams: bool,
 }
 
-/// Has conntrack forget a connection, so that the table judges its next packet as a new one. Says whether it
-/// was known.
+/// Has conntrack forget a connection, so that the table judges its next packet as a new one; where its grant was not
+/// taken back, one that is only being made goes on with that. Says whether it was known.
 ///
 /// # Errors
 /// [`FirewallError`] when conntrack cannot be asked.

@@ -260,6 +260,17 @@ fn table(ipv6: bool) -> Vec<Value> {
     if !crate::failpoint::in_force("netns-table") {
         return commands;
     }
+    // What is not redirected needs no tracking: a datagram to each of very many addresses would be an entry each, in
+    // memory of the kernel that counts for nobody. Its way back over the loopback remembers this.
+    commands.push(json!({ "add": { "chain": {
+        "family": "inet", "table": TABLE, "name": "ab_untracked", "type": "filter", "hook": "output", "prio": -300,
+        "policy": "accept",
+    } } }));
+    commands.push(json!({ "add": { "rule": {
+        "family": "inet", "table": TABLE, "chain": "ab_untracked", "expr": [
+            { "match": { "op": "!=", "left": meta("l4proto"), "right": "tcp" } }, { "notrack": null },
+        ],
+    } } }));
     commands.push(json!({ "add": { "chain": {
         "family": "inet", "table": TABLE, "name": "ab_redirect", "type": "nat", "hook": "output", "prio": -100,
         "policy": "accept",

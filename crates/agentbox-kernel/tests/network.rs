@@ -87,6 +87,49 @@ fn what_is_no_connection_is_refused_at_once() {
 }
 
 #[test]
+fn datagrams_leave_no_trace_in_the_kernels_memory() {
+    let prepared = netns::prepare().unwrap();
+    let sockets = netns::sockets(prepared.namespace.as_fd(), prepared.ipv6).unwrap();
+    inside(&prepared.namespace, || {
+        let tracked = || {
+            let text = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap();
+            text.trim().parse::<u32>().unwrap()
+        };
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let socket = UdpSocket::bind(any).unwrap();
+            for last in 1..100 {
+                let to = if any.starts_with('0') {
+                    format!("9.9.9.{last}:9")
+                } else {
+                    format!("[2606::{last}]:9")
+                };
+                // An error is that of the one before.
+                let _ = socket.send_to(b"x", to);
+            }
+        }
+        assert_eq!(tracked(), 0);
+        // A connection is tracked: it is redirected.
+        let _client =
+            TcpStream::connect_timeout(&"9.9.9.9:443".parse().unwrap(), Duration::from_secs(5)).unwrap();
+        assert_eq!(tracked(), 1);
+        // The gate is asked by datagrams, and answers.
+        for (gate, any) in
+            [(&sockets.dns_udp_v4, "0.0.0.0:0"), (sockets.dns_udp_v6.as_ref().unwrap(), "[::]:0")]
+        {
+            let gate = UdpSocket::from(gate.try_clone().unwrap());
+            let client = UdpSocket::bind(any).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.connect(gate.local_addr().unwrap()).unwrap();
+            client.send(b"asked").unwrap();
+            let (count, from) = gate.recv_from(&mut [0; 9]).unwrap();
+            gate.send_to(b"answered", from).unwrap();
+            assert_eq!((count, client.recv(&mut [0; 9]).unwrap()), (5, 8));
+        }
+        assert_eq!(tracked(), 1);
+    });
+}
+
+#[test]
 fn what_listens_inside_on_the_loopback_is_reached_inside() {
     let prepared = netns::prepare().unwrap();
     let listener = inside(&prepared.namespace, || TcpListener::bind("127.0.0.1:3000").unwrap());
@@ -183,6 +226,66 @@ fn a_flow_that_is_forgotten_is_judged_anew() {
         server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let _ = client.write_all(b"three");
         assert!(!matches!(server.read(&mut [0; 9]), Ok(1..)), "it went through");
+    });
+}
+
+/// What the other side reads of what is sent now; nothing when it does not come through.
+fn arrives(client: &mut TcpStream, server: &mut TcpStream, text: &[u8]) -> bool {
+    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let _ = client.write_all(text);
+    matches!(server.read(&mut [0; 9]), Ok(1..))
+}
+
+#[test]
+fn a_grant_that_is_taken_back_is_none() {
+    let prepared = netns::prepare().unwrap();
+    inside(&prepared.namespace, || {
+        firewall::install(RANGE, &[]).unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listeners = [(); 2].map(|()| TcpListener::bind(address).unwrap());
+            let [to, other] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+            assert!(reaches(&mut grants, to, true).is_ok() && reaches(&mut grants, to, false).is_ok());
+            assert!(reaches(&mut grants, other, true).is_ok());
+            // More than there are in a message, most of which were never granted.
+            let never =
+                (1..2000).map(|port| grant(UID, SocketAddr::new("9.9.9.9".parse().unwrap(), port), false));
+            let all: Vec<_> = never.chain([grant(UID, to, false)]).collect();
+            for _ in 0..2 {
+                grants.take_back(&all).unwrap();
+                assert!(reaches(&mut grants, to, false).is_err(), "{to}");
+                assert!(reaches(&mut grants, other, false).is_ok(), "{other}");
+            }
+            assert!(reaches(&mut grants, to, true).is_ok(), "{to}");
+        }
+    });
+}
+
+#[test]
+fn a_flow_that_is_forgotten_does_not_go_on_with_a_grant() {
+    let prepared = netns::prepare().unwrap();
+    inside(&prepared.namespace, || {
+        // As on a machine: a connection that is not known is taken up in its middle.
+        std::fs::write("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "1").unwrap();
+        firewall::install(RANGE, &[]).unwrap();
+        let mut grants = Grants::open(RANGE).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let mut flows = [(); 2].map(|()| {
+            let socket = reaches(&mut grants, to, true).unwrap();
+            let flow = dial::flow(&socket, to, false).unwrap();
+            (flow, TcpStream::from(socket), listener.accept().unwrap().0)
+        });
+        for (_, client, server) in &mut flows {
+            assert!(arrives(client, server, b"before"));
+        }
+        // The grant is there, as that of another connection to the same place may be.
+        let [(flow, client, server), (_, other_client, other_server)] = &mut flows;
+        assert!(firewall::forget(*flow).unwrap());
+        assert!(!arrives(client, server, b"behind"), "it went on");
+        // The other one, which is known, does not need the grant.
+        grants.take_back(&[grant(UID, to, false)]).unwrap();
+        assert!(arrives(other_client, other_server, b"behind"));
     });
 }
 

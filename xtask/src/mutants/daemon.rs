@@ -20,7 +20,11 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("supervisor.rs", SUPERVISOR));
     all.extend(of("neighbours.rs", NEIGHBOURS));
     all.extend(of("network/decisions.rs", DECISIONS));
-    all.extend(of("network/gate.rs", NEXT_TO));
+    all.extend(of("network/lines.rs", LINES));
+    all.extend(of("network/session.rs", SESSION));
+    all.extend(of("network/gate.rs", GATE));
+    all.extend(of("network/host.rs", HOST));
+    all.extend(of("keys/gate.rs", KEYS));
     all.extend(of("network/totals.rs", TOTALS));
     all
 }
@@ -153,13 +157,45 @@ const LAYERS: &[Row] = &[
 #[rustfmt::skip]
 const DECISIONS: &[Row] = &[
     ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
-    ("trail: what was allowed is not told apart", "open.len() >= MOST {\n            if «is_refusal»", "true", "no_flood_hides_what_was_allowed"),
+    ("trail: what was allowed is not told apart", "if «is_refusal» {\n            let has_line", "true", "no_flood_hides_what_was_allowed"),
+    ("trail: refusals have any number of lines", "self.lines_of_refused.take(now)", "true", "refusals_of_ever_other_names_become_one_line_in_ten_seconds"),
+    ("trail: refusals for want of a line are told apart", "!open.keys().any(T::stands_for_all)", "true", "that_there_was_no_line_is_one_line_in_ten_seconds_and_always_told"),
+    ("trail: what is counted already needs a line", "self.allowed.keys().any(is_same)", "false", "what_may_still_be_reached_is_what_there_are_lines_for"),
+    ("trail: there is a line for everything", "self.lines_of_allowed.are_left(now)", "true", "what_may_still_be_reached_is_what_there_are_lines_for"),
+    ("trail: few lines are no reason to count for longer", "if «is_scarce» { LONG_WINDOW }", "false", "a_few_hundred_places_can_be_reached_for_ever"),
 ];
 
 #[rustfmt::skip]
-const NEXT_TO: &[Row] = &[
+const LINES: &[Row] = &[
+    ("lines: as many as there were", "MOST.min(self.left.saturating_add(more.into()))", "self.left.saturating_add(more.into())", "there_are_many_at_once_and_few_for_ever"),
+    ("lines: what is owed is forgotten", "self.left(now) > 0", "true", "what_is_owed_is_written_first"),
+];
+
+#[rustfmt::skip]
+const SESSION: &[Row] = &[
+    ("places: however many", "if «has_line» { Ok(()) }", "true", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
+    ("places: all ports are one", "open.destination == *to && «open.port == port»", "true", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
+    ("gate: it tells what it likes", "changing.decisions.owed(now) > MAX_CONNECTIONS.into()", "false", "a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up"),
+];
+
+#[rustfmt::skip]
+const GATE: &[Row] = &[
+    ("gate: what it fails of is told whenever it says so", "return «Err(GateError::Failed(what))»", "Ok(())", "a_gate_that_fails_says_so_once"),
+    ("gate: a session that runs is told of as one that starts", "self.ready.is_some()", "true", "a_gate_that_fails_says_so_once"),
+    ("gate: it reads whenever it likes", "timeout(«SAY_LIMIT», said)", "SAY_LIMIT * 1000", "a_gate_that_does_not_read_is_given_up"),
     ("next to the machine: a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "Some(reason)", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
     ("next to the machine: without a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "None", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
+];
+
+#[rustfmt::skip]
+const HOST: &[Row] = &[
+    ("cut: a table that is written anew has the grant", "recent.retain(|(_, grant)| grants.binary_search(grant).is_err())", "()", "what_is_denied_loses_its_grant_and_nothing_else_does"),
+];
+
+#[rustfmt::skip]
+const KEYS: &[Row] = &[
+    ("gate of keys: what it fails of is told whenever it says so", "return «Err(GateError::Failed(what))»", "Ok(None)", "a_gate_of_keys_that_fails_says_so_once"),
+    ("gate of keys: a session that runs is told of as one that starts", "self.ready.is_some()", "true", "a_gate_of_keys_that_fails_says_so_once"),
 ];
 
 #[rustfmt::skip]

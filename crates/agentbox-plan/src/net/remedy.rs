@@ -71,6 +71,9 @@ impl Refused<'_> {
                 _ => "what begins like TLS has to go on as TLS".to_owned(),
             },
             (Reason::TooMany, _) => "wait until some have ended".to_owned(),
+            (Reason::ManyDestinations, _) => {
+                "wait: each half a second there is room in the trail for one more".to_owned()
+            }
             (Reason::NotFound, _) => "look at how the name is written".to_owned(),
             (Reason::Unresolved | Reason::Unreachable | Reason::SupervisorAway, _) => {
                 "try it again".to_owned()
@@ -124,6 +127,10 @@ mod tests {
                 "name it in `internal` of the profile: internal = [\"a.org\"]",
             ),
             (remedy("a.org", 80, Reason::Budget, None, None), "start with a larger `upload_max`"),
+            (
+                remedy("a.org", 80, Reason::ManyDestinations, None, None),
+                "wait: each half a second there is room in the trail for one more",
+            ),
             (
                 remedy("a.org", 80, Reason::NameMismatch, None, Some("b.org")),
                 "connect to b.org by its own name; if that is refused: agentboxctl allow abc b.org",

@@ -111,6 +111,8 @@ wire_enum! {
         16 = SupervisorAway,
         /// The client said nothing on a port where TLS or HTTP is expected, and for too long.
         17 = Silent,
+        /// More different destinations in a short time than the trail has room for.
+        18 = ManyDestinations,
     }
 }
 
@@ -134,6 +136,7 @@ impl Reason {
         Self::TooMany,
         Self::SupervisorAway,
         Self::Silent,
+        Self::ManyDestinations,
     ];
 
     /// A short name, as the trail and `denials.jsonl` have it.
@@ -157,6 +160,7 @@ impl Reason {
             Self::TooMany => "too-many",
             Self::SupervisorAway => "supervisor-away",
             Self::Silent => "silent",
+            Self::ManyDestinations => "many-destinations",
         }
     }
 
@@ -187,6 +191,9 @@ impl fmt::Display for Reason {
             Self::TooMany => "there are too many at once",
             Self::SupervisorAway => "the supervisor is not there to be asked",
             Self::Silent => "nothing was said where TLS or HTTP has to come first",
+            Self::ManyDestinations => {
+                "the session has reached too many different destinations in a short time"
+            }
         })
     }
 }

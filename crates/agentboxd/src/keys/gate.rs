@@ -7,20 +7,18 @@
 use super::reach::{self, Rate};
 use super::session::{Decided, Shared};
 use crate::descriptor::watch;
-use crate::network::gate::{GateError, end};
+use crate::network::gate::{GateError, end, say};
 use crate::supervisor::Supervisor;
-use agentbox_kernel::gate;
 use agentbox_kernel::launcher::Launcher;
 use agentbox_kernel::person::Person;
 use agentbox_plan::Wire;
 use agentbox_plan::keys::{KeyReason, KeysAnswer, KeysRequest, MAX_CLIENTS, MAX_MESSAGE_BYTES};
 use serde_json::json;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -48,16 +46,20 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// Talks to the gate until it ends.
     pub(crate) async fn run(mut self, gate: Option<Launcher>, connection: Option<OwnedFd>) {
+        let mut why = "the gate of keys ended before it was ready".to_owned();
         if let Some(connection) = connection
             && let Err(error) = self.converse(connection).await
         {
             tracing::warn!("{}: {error}", self.keys.id);
+            if let GateError::Failed(what) = error {
+                why = what;
+            }
         }
         if let Some(gate) = gate {
             let _ = tokio::time::timeout(GONE_LIMIT, end(gate)).await;
         }
         match self.ready.take() {
-            Some(ready) => drop(ready.send(Err("the gate of keys ended before it was ready".to_owned()))),
+            Some(ready) => drop(ready.send(Err(why))),
             None => {
                 self.keys.lose(&self.supervisor);
                 if self.keys.stop_on_loss {
@@ -77,12 +79,12 @@ impl Conversation {
                 ready = connection.readable() => {
                     let Ok(received) = ready?.try_io(|connection| receive(connection.get_ref())) else { continue };
                     let Some(request) = received? else { return Ok(()) };
-                    if let Some(said) = self.serve(request, &mut tasks, &mut rate) {
-                        say(&connection, said).await?;
+                    if let Some((answer, socket)) = self.serve(request, &mut tasks, &mut rate)? {
+                        say(&connection, &answer, socket.as_ref()).await?;
                     }
                 }
                 Some(said) = tasks.join_next() => match said {
-                    Ok(said) => say(&connection, said).await?,
+                    Ok((answer, socket)) => say(&connection, &answer, socket.as_ref()).await?,
                     Err(error) => tracing::error!("{}: {error}", self.keys.id),
                 },
                 _ = tick.tick() => self.keys.write_due(&self.supervisor),
@@ -91,9 +93,14 @@ impl Conversation {
     }
 
     /// Answers at once, or begins what will have an answer.
-    fn serve(&mut self, request: KeysRequest, tasks: &mut JoinSet<Said>, rate: &mut Rate) -> Option<Said> {
+    fn serve(
+        &mut self,
+        request: KeysRequest,
+        tasks: &mut JoinSet<Said>,
+        rate: &mut Rate,
+    ) -> Result<Option<Said>, GateError> {
         let refused = |number, reason| Some((KeysAnswer::Refused { number, reason }, None));
-        match request {
+        Ok(match request {
             KeysRequest::Ready => {
                 if let Some(ready) = self.ready.take() {
                     let _ = ready.send(Ok(()));
@@ -102,12 +109,12 @@ impl Conversation {
             }
             KeysRequest::Failed { step, detail } => {
                 let what = format!("{step}: {detail}");
-                let failed = json!({ "event": "failed", "step": "gate of keys", "what": what });
-                let _ = self.keys.audit(&self.supervisor, failed);
-                if let Some(ready) = self.ready.take() {
-                    let _ = ready.send(Err(what));
+                // As of a gate of the network: told of a start that waits for it, and its last word.
+                if self.ready.is_some() {
+                    let failed = json!({ "event": "failed", "step": "gate of keys", "what": what });
+                    let _ = self.keys.audit(&self.supervisor, failed);
                 }
-                None
+                return Err(GateError::Failed(what));
             }
             KeysRequest::Refused { key, purpose, reason } => {
                 let decided = Decided { key, purpose, reason: Some(reason) };
@@ -156,20 +163,7 @@ impl Conversation {
                 tasks.spawn(sign);
                 None
             }
-        }
-    }
-}
-
-async fn say(connection: &AsyncFd<OwnedFd>, (answer, socket): Said) -> Result<(), GateError> {
-    let bytes = answer.to_bytes();
-    loop {
-        let mut ready = connection.writable().await?;
-        match ready
-            .try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.as_ref().map(AsFd::as_fd)))
-        {
-            Ok(sent) => return Ok(sent?),
-            Err(_would_block) => {}
-        }
+        })
     }
 }
 
@@ -186,4 +180,52 @@ fn receive(connection: &OwnedFd) -> io::Result<Option<KeysRequest>> {
     KeysRequest::from_bytes(&bytes[..filled])
         .map(Some)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+
+    #[tokio::test]
+    async fn a_gate_of_keys_that_fails_says_so_once() {
+        for starts in [true, false] {
+            let place = tempfile::tempdir().unwrap();
+            let supervisor = Arc::new(Supervisor::in_directory(place.path()));
+            let (tell, told) = oneshot::channel();
+            let person = Person {
+                uid: 1000,
+                gid: 1000,
+                groups: vec![1000],
+                name: "ada".into(),
+                home: "/home/ada".into(),
+                shell: "/bin/sh".into(),
+            };
+            let conversation = Conversation {
+                supervisor,
+                keys: Arc::new(super::super::session::tests::keys(true)),
+                person,
+                group: std::fs::File::open(place.path()).unwrap().into(),
+                ready: starts.then_some(tell),
+            };
+            let (ours, theirs) = rustix::net::socketpair(
+                AddressFamily::UNIX,
+                SocketType::SEQPACKET,
+                SocketFlags::CLOEXEC,
+                None,
+            )
+            .unwrap();
+            for _ in 0..50 {
+                let failed = KeysRequest::Failed { step: "seccomp".into(), detail: "no".into() };
+                rustix::net::send(&theirs, &failed.to_bytes(), SendFlags::empty()).unwrap();
+            }
+            let _ = tokio::time::timeout(GONE_LIMIT, conversation.run(None, Some(ours))).await;
+            drop(theirs);
+            let why = told.await.ok().and_then(Result::err);
+            assert_eq!(why, starts.then(|| "seccomp: no".to_owned()));
+            let trail = std::fs::read_to_string(place.path().join("logs/audit.jsonl")).unwrap_or_default();
+            assert_eq!(trail.matches("\"failed\"").count(), usize::from(starts), "{trail}");
+            assert_eq!(trail.matches("\"keys-lost\"").count(), usize::from(!starts), "{trail}");
+        }
+    }
 }

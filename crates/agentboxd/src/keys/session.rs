@@ -373,13 +373,13 @@ impl SessionKeys {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use agentbox_plan::keys::HostKey;
 
     const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 
-    fn keys(sign_git: bool) -> SessionKeys {
+    pub(in crate::keys) fn keys(sign_git: bool) -> SessionKeys {
         let key: HostKey = HOST_KEY.parse().unwrap();
         SessionKeys {
             id: "abc".parse().unwrap(),

@@ -35,6 +35,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(1);
 /// Requests that are served before other sessions get their turn.
 const BATCH: usize = 64;
+/// A gate reads in milliseconds. For one that does not, the rules that end, the totals and the trail would wait.
+const SAY_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why there is no gate.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,13 @@ pub(crate) enum GateError {
     Socket(#[from] GateSocketError),
     #[error("network gate: {0}")]
     Io(#[from] io::Error),
+    /// Its last word.
+    #[error("it could not confine itself: {0}")]
+    Failed(String),
+    #[error("it tells of more connections than it can have made")]
+    MadeUp,
+    #[error("it does not read what it is told")]
+    DoesNotRead,
 }
 
 /// What a gate is made from.
@@ -108,10 +117,14 @@ impl Conversation {
     pub(crate) async fn run(mut self, gate: Option<Launcher>, connection: Option<OwnedFd>) {
         let (mut gate, mut connection, mut losses) = (gate, connection, Vec::new());
         loop {
+            let mut why = "the network gate ended before it was ready".to_owned();
             if let Some(connection) = connection.take()
                 && let Err(error) = self.converse(connection).await
             {
                 tracing::warn!("{}: {error}", self.network.id);
+                if let GateError::Failed(what) = error {
+                    why = what;
+                }
             }
             self.host.forget(self.network.fixed.gate_uid);
             // Its sockets are closed only when it is gone; the next one needs their ports.
@@ -119,7 +132,7 @@ impl Conversation {
                 let _ = tokio::time::timeout(GONE_LIMIT, end(gate)).await;
             }
             if let Some(ready) = self.ready.take() {
-                let _ = ready.send(Err("the network gate ended before it was ready".to_owned()));
+                let _ = ready.send(Err(why));
                 return;
             }
             self.network.audit(&self.supervisor, json!({ "event": "gate-lost" }));
@@ -159,21 +172,21 @@ impl Conversation {
     async fn converse(&mut self, connection: OwnedFd) -> Result<(), GateError> {
         rustix::io::ioctl_fionbio(&connection, true).map_err(io::Error::from)?;
         let connection = descriptor::watch(connection, Interest::READABLE | Interest::WRITABLE)?;
-        self.say(&connection, &Answer::Rules { rules: self.network.rules() }, None).await?;
+        say(&connection, &Answer::Rules { rules: self.network.rules() }, None).await?;
         let mut changes = self.host.changes();
-        self.say(&connection, &Answer::OtherNetwork, None).await?;
+        say(&connection, &Answer::OtherNetwork, None).await?;
         let mut tick = tokio::time::interval(TICK);
         let network = Arc::clone(&self.network);
         loop {
             tokio::select! {
                 biased;
                 () = network.rules_changed.notified() => {
-                    self.say(&connection, &Answer::Rules { rules: network.rules() }, None).await?;
+                    say(&connection, &Answer::Rules { rules: network.rules() }, None).await?;
                     network.keep_or_tell(&self.parts.directory);
                 }
                 changed = changes.changed() => {
                     if changed.is_ok() {
-                        self.say(&connection, &Answer::OtherNetwork, None).await?;
+                        say(&connection, &Answer::OtherNetwork, None).await?;
                     }
                 }
                 _ = tick.tick() => {
@@ -183,7 +196,9 @@ impl Conversation {
                 }
                 ready = connection.readable() => {
                     let mut ready = ready?;
-                    for _ in 0..BATCH {
+                    let begun = Instant::now();
+                    // One that reads slowly keeps the rest waiting no longer than one that does not read.
+                    for _ in (0..BATCH).take_while(|_| begun.elapsed() < TICK) {
                         match ready.try_io(|connection| receive(connection.get_ref())) {
                             Ok(Ok(Some(request))) => self.serve(&connection, request, &mut changes).await?,
                             Ok(Ok(None)) => return Ok(()),
@@ -212,17 +227,18 @@ impl Conversation {
             }
             Request::Failed { step, detail } => {
                 let what = format!("{step}: {detail}");
-                self.network
-                    .audit(&self.supervisor, json!({ "event": "failed", "step": "gate", "what": what }));
-                if let Some(ready) = self.ready.take() {
-                    let _ = ready.send(Err(what));
+                // Of a start that waits for it. Of a session that runs, what ends here is told, and nothing that the
+                // gate made up.
+                if self.ready.is_some() {
+                    let failed = json!({ "event": "failed", "step": "gate", "what": what });
+                    self.network.audit(&self.supervisor, failed);
                 }
-                return Ok(());
+                return Err(GateError::Failed(what));
             }
             Request::Decided { destination, port, reason, rule, other } => {
                 let decided = Decided { destination, port, reason, rule, other };
-                self.network.decided(&self.supervisor, decided);
-                return Ok(());
+                let may_be = self.network.decided(&self.supervisor, decided);
+                return if may_be { Ok(()) } else { Err(GateError::MadeUp) };
             }
             Request::Used { sent } => {
                 self.network.used(sent);
@@ -244,17 +260,18 @@ impl Conversation {
         // Before what it asks for, which is of that network already.
         if changes.has_changed().is_ok_and(|changed| changed) {
             changes.mark_unchanged();
-            self.say(connection, &Answer::OtherNetwork, None).await?;
+            say(connection, &Answer::OtherNetwork, None).await?;
         }
         match made {
-            Ok(socket) => self.say(connection, &Answer::Socket { number }, Some(&socket)).await,
-            Err(reason) => self.say(connection, &Answer::Refused { number, reason }, None).await,
+            Ok(socket) => say(connection, &Answer::Socket { number }, Some(&socket)).await,
+            Err(reason) => say(connection, &Answer::Refused { number, reason }, None).await,
         }
     }
 
     fn dial(&self, destination: &Destination, address: IpAddr, port: u16) -> Result<OwnedFd, Reason> {
         let (rules, translators) = (self.network.rules(), self.network.translators());
         judge(&rules, &translators, |address| self.host.what_is(address), destination, address, port)?;
+        self.network.may_reach(destination, port)?;
         let to = SocketAddr::new(address.to_canonical(), port);
         self.made(self.host.tcp(self.network.fixed.gate_uid, to, Some(destination)))
     }
@@ -282,14 +299,16 @@ impl Conversation {
             Reason::Unreachable
         })
     }
+}
 
-    async fn say(
-        &self,
-        connection: &AsyncFd<OwnedFd>,
-        answer: &Answer,
-        socket: Option<&OwnedFd>,
-    ) -> Result<(), GateError> {
-        let bytes = answer.to_bytes();
+/// Says something to a gate, for which it has [`SAY_LIMIT`].
+pub(crate) async fn say(
+    connection: &AsyncFd<OwnedFd>,
+    answer: &impl Wire,
+    socket: Option<&OwnedFd>,
+) -> Result<(), GateError> {
+    let bytes = answer.to_bytes();
+    let said = async {
         loop {
             let mut ready = connection.writable().await?;
             match ready.try_io(|connection| gate::send(connection.get_ref(), &bytes, socket.map(AsFd::as_fd)))
@@ -298,7 +317,8 @@ impl Conversation {
                 Err(_would_block) => {}
             }
         }
-    }
+    };
+    tokio::time::timeout(SAY_LIMIT, said).await.unwrap_or(Err(GateError::DoesNotRead))
 }
 
 /// The second judgement: the rules again, and what only this machine knows of itself.

@@ -144,3 +144,91 @@ fn what_is_public_and_what_a_rule_names_is_granted() {
         assert_eq!(judge(&rules, &translators, what_is, &to("a.org"), behind(last), 443), made, "{last}");
     }
 }
+
+fn pair() -> (OwnedFd, OwnedFd) {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_does_not_read_is_given_up() {
+    let (ours, theirs) = pair();
+    rustix::io::ioctl_fionbio(&ours, true).unwrap();
+    let ours = descriptor::watch(ours, Interest::READABLE | Interest::WRITABLE).unwrap();
+    let answer = Answer::Refused { number: 1, reason: Reason::Denied };
+    let mut said = 0;
+    let lost = loop {
+        let begun = tokio::time::Instant::now();
+        match say(&ours, &answer, None).await {
+            Ok(()) => said += 1,
+            Err(error) => break (error, begun.elapsed()),
+        }
+    };
+    assert!(
+        matches!(lost, (GateError::DoesNotRead, time) if time.as_secs() == SAY_LIMIT.as_secs()),
+        "{lost:?}"
+    );
+    // One that reads again is told again.
+    for _ in 0..said {
+        assert!(rustix::net::recv(&theirs, &mut [0; 99][..], rustix::net::RecvFlags::empty()).unwrap().0 > 0);
+    }
+    assert!(say(&ours, &answer, None).await.is_ok());
+}
+
+/// Has a gate say these, while its session is being started or runs; what the start was told, and the trail.
+async fn said(starts: bool, requests: &[Request]) -> (Option<Result<(), String>>, String) {
+    let place = tempfile::tempdir().unwrap();
+    let file = || std::fs::File::open(place.path()).unwrap().into();
+    let (tell, told) = oneshot::channel();
+    let mut network = super::super::session::tests::network();
+    network.fixed.on_loss = OnLoss::Stop;
+    let conversation = Conversation {
+        supervisor: Arc::new(Supervisor::in_directory(place.path())),
+        host: Arc::new(HostNetwork::without_table()),
+        network: Arc::new(network),
+        parts: Parts { namespace: file(), directory: file(), group: file(), published: vec![] },
+        ready: starts.then_some(tell),
+    };
+    let (ours, theirs) = pair();
+    for request in requests {
+        rustix::net::send(&theirs, &request.to_bytes(), rustix::net::SendFlags::empty()).unwrap();
+    }
+    // It is there as long as it is talked to.
+    let _ = tokio::time::timeout(GONE_LIMIT, conversation.run(None, Some(ours))).await;
+    drop(theirs);
+    (told.await.ok(), std::fs::read_to_string(place.path().join("logs/audit.jsonl")).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_gate_that_fails_says_so_once() {
+    let failed = Request::Failed { step: "seccomp".into(), detail: "no".into() };
+    for starts in [true, false] {
+        let (told, trail) = said(starts, &vec![failed.clone(); 50]).await;
+        assert_eq!(told, starts.then(|| Err("seccomp: no".to_owned())));
+        assert_eq!(trail.matches("\"failed\"").count(), usize::from(starts), "{trail}");
+        assert_eq!(trail.matches("\"gate-lost\"").count(), usize::from(!starts), "{trail}");
+    }
+}
+
+#[tokio::test]
+async fn a_gate_that_tells_of_more_than_it_can_have_reached_is_given_up() {
+    let place = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::in_directory(place.path());
+    let network = super::super::session::tests::network();
+    let decided = |number: u32, reason| Decided {
+        destination: Destination::Address { address: IpAddr::from(number.to_be_bytes()) },
+        port: 443,
+        reason,
+        rule: None,
+        other: None,
+    };
+    let told = (0..u32::MAX).take_while(|number| network.decided(&supervisor, decided(*number, None)));
+    let told = u32::try_from(told.count()).unwrap();
+    assert!((16_096..17_000).contains(&told), "{told}");
+    assert!(network.decided(&supervisor, decided(0, Some(Reason::NotListed))));
+    // An honest one was stopped long before that; where the last ones went is counted already.
+    let to = |number| decided(number, None).destination;
+    assert_eq!(network.may_reach(&to(told + 1), 443), Err(Reason::ManyDestinations));
+    assert_eq!(network.may_reach(&to(told - 1), 443), Ok(()));
+    assert_eq!(network.may_reach(&to(told - 1), 80), Err(Reason::ManyDestinations));
+}

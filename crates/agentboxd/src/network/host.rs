@@ -80,6 +80,23 @@ impl HostNetwork {
         Ok(host)
     }
 
+    /// Without a table, for tests.
+    #[cfg(test)]
+    pub(super) fn without_table() -> Self {
+        let range = Range { first: 2_090_000_000, count: 4 };
+        Self {
+            range,
+            rules: 0,
+            grants: Mutex::new(Grants::open(range).unwrap()),
+            recent: Mutex::default(),
+            reach: Mutex::new(Reach::open().unwrap()),
+            resolvers: Vec::new(),
+            of_host: Mutex::default(),
+            changed: watch::Sender::new(()),
+            flows: Mutex::default(),
+        }
+    }
+
     /// Installs the table again whenever somebody takes it away.
     fn watch_table(self: &Arc<Self>, supervisor: &Arc<Supervisor>, mut watcher: Watcher) -> io::Result<()> {
         let events = descriptor::watch(watcher.events()?, Interest::READABLE)?;
@@ -114,10 +131,10 @@ impl HostNetwork {
     }
 
     fn install(&self) -> Result<(), FirewallError> {
+        // Held until they are written: none comes back that is taken back meanwhile.
         let recent = lock(&self.recent);
         let young = recent.iter().filter(|(at, _)| at.elapsed() < GRANT_LIFE);
         let grants: Vec<_> = young.map(|(_, grant)| *grant).collect();
-        drop(recent);
         firewall::install(self.range, &grants)
     }
 
@@ -206,28 +223,49 @@ impl HostNetwork {
         self.resolvers.get(usize::from(which)).copied()
     }
 
+    /// Takes grants back: no table that is written anew has them.
+    fn take_back(&self, mut grants: Vec<Grant>) {
+        grants.sort_unstable();
+        grants.dedup();
+        let mut recent = lock(&self.recent);
+        recent.retain(|(_, grant)| grants.binary_search(grant).is_err());
+        if let Err(error) = lock(&self.grants).take_back(&grants) {
+            tracing::warn!("{error}");
+        }
+    }
+
     /// Has the kernel judge anew what a session may no longer reach. Says how many connections that ended.
     pub(crate) fn cut(&self, network: &SessionNetwork) -> u32 {
-        let (mut ended, rules, translators) = (0, network.rules(), network.translators());
-        if let Some(mine) = lock(&self.flows).get_mut(&network.fixed.gate_uid) {
+        let (uid, rules, translators) = (network.fixed.gate_uid, network.rules(), network.translators());
+        let mut ended = Vec::new();
+        if let Some(mine) = lock(&self.flows).get_mut(&uid) {
             mine.retain(|(destination, flow)| {
                 let (port, address) = (flow.to.port(), flow.to.ip());
                 let stays = rules.judge_address(destination, port, address, &translators).is_allowed();
                 if !stays {
-                    ended += u32::from(end(*flow));
+                    ended.push(*flow);
                 }
                 stays
             });
         }
-        ended
+        self.end(uid, ended)
     }
 
     /// Takes back all that a gate was given.
     pub(crate) fn forget(&self, uid: u32) {
         let mine = lock(&self.flows).remove(&uid).unwrap_or_default();
-        for (_, flow) in mine {
-            end(flow);
-        }
+        let granted =
+            lock(&self.recent).iter().map(|(_, grant)| *grant).filter(|grant| grant.uid == uid).collect();
+        self.take_back(granted);
+        self.end(uid, mine.into_iter().map(|(_, flow)| flow).collect());
+    }
+
+    /// Ends connections of a gate. Says how many there were.
+    fn end(&self, uid: u32, flows: Vec<Flow>) -> u32 {
+        // First, so that one that is only being made does not go on with its grant. A connection to the same place
+        // that stays is known to the kernel and needs none.
+        self.take_back(flows.iter().map(|flow| Grant { uid, to: flow.to, datagrams: false }).collect());
+        flows.into_iter().map(|flow| u32::from(end(flow))).sum()
     }
 }
 
@@ -247,5 +285,44 @@ pub(crate) fn close(range: Range) {
     });
     if let Err(error) = closed {
         tracing::warn!("the host's table of nftables: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::session::tests::network;
+    use super::*;
+    use agentbox_plan::net::{Rule, Verdict};
+
+    #[test]
+    fn what_is_denied_loses_its_grant_and_nothing_else_does() {
+        let (host, network) = (HostNetwork::without_table(), network());
+        let (uid, now) = (network.fixed.gate_uid, Instant::now());
+        let to = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (denied, other) = (to("9.9.9.9:443"), to("8.8.8.8:443"));
+        let grant = |uid, to, datagrams| Grant { uid, to, datagrams };
+        let stay = [grant(uid, other, false), grant(uid, denied, true), grant(uid + 4, denied, false)];
+        lock(&host.recent)
+            .extend(stay.into_iter().chain([grant(uid, denied, false)]).map(|grant| (now, grant)));
+        let flow = |to| {
+            let flow = Flow { from: "10.0.0.1:50000".parse().unwrap(), to, datagrams: false };
+            (Destination::Address { address: to.ip() }, flow)
+        };
+        lock(&host.flows).insert(uid, [flow(denied), flow(other)].into());
+        network.add(
+            Rule {
+                verdict: Verdict::Deny,
+                target: "9.9.9.9".parse().unwrap(),
+                internal: false,
+                origin: "x".into(),
+            },
+            None,
+        );
+        host.cut(&network);
+        let left = || lock(&host.recent).iter().map(|(_, grant)| *grant).collect::<Vec<_>>();
+        assert_eq!(left(), stay);
+        assert_eq!(lock(&host.flows)[&uid], [flow(other)]);
+        host.forget(uid);
+        assert_eq!(left(), [grant(uid + 4, denied, false)]);
     }
 }

@@ -9,7 +9,7 @@ use super::totals::{self, Total, Totals};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
 use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
-use agentbox_plan::net::{Destination, Mode, Refused, Rule, Rules, Translator, Translators, Verdict};
+use agentbox_plan::net::{Destination, Mode, Reason, Refused, Rule, Rules, Translator, Translators, Verdict};
 use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -333,16 +333,30 @@ impl SessionNetwork {
         changing.has_moved = true;
     }
 
-    /// Counts a decision and writes what is to be written now.
-    pub(super) fn decided(&self, supervisor: &Supervisor, decided: Decided) {
+    /// Whether one more place may be reached: where something went is written, so that may not be without a bound.
+    pub(super) fn may_reach(&self, to: &Destination, port: u16) -> Result<(), Reason> {
+        let is_same = |open: &Decided| open.destination == *to && open.port == port;
+        let has_line = self.lock().decisions.has_line(Instant::now(), is_same);
+        if has_line { Ok(()) } else { Err(Reason::ManyDestinations) }
+    }
+
+    /// Counts a decision and writes what is to be written now. Says whether it may be true: a gate cannot have made more
+    /// connections than it may have at once, beyond those that there was room for in the trail.
+    #[must_use]
+    pub(super) fn decided(&self, supervisor: &Supervisor, decided: Decided) -> bool {
         let mut changing = self.lock();
         if decided.reason.is_some() {
             changing.totals.refused(&decided.destination);
             changing.has_moved = true;
         }
-        let entries = changing.decisions.note(Instant::now(), decided);
+        let now = Instant::now();
+        if decided.reason.is_none() && changing.decisions.owed(now) > MAX_CONNECTIONS.into() {
+            return false;
+        }
+        let entries = changing.decisions.note(now, decided);
         drop(changing);
         self.write(supervisor, entries);
+        true
     }
 
     /// Writes what was counted in windows that have ended.
@@ -433,10 +447,10 @@ impl SessionNetwork {
 pub(crate) type Shared = Arc<SessionNetwork>;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn network() -> SessionNetwork {
+    pub(in crate::network) fn network() -> SessionNetwork {
         let fixed = Fixed {
             gate_uid: 7,
             ipv6: true,
