@@ -10,6 +10,7 @@ mod confirm;
 mod diff;
 mod discard;
 mod doctor;
+mod early;
 mod exec;
 mod explain;
 mod freeze;
@@ -146,6 +147,6 @@ fn conclude(ending: Ending, id: &str, command: Option<&str>) -> u8 {
             ));
             OWN_FAILURE
         }
-        Ending::Signalled(number) => 128 | number,
+        Ending::Signalled(number) | Ending::StandsStill(number) => 128 | number,
     }
 }

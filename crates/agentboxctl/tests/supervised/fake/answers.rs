@@ -64,6 +64,12 @@ pub(super) fn status() -> SessionStatus {
     }
 }
 
+/// One whose agent cannot hear anything.
+pub(super) fn still() -> SessionStatus {
+    let summary = SessionSummary { id: "still".into(), state: SessionState::Frozen, ..summary() };
+    SessionStatus { summary, frozen: Some("a file \x1b[2J".into()), ..status() }
+}
+
 /// A path is readable, a host refused.
 pub(super) fn why(id: &str, what: &str) -> WhyAnswer {
     let path = what.starts_with('/');
