@@ -63,7 +63,9 @@ pub(super) fn end(supervisor: &Supervisor, id: &str, signal: Signal) -> u8 {
 /// The same for one that stands still, and cannot hear the signal.
 pub(super) fn end_still(id: &str, number: u8, embedded: bool) -> u8 {
     match Supervisor::connect(embedded) {
-        Ok(supervisor) => ended(&supervisor, id, &format!("{} came while it stood still", name(number)), number),
+        Ok(supervisor) => {
+            ended(&supervisor, id, &format!("{} came while it stood still", name(number)), number)
+        }
         Err(failure) => {
             failure.print();
             OWN_FAILURE
@@ -77,7 +79,9 @@ fn ended(supervisor: &Supervisor, id: &str, why: &str, number: u8) -> u8 {
     match supervisor.ask_patiently(&waiting, async |manager| manager.stop(id, STOP_MS).await) {
         Err(failure) if !failure.is_not_found() => {
             failure.print();
-            note(&format!("agentboxctl: session {shown} may still run; end it with: agentboxctl stop {shown}"));
+            note(&format!(
+                "agentboxctl: session {shown} may still run; end it with: agentboxctl stop {shown}"
+            ));
         }
         // It may have ended by itself.
         _ => note(&format!("agentboxctl: session {shown} was ended: {why}")),
@@ -87,7 +91,9 @@ fn ended(supervisor: &Supervisor, id: &str, why: &str, number: u8) -> u8 {
 
 /// Whether everything in a session stands still. Unknown is no.
 pub(super) fn stands_still(id: &str) -> bool {
-    Supervisor::running().and_then(|supervisor| status(&supervisor, id).ok()).is_some_and(|status| is_still(&status))
+    Supervisor::running()
+        .and_then(|supervisor| status(&supervisor, id).ok())
+        .is_some_and(|status| is_still(&status))
 }
 
 /// What is known of a session.
@@ -120,5 +126,6 @@ pub(super) fn left_still(ending: Ending, id: &str) -> Option<u8> {
 }
 
 fn name(number: u8) -> String {
-    Signal::try_from(i32::from(number)).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
+    Signal::try_from(i32::from(number))
+        .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
 }

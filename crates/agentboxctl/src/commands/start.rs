@@ -54,7 +54,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     }
     let umask = umask();
     agree_to_no_confinement(&mut start.choice)?;
-    let streams = if start.detach { Streams::PIPES } else { client::streams() };
+    let streams = if start.detach { detached_streams() } else { client::streams() };
     let size = terminal::size();
     if let Some(id) = &start.resume {
         go_on(&Supervisor::connect(embedded)?, id, &mut start.choice)?;
@@ -129,6 +129,12 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
     }
     Ok(status)
+}
+
+/// Whoever starts a session from a terminal comes back to it from one, wherever its id is written.
+fn detached_streams() -> Streams {
+    let terminal = terminal::is_terminal(io::stdin());
+    Streams { input: terminal, output: terminal, error: terminal }
 }
 
 /// The mask of this process (umask(2)), which can be read only by setting it: before there are threads.

@@ -24,9 +24,11 @@ fn stopped(fake: &Fake) -> Vec<String> {
 
 #[test]
 fn a_signal_while_a_start_is_pending_ends_the_session_that_comes_of_it() {
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)] {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129), (Signal::QUIT, 131)]
+    {
         let fake = Fake::new(drop);
-        let (master, _terminal, mut child) = on_terminal(&fake, &["start", fake.project(), "--profile", "slow"]);
+        let (master, _terminal, mut child) =
+            on_terminal(&fake, &["start", fake.project(), "--profile", "slow"]);
         until_asked(&fake);
         tell(&child, signal);
         let shown = read_until(&master, "session abc was ended");
@@ -45,7 +47,10 @@ fn a_signal_while_a_start_is_pending_ends_the_session_that_comes_of_it() {
     tell(&child, Signal::TERM);
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), text(&ended.stdout)), (Some(143), ""));
-    assert_eq!(text(&ended.stderr), "agentboxctl: session abc was ended: SIGTERM came while it was started\n");
+    assert_eq!(
+        text(&ended.stderr),
+        "agentboxctl: session abc was ended: SIGTERM came while it was started\n"
+    );
     assert_eq!(stopped(&fake), ["abc"]);
 }
 
@@ -91,4 +96,37 @@ fn a_session_that_is_attached_to_by_its_name_is_asked_about_by_its_id() {
     let ended = run(&fake, &["attach", "named"]);
     assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(0), ""));
     assert!(matches!(&fake.said()[..], [Said::Attach(id)] if id == "abc"), "{:?}", fake.said());
+}
+
+#[test]
+fn a_session_that_is_started_detached_from_a_terminal_has_one() {
+    let fake = Fake::new(drop);
+    let (_master, _terminal, mut child) = on_terminal(&fake, &["start", fake.project(), "--detach"]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let Said::Start(request) = &fake.said()[0] else { panic!() };
+    assert_eq!((request.streams, request.rows, request.columns), ([true; 3], 30, 101));
+}
+
+#[test]
+fn a_name_of_a_session_that_has_ended_finds_what_it_left_or_says_how_to() {
+    let fake = Fake::new(drop);
+    let missing = run(&fake, &["report", "work"]);
+    assert!(text(&missing.stderr).contains("goes by its id: `agentboxctl log`"), "{}", text(&missing.stderr));
+    let running = run(&fake, &["diff", "was"]);
+    assert!(text(&running.stderr).contains("no changes of newer"), "{}", text(&running.stderr));
+    // What cannot be taken back is asked about by its id.
+    let several = run(&fake, &["discard", "was", "--yes"]);
+    assert!(text(&several.stderr).contains("several sessions were called `was`: older, newer"));
+    // Before anybody is asked to agree.
+    let unknown = run(&fake, &["discard", "nope"]);
+    assert!(text(&unknown.stderr).contains("no session `nope` left changes"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn habits_from_elsewhere_are_told_how_it_is_written_here() {
+    let fake = Fake::new(drop);
+    let start = run(&fake, &["start", "sh"]);
+    assert!(text(&start.stderr).contains("agentboxctl start -- sh"), "{}", text(&start.stderr));
+    let exec = run(&fake, &["exec", "-it", "abc", "sh"]);
+    assert!(text(&exec.stderr).contains("agentboxctl exec ID -- COMMAND"), "{}", text(&exec.stderr));
 }

@@ -235,7 +235,7 @@ impl Manager {
 
     #[zbus(out_args("sets"))]
     async fn changes(&self) -> Result<Vec<Dict>, Error> {
-        Ok(Vec::new())
+        answers::sets().iter().map(|set| Ok(to_dict(set)?)).collect()
     }
 
     #[zbus(out_args("answer", "descriptors"))]
