@@ -56,6 +56,7 @@ mod kept;
 pub mod lattice;
 mod legs;
 mod live;
+mod loopback;
 mod paths;
 mod pins;
 mod places;
@@ -90,6 +91,7 @@ pub use lattice::{
 };
 pub use legs::{Cause, Leg, Legs, Neighbour};
 pub use live::{LIVE_ALLOW, LIVE_DENY, live_allow, live_deny, with_live};
+pub use loopback::stays_inside;
 pub use pins::Pin;
 pub use plan::{Facts, Found, Opener, SecretText, Wanted, WantedKind, plan, wanted};
 pub use policy::{Limit, Policy, Value};

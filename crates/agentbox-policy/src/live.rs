@@ -3,7 +3,7 @@
 use crate::config::HostRule;
 use crate::cover::denied_by;
 use crate::text::printable;
-use crate::{PolicyError, System, ceiling};
+use crate::{PolicyError, System, ceiling, loopback};
 use agentbox_plan::Wire;
 use agentbox_plan::gate::MAX_ANSWER_BYTES;
 use agentbox_plan::net::{Rule, Rules, Verdict};
@@ -32,6 +32,7 @@ pub fn live_allow(
 ) -> Result<Vec<Rule>, PolicyError> {
     let more = asked.rules(Verdict::Allow, LIVE_ALLOW);
     for rule in &more {
+        loopback::check(rule)?;
         if !above_ceiling {
             ceiling::check_rule(&system.source, rule)?;
         }
@@ -137,6 +138,20 @@ mod tests {
             assert!(
                 refusal.contains(&format!("rule: /etc/agentbox/agentbox.toml: ceiling.{key}\n")),
                 "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_stays_inside_is_no_rules_to_allow() {
+        for text in ["localhost:3000", "127.0.0.1:3000"] {
+            assert_eq!(
+                live_allow(&system(""), &rules(), &text.parse().unwrap(), true).unwrap_err().to_string(),
+                format!(
+                    "refused: a rule that allows `{text}`: inside that is the session's own loopback\n\
+                     rule: agentboxctl allow\n\
+                     a port of this machine is `host:3000`, and inside host.agentbox.internal:3000"
+                )
             );
         }
     }

@@ -424,7 +424,22 @@ fn a_client_that_is_killed_during_a_start_leaves_nothing() -> Result<()> {
         machine.wait_until_supervisor_ended()?;
         ensure!(machine.leftovers().is_empty(), "after {} ms: {:#?}", 2 * moment, machine.leftovers());
     }
-    Ok(())
+    // A session on a terminal would go on without its client, which the key that ends everything tells it not to.
+    for moment in 0..25 {
+        let mut terminal =
+            machine.terminal(&machine.start_arguments("L2", &[], &["sleep", "600"]), 24, 80)?;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(5 * moment) {
+            std::hint::spin_loop();
+        }
+        // Typed into a session whose program does not run yet, it is for nobody: a person presses it again.
+        eventually("the client is gone", LIMIT, || {
+            terminal.send("\x03")?;
+            Ok(terminal.finish(Duration::from_millis(200)).ok())
+        })?;
+        ensure!(machine.session_ids()?.is_empty(), "after {} ms: {}", 5 * moment, terminal.seen_text());
+    }
+    machine.ends_without_leftovers()
 }
 
 #[test]

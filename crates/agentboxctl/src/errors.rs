@@ -34,6 +34,12 @@ impl Failure {
         Self { text: text.into(), kind: Kind::Plain }
     }
 
+    /// The same with a line more.
+    pub(crate) fn with_line(mut self, line: &str) -> Self {
+        self.text = format!("{}\n{line}", self.text.trim_end());
+        self
+    }
+
     /// Something that the system did not do.
     pub(crate) fn system(what: impl Display, source: impl Into<io::Error>) -> Self {
         let source = source.into();

@@ -63,6 +63,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// For those who have other programs' `exec` in their fingers.
+const EXEC_HINT: &str = "\nthe program stands behind `--`, and a terminal is used where there is one: agentboxctl exec ID -- COMMAND";
+
 /// Runs the program with these arguments, its own name first.
 #[cfg(not(fuzzing))]
 #[must_use]
@@ -92,13 +95,15 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         }
     }
     let failure_status = errors::failure_status(&arguments);
+    let is_exec = arguments.get(1).is_some_and(|verb| verb == "exec");
     let parsed = match arguments::Arguments::try_parse_from(arguments) {
         Ok(parsed) => parsed,
         Err(usage) => {
             let wrong = usage.use_stderr();
             if wrong {
                 // It quotes the arguments, which may have been pasted from anywhere.
-                errors::Failure::new(usage.render().to_string()).print_plain();
+                let hint = if is_exec { EXEC_HINT } else { "" };
+                errors::Failure::new(format!("{}{hint}", usage.render())).print_plain();
             } else {
                 let _nobody_to_tell = usage.print();
             }

@@ -1,5 +1,6 @@
 //! Which directory a session is for.
 
+use crate::commands::in_path;
 use crate::errors::{Failure, reason};
 use crate::layers;
 use agentbox_policy::{Layer, LayerKind};
@@ -35,6 +36,9 @@ impl Project {
         let directory = rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(|errno| {
             let remedy = match (&name, wanted) {
                 (Some(name), _) => format!("the project `{name}` is configured with this path"),
+                (None, Some(wanted)) if is_name(wanted) && in_path(wanted).is_some() => {
+                    format!("to run the program of this name here: agentboxctl start -- {}", wanted.display())
+                }
                 (None, Some(wanted)) if is_name(wanted) => {
                     "no project of this name is configured, and no directory here has it".to_owned()
                 }

@@ -82,6 +82,24 @@ impl Supervisor {
         self.runtime.block_on(question(&self.manager)).map_err(Failure::from)
     }
 
+    /// Asks one thing, and looks up now and then until the answer is there or `look` has enough.
+    pub(crate) fn ask_looking_up<T>(
+        &self,
+        every: Duration,
+        look: &mut impl FnMut() -> Result<(), Failure>,
+        question: impl AsyncFnOnce(&ManagerProxy<'static>) -> Result<T, agentbox_ipc::Error>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            let mut question = std::pin::pin!(question(&self.manager));
+            loop {
+                if let Ok(answer) = tokio::time::timeout(every, &mut question).await {
+                    return answer.map_err(Failure::from);
+                }
+                look()?;
+            }
+        })
+    }
+
     /// Asks one thing that may take its time, and says so when it does.
     pub(crate) fn ask_patiently<T>(
         &self,

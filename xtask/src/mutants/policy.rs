@@ -28,6 +28,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("resolve/ssh_agent.rs", SSH_AGENT));
     all.extend(of("resolve/variables.rs", VARIABLES));
     all.extend(of("resolve/hosts/mod.rs", HOSTS));
+    all.extend(of("loopback.rs", LOOPBACK));
     all.extend(of("resolve/hosts/publish.rs", PUBLISH));
     all.extend(of("config/join.rs", JOIN));
     all.extend(of("plan/mod.rs", PLAN));
@@ -156,6 +157,7 @@ const NEWEST: &str = "the_newest_word_about_a_target_counts";
 
 #[rustfmt::skip]
 const LIVE: &[Row] = &[
+    ("live: a rule of the loopback inside", "loopback::check(rule)?", "()", "what_stays_inside_is_no_rules_to_allow"),
     ("consent is given by nobody", "!above_ceiling", "false", CEILINGS),
     ("consent lifts nothing", "!above_ceiling", "true", CONSENT),
     ("configuration that denies is no denial", "«check_denials(configured, rule)?»;\n    }", "()", DENIED),
@@ -247,18 +249,85 @@ const VARIABLES: &[Row] = &[
 ];
 
 #[rustfmt::skip]
+const LOOPBACK: &[Row] = &[
+    ("loopback: a name of it is allowed", "rsplit('.').next() == Some(NAME)", "false", "what_stays_inside_is_told_from_what_does_not"),
+    ("loopback: a range around it is refused", "is_address(range.first()) «&& range.prefix() >= all»", "", "what_stays_inside_is_told_from_what_does_not"),
+    ("loopback: an address of it is allowed", "«is_address(range.first())» && range.prefix() >= all", "false", "what_stays_inside_is_told_from_what_does_not"),
+];
+
 const HOSTS: &[Row] = &[
-    ("hosts: the ceiling of a person's rule", "ceiling::check_rule(system, rule)?", "()", "a_ceiling_bounds_the_person_and_not_the_system"),
-    ("hosts: the ceiling holds for the system", "entry.whose != Whose::System", "true", "every_rule_names_where_it_is_written"),
-    ("hosts: a person's word opens what is denied", "live::check_denials(denials.iter().filter(|other| other.verdict == Verdict::Deny), rule)?", "()", "what_is_asked_for_is_had_or_refused"),
-    ("hosts: the ceiling holds not for an agent", "above.filter(|_| !choice.agent_by_system)", "above.filter(|_| false)", "a_ceiling_bounds_the_person_and_not_the_system"),
-    ("hosts: the ceiling holds for the system's agent", "above.filter(|_| !choice.agent_by_system)", "above", "every_rule_names_where_it_is_written"),
-    ("hosts: the project's file keeps all", "rule.verdict == Verdict::Allow && !kept.contains(&rule.target)", "false", "what_is_asked_for_is_had_or_refused"),
-    ("hosts: the project's file drops denials", "rule.verdict == Verdict::Allow && !kept.contains(&rule.target)", "!kept.contains(&rule.target)", "a_project_file_picks_from_what_is_allowed"),
-    ("hosts: what the file drops is silent", "«entry.whose == Whose::Request»\n            && let", "false", "what_is_asked_for_is_had_or_refused"),
-    ("hosts: rules have no end", "bytes <= MAX_RULES_BYTES", "true", "rules_that_the_gate_does_not_take_are_refused"),
-    ("hosts: a network that nothing judges denies", "entry.written.key == \"deny\" && network == Network::Host", "false", "what_configuration_allows_is_left_out_where_no_gate_keeps_it"),
-    ("hosts: a rule without a network", "entry.whose == Whose::Request && entry.written.key == \"allow\"", "false", "what_is_asked_for_is_had_or_refused"),
+    (
+        "hosts: a rule of the loopback inside",
+        "loopback::check(rule)?",
+        "()",
+        "what_is_asked_for_is_had_or_refused",
+    ),
+    (
+        "hosts: the ceiling of a person's rule",
+        "ceiling::check_rule(system, rule)?",
+        "()",
+        "a_ceiling_bounds_the_person_and_not_the_system",
+    ),
+    (
+        "hosts: the ceiling holds for the system",
+        "entry.whose != Whose::System",
+        "true",
+        "every_rule_names_where_it_is_written",
+    ),
+    (
+        "hosts: a person's word opens what is denied",
+        "live::check_denials(denials.iter().filter(|other| other.verdict == Verdict::Deny), rule)?",
+        "()",
+        "what_is_asked_for_is_had_or_refused",
+    ),
+    (
+        "hosts: the ceiling holds not for an agent",
+        "above.filter(|_| !choice.agent_by_system)",
+        "above.filter(|_| false)",
+        "a_ceiling_bounds_the_person_and_not_the_system",
+    ),
+    (
+        "hosts: the ceiling holds for the system's agent",
+        "above.filter(|_| !choice.agent_by_system)",
+        "above",
+        "every_rule_names_where_it_is_written",
+    ),
+    (
+        "hosts: the project's file keeps all",
+        "rule.verdict == Verdict::Allow && !kept.contains(&rule.target)",
+        "false",
+        "what_is_asked_for_is_had_or_refused",
+    ),
+    (
+        "hosts: the project's file drops denials",
+        "rule.verdict == Verdict::Allow && !kept.contains(&rule.target)",
+        "!kept.contains(&rule.target)",
+        "a_project_file_picks_from_what_is_allowed",
+    ),
+    (
+        "hosts: what the file drops is silent",
+        "«entry.whose == Whose::Request»\n            && let",
+        "false",
+        "what_is_asked_for_is_had_or_refused",
+    ),
+    (
+        "hosts: rules have no end",
+        "bytes <= MAX_RULES_BYTES",
+        "true",
+        "rules_that_the_gate_does_not_take_are_refused",
+    ),
+    (
+        "hosts: a network that nothing judges denies",
+        "entry.written.key == \"deny\" && network == Network::Host",
+        "false",
+        "what_configuration_allows_is_left_out_where_no_gate_keeps_it",
+    ),
+    (
+        "hosts: a rule without a network",
+        "entry.whose == Whose::Request && entry.written.key == \"allow\"",
+        "false",
+        "what_is_asked_for_is_had_or_refused",
+    ),
 ];
 
 #[rustfmt::skip]

@@ -2,8 +2,11 @@
 //!
 //! Runs on typed configuration, because what arrives over the bus never was bytes here.
 
-use super::{ConfigError, Layer, LayerKind};
+use super::document::Node;
+use super::{ConfigError, HostRule, Layer, LayerKind};
 use crate::lattice::{Row, TABLE};
+use crate::loopback;
+use crate::text::suggestion;
 use serde_json::Value;
 
 /// Refuses a layer with a key that may not stand in it.
@@ -18,6 +21,9 @@ pub(crate) fn check(layer: &Layer, kind: LayerKind) -> Result<(), ConfigError> {
         let (what, remedy) = words(&key, kind);
         return Err(layer.error(&key, what, Some(remedy)));
     }
+    if let Some((key, (what, remedy))) = inside(layer) {
+        return Err(layer.error(&key, what, Some(remedy)));
+    }
     match too_wide(layer) {
         Some((key, path)) => Err(layer.error(
             &key,
@@ -26,6 +32,46 @@ pub(crate) fn check(layer: &Layer, kind: LayerKind) -> Result<(), ConfigError> {
         )),
         None => Ok(()),
     }
+}
+
+/// Refuses a project's own file with a key that may not stand in it, before anything in it is understood.
+pub(super) fn keys(file: &str, tree: &Node) -> Result<(), ConfigError> {
+    let may = |row: &&Row| row.may(LayerKind::Project);
+    for (key, line) in tree.keys() {
+        if TABLE.iter().filter(may).any(|row| row.first() == key) {
+            continue;
+        }
+        let (what, remedy) = if TABLE.iter().any(|row| row.first() == key) {
+            words(key, LayerKind::Project)
+        } else {
+            let mut known: Vec<_> = TABLE.iter().filter(may).map(Row::first).collect();
+            known.dedup();
+            ("unknown key".to_owned(), suggestion(key, known))
+        };
+        let (line, key) = (Some(line as usize), Some(key.to_owned()));
+        return Err(ConfigError { file: file.to_owned(), line, key, what, remedy: Some(remedy) });
+    }
+    Ok(())
+}
+
+/// An entry of a list that allows what no rule concerns, and what to write instead.
+fn inside(layer: &Layer) -> Option<(String, (String, String))> {
+    let config = &layer.config;
+    let profiles = config
+        .profile
+        .iter()
+        .map(|(name, table)| (format!("profile.{name}."), &table.allow, &table.internal));
+    let projects = config
+        .project
+        .iter()
+        .map(|(name, table)| (format!("project.{name}."), &table.allow, &table.internal));
+    let own = [(String::new(), &config.allow, &None)];
+    profiles.chain(projects).chain(own).find_map(|(table, allow, internal)| {
+        let allowed = allow.iter().flatten().flat_map(HostRule::targets).map(|target| ("allow", target));
+        let names = internal.iter().flatten().map(|name| ("internal", name.target().clone()));
+        let mut all = allowed.chain(names);
+        all.find_map(|(key, target)| Some((format!("{table}{key}"), loopback::fault(&target)?)))
+    })
 }
 
 /// A grant that is refused wherever it stands; the others depend on whose home it is.

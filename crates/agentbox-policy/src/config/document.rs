@@ -227,6 +227,15 @@ impl<'de> Deserialize<'de> for Items<'de> {
 }
 
 impl Node {
+    /// The names of a table, and their lines.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&str, u32)> {
+        let entries: &[(String, u32, Node)] = match &self.content {
+            Content::Table(entries) => entries,
+            _ => &[],
+        };
+        entries.iter().map(|(name, line, _)| (name.as_str(), *line))
+    }
+
     /// In which line each key stands, by its name with dots.
     pub(super) fn lines(&self) -> BTreeMap<String, u32> {
         fn walk(node: &Node, prefix: &str, lines: &mut BTreeMap<String, u32>) {

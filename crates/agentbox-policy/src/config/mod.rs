@@ -279,6 +279,10 @@ impl Layer {
     /// [`ConfigError`] with the line.
     pub fn parse(file: &str, bytes: &[u8], kind: LayerKind) -> Result<Self, ConfigError> {
         let tree = document::parse(file, bytes)?;
+        // First: what is said of a key that may not stand there is not how to write it.
+        if kind == LayerKind::Project {
+            check::keys(file, &tree)?;
+        }
         let config = read::read(file, &tree)?;
         let layer = Self { file: file.to_owned(), config, lines: tree.lines() };
         check::check(&layer, kind)?;

@@ -534,3 +534,40 @@ fn a_grant_of_everything_is_refused_where_it_stands() {
     }
     assert!(Layer::parse("f.toml", b"[profile.w]\nread = [\"~/x\"]\n", LayerKind::System).is_ok());
 }
+
+#[test]
+fn a_projects_own_file_is_told_of_the_keys_that_it_may_have() {
+    let told = |text: &str| Layer::parse("f", text.as_bytes(), LayerKind::Project).unwrap_err().to_string();
+    let unknown = told("agent = \"x\"");
+    assert!(unknown.starts_with("f:1: agent: unknown key (known: `isolation`, `filesystem`"), "{unknown}");
+    for key in ["default_posture", "uid_range", "floor", "profile"] {
+        assert!(!unknown.contains(&format!("`{key}`")), "{unknown}");
+    }
+    // Not how it would have to be written elsewhere.
+    assert_eq!(
+        told("network = \"none\"\nprofile = \"x\""),
+        "f:2: profile: cannot stand in a project's own file, which can only tighten: the key has no order (it may stand in \
+         the system's file and in a person's own file)"
+    );
+}
+
+#[test]
+fn what_stays_inside_a_session_is_no_rules_to_allow() {
+    let told =
+        |text: &str| Layer::parse("f", text.as_bytes(), LayerKind::Person).map_err(|error| error.to_string());
+    for (key, entry) in
+        [("allow", "localhost:3000"), ("allow", "127.0.0.1:3000"), ("internal", "localhost:3000")]
+    {
+        for table in ["profile", "project"] {
+            assert_eq!(
+                told(&format!("[{table}.w]\n{key} = [\"a.org\", \"{entry}\"]")).unwrap_err(),
+                format!(
+                    "f:2: {table}.w.{key}: `{entry}`: inside that is the session's own loopback (a port of this machine is \
+                     `host:3000`, and inside host.agentbox.internal:3000)"
+                )
+            );
+        }
+    }
+    assert!(told("[profile.w]\ndeny = [\"localhost\"]\nallow = [\"host:3000\"]").is_ok());
+    assert!(Layer::parse("f", b"allow = [\"localhost\"]", LayerKind::Project).is_err());
+}

@@ -247,15 +247,7 @@ fn check_request(inputs: &Inputs<'_>) -> Result<(), PolicyError> {
     if request.command.first().is_some_and(String::is_empty) {
         return Err(refused("a command without a name", COMMAND_LINE, "name a program"));
     }
-    let length: usize = request.command.iter().map(String::len).sum();
-    let too_long = length > crate::environment::MAX_VARIABLE_BYTES || request.command.len() > 4096;
-    if too_long || request.command.iter().any(|word| word.contains('\0')) {
-        return Err(refused(
-            "a command with a NUL byte, or longer than 131072 bytes",
-            COMMAND_LINE,
-            "put it into a file in the project",
-        ));
-    }
+    check_command(&request.command)?;
     let (first, count) = inputs.system.uid_range();
     if inputs.person.uid.checked_sub(first).is_some_and(|offset| offset < count) {
         return Err(refused(
@@ -272,6 +264,24 @@ fn check_request(inputs: &Inputs<'_>) -> Result<(), PolicyError> {
         ));
     }
     Ok(())
+}
+
+/// Most words of a command.
+const MAX_WORDS: usize = 4096;
+
+fn check_command(command: &[String]) -> Result<(), PolicyError> {
+    let most = crate::environment::MAX_VARIABLE_BYTES;
+    let length: usize = command.iter().map(String::len).sum();
+    let what = if command.iter().any(|word| word.contains('\0')) {
+        "a command with a NUL byte".to_owned()
+    } else if length > most {
+        format!("a command of {length} bytes; there can be {most}")
+    } else if command.len() > MAX_WORDS {
+        format!("a command of {} words; there can be {MAX_WORDS}", command.len())
+    } else {
+        return Ok(());
+    };
+    Err(refused(what, COMMAND_LINE, "put it into a file in the project"))
 }
 
 fn refused(what: impl Into<String>, rule: impl Into<String>, remedy: impl Into<String>) -> PolicyError {

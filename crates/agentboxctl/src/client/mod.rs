@@ -8,7 +8,7 @@ pub(crate) mod collect;
 pub(crate) mod detach_key;
 pub(crate) mod frames;
 pub(crate) mod screen;
-mod signals;
+pub(crate) mod signals;
 mod sink;
 
 use crate::terminal::{self, RawMode};
@@ -50,6 +50,8 @@ pub(crate) enum Ending {
     Replaced,
     /// A signal told this client to go.
     Signalled(u8),
+    /// A signal was for the agent, which stands still and so cannot hear it.
+    StandsStill(u8),
 }
 
 /// Why an attachment could not go on.
@@ -102,25 +104,56 @@ pub(crate) fn streams() -> Streams {
     }
 }
 
-/// Connects this process's standard streams with a console until either side ends it. The terminal has
-/// its earlier modes again when this returns.
-///
-/// # Errors
-/// [`ClientError`] when the console or a stream of ours fails.
-pub(crate) fn run(console: OwnedFd) -> Result<Ending, ClientError> {
-    let streams = streams();
-    let signals = Signals::take_over(streams.input)?;
-    let stdin = io::stdin();
-    let raw = if streams.input { Some(RawMode::enter(&stdin, !streams.output)?) } else { None };
-    let (output, error) = (Sink::new(io::stdout())?, Sink::new(io::stderr())?);
-    let mut client = Client::new(console, stdin.as_fd(), output, error, streams);
-    client.signals = Some(signals);
-    client.raw = raw;
-    // The window may have changed its size since the request was made.
-    if streams.has_terminal() {
-        client.tell(&ToConsole::Resize(terminal::size()));
+/// This process's standard streams and a console, about to be connected.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    console: OwnedFd,
+    streams: Streams,
+    signals: Signals,
+    raw: Option<RawMode>,
+}
+
+impl Bridge {
+    /// Takes signals over where nobody has yet, and the terminal.
+    ///
+    /// # Errors
+    /// [`ClientError`] when a stream of ours fails.
+    pub(crate) fn begin(console: OwnedFd, signals: Option<Signals>) -> Result<Self, ClientError> {
+        let streams = streams();
+        let mut signals = signals.map_or_else(Signals::take_over, Ok)?;
+        let mut raw = None;
+        if streams.input {
+            signals.take_job_control()?;
+            raw = Some(RawMode::enter(io::stdin(), !streams.output)?);
+        }
+        Ok(Self { console, streams, signals, raw })
     }
-    client.run()
+
+    /// A signal to end that came before the terminal was the agent's.
+    #[must_use]
+    pub(crate) fn told_to_end(&self) -> Option<Signal> {
+        self.signals.told_to_end()
+    }
+
+    /// Connects both until either side ends it. The terminal has its earlier modes again when this returns.
+    ///
+    /// `stands_still`: whether nothing in the session can hear a signal.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the console or a stream of ours fails.
+    pub(crate) fn run(self, stands_still: &dyn Fn() -> bool) -> Result<Ending, ClientError> {
+        let stdin = io::stdin();
+        let (output, error) = (Sink::new(io::stdout())?, Sink::new(io::stderr())?);
+        let mut client = Client::new(self.console, stdin.as_fd(), output, error, self.streams);
+        client.signals = Some(self.signals);
+        client.raw = self.raw;
+        client.stands_still = Some(stands_still);
+        // The window may have changed its size since the request was made.
+        if client.streams.has_terminal() {
+            client.tell(&ToConsole::Resize(terminal::size()));
+        }
+        client.run()
+    }
 }
 
 struct Client<'a> {
@@ -132,6 +165,7 @@ struct Client<'a> {
     streams: Streams,
     raw: Option<RawMode>,
     signals: Option<Signals>,
+    stands_still: Option<&'a dyn Fn() -> bool>,
     to_console: Backlog,
     from_console: Incoming,
     /// Whether the console still takes frames.
@@ -166,6 +200,7 @@ impl<'a> Client<'a> {
             streams,
             raw: None,
             signals: None,
+            stands_still: None,
             to_console: Backlog::default(),
             from_console: Incoming::default(),
             console_listens: true,
@@ -200,7 +235,7 @@ impl<'a> Client<'a> {
             self.send();
             match &self.ending {
                 // Whoever sent the signal does not wait for a reader of ours.
-                Some(Ok(ending @ Ending::Signalled(_))) => return Ok(*ending),
+                Some(Ok(ending @ (Ending::Signalled(_) | Ending::StandsStill(_)))) => return Ok(*ending),
                 // The last frame came, and everything before it is written.
                 Some(ended) if self.output.waiting() == 0 && self.error.waiting() == 0 => {
                     return ended.clone().map_err(ClientError::Lost);
@@ -416,11 +451,20 @@ impl<'a> Client<'a> {
                     }
                     self.resize();
                 }
-                Signal::SIGTERM => self.tell(&ToConsole::Signal(number(signal))),
+                Signal::SIGTERM => self.pass(signal),
                 // The keys that make these are the agent's; kill(1) means this client.
                 _ if self.streams.input => self.leave_at_once(signal),
-                _ => self.tell(&ToConsole::Signal(number(signal))),
+                _ => self.pass(signal),
             }
+        }
+    }
+
+    /// To the agent, unless it stands still: then whoever sent it would wait for good.
+    fn pass(&mut self, signal: Signal) {
+        self.tell(&ToConsole::Signal(number(signal)));
+        self.send();
+        if self.ending.is_none() && self.stands_still.is_some_and(|asked| asked()) {
+            self.ending = Some(Ok(Ending::StandsStill(number(signal))));
         }
     }
 
@@ -432,7 +476,7 @@ impl<'a> Client<'a> {
 }
 
 /// Linux has 64 signals.
-fn number(signal: Signal) -> u8 {
+pub(crate) fn number(signal: Signal) -> u8 {
     u8::try_from(signal as i32).unwrap_or_default()
 }
 

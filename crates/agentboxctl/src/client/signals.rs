@@ -5,6 +5,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// Those by which somebody is told to end.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
 /// The signals that a client answers, taken off their usual way for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -15,28 +18,33 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes them over. A child that is started after this inherits the blocked mask: start none.
     ///
-    /// `terminal`: standard input is one, so job control is ours to answer as well.
-    ///
     /// # Errors
     /// When the process has no descriptor left.
-    pub(crate) fn take_over(terminal: bool) -> io::Result<Self> {
-        Self::block(terminal, ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()))
+    pub(crate) fn take_over() -> io::Result<Self> {
+        Self::block(ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()))
+    }
+
+    /// Job control as well: from here on standard input is a terminal in raw mode.
+    ///
+    /// # Errors
+    /// As [`take_over`](Self::take_over).
+    pub(super) fn take_job_control(&mut self) -> io::Result<()> {
+        self.blocked.add(Signal::SIGTSTP);
+        self.blocked.add(Signal::SIGCONT);
+        self.blocked.thread_block()?;
+        Ok(self.descriptor.set_mask(&self.blocked)?)
     }
 
     /// `ignored`: signals that this process was started to ignore, by nohup(1) or by a shell that put it into the
     /// background. A blocked signal arrives in spite of that (signal(7)), so these are left alone.
-    fn block(terminal: bool, ignored: u64) -> io::Result<Self> {
+    fn block(ignored: u64) -> io::Result<Self> {
         let mut blocked = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        for signal in ENDING {
             if ignored & (1 << (signal as u32 - 1)) == 0 {
                 blocked.add(signal);
             }
         }
         blocked.add(Signal::SIGWINCH);
-        if terminal {
-            blocked.add(Signal::SIGTSTP);
-            blocked.add(Signal::SIGCONT);
-        }
         blocked.thread_block()?;
         let descriptor = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { descriptor, blocked })
@@ -47,6 +55,12 @@ impl Signals {
     pub(crate) fn next(&self) -> Option<Signal> {
         let info = self.descriptor.read_signal().ok()??;
         Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
+    }
+
+    /// A signal to end that has arrived, before there is a session to pass it to.
+    #[must_use]
+    pub(crate) fn told_to_end(&self) -> Option<Signal> {
+        std::iter::from_fn(|| self.next()).find(|signal| ENDING.contains(signal))
     }
 }
 
@@ -75,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_read_instead_of_ending_the_process() {
-        let signals = Signals::take_over(false).unwrap();
+        let signals = Signals::take_over().unwrap();
         assert_eq!(signals.next(), None);
         nix::sys::signal::raise(Signal::SIGTERM).unwrap();
         assert_eq!(signals.next(), Some(Signal::SIGTERM));
@@ -86,7 +100,7 @@ mod tests {
     fn what_was_ignored_at_the_start_stays_ignored() {
         assert_eq!(ignored("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001003\n"), 0x1003);
         assert_eq!(ignored("nothing"), 0);
-        let signals = Signals::block(false, 0b11).unwrap();
+        let signals = Signals::block(0b11).unwrap();
         assert!(!signals.blocked.contains(Signal::SIGHUP) && !signals.blocked.contains(Signal::SIGINT));
         assert!(signals.blocked.contains(Signal::SIGTERM) && signals.blocked.contains(Signal::SIGQUIT));
     }

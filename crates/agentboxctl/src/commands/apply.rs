@@ -7,8 +7,10 @@ use crate::review::job::{Answer, Job};
 use crate::supervisor::Supervisor;
 use agentbox_ipc::to_dict;
 
-pub(super) fn run(wanted: &Apply, embedded: bool) -> Result<u8, Failure> {
+pub(super) fn run(mut wanted: Apply, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
+    wanted.id = super::named::layer(&supervisor, &wanted.id)?;
+    let wanted = &wanted;
     let job = Job::Apply {
         paths: bytes(&wanted.paths),
         all: wanted.all,

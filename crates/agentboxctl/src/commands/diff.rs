@@ -2,23 +2,25 @@
 
 use crate::arguments::Diff;
 use crate::errors::Failure;
-use crate::output::{note, print};
+use crate::output::{colour, note, print};
 use crate::review::job::{Answer, Job};
 use crate::review::owner;
 use crate::supervisor::{Supervisor, understand};
-use crate::terminal;
 use agentbox_ipc::ReviewAnswer;
 use agentbox_plan::SessionId;
 use std::ffi::OsString;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 pub(super) fn run(diff: &Diff, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
-    let paint = terminal::is_terminal(io::stdout());
-    let job = Job::Diff { paths: bytes(&diff.paths), json: diff.json, stat: diff.stat, paint };
-    let answer = ask(&supervisor, &diff.id, job)?;
+    let job = Job::Diff { paths: bytes(&diff.paths), json: diff.json, stat: diff.stat };
+    let id = super::named::layer(&supervisor, &diff.id)?;
+    let mut answer = ask(&supervisor, &id, job)?;
+    // Here, behind the escaping: what a child said may hold no colours.
+    if !diff.json && colour::wanted() {
+        answer.out = colour::diff(&answer.out);
+    }
     tell(&answer)?;
     Ok(answer.status)
 }
@@ -52,7 +54,11 @@ pub(super) fn tell(answer: &Answer) -> Result<(), Failure> {
     print(&answer.out)
 }
 
-/// Paths as they were written.
+/// Paths as they were written, without the `./` that a shell's completion puts before some.
 pub(super) fn bytes(paths: &[OsString]) -> Vec<Vec<u8>> {
-    paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+    let plain = |path: &OsString| {
+        let bytes = path.as_bytes();
+        bytes.strip_prefix(b"./").filter(|rest| !rest.is_empty()).unwrap_or(bytes).to_vec()
+    };
+    paths.iter().map(plain).collect()
 }

@@ -9,10 +9,12 @@ use crate::supervisor::Supervisor;
 use crate::terminal;
 use std::io::{self, BufRead, Write};
 
-pub(super) fn run(discard: &Discard, embedded: bool) -> Result<u8, Failure> {
+pub(super) fn run(mut discard: Discard, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
+    // Before anybody is asked to agree.
+    discard.id = super::named::only_layer(&supervisor, &discard.id)?;
     if !discard.yes {
-        agree(&supervisor, discard)?;
+        agree(&supervisor, &discard)?;
     }
     let asked =
         async |manager: &agentbox_ipc::ManagerProxy<'static>| manager.discard(discard.id.as_str()).await;

@@ -80,6 +80,14 @@ fn table(sessions: &[SessionSummary], now_unix_s: u64, owners: bool) -> String {
     if owners {
         heads.push("OWNER");
     }
+    // A column that says nothing takes its width from those that do.
+    let (named, profiled) = (
+        sessions.is_empty() || sessions.iter().any(|session| session.name.is_some()),
+        sessions.is_empty() || sessions.iter().any(|session| !session.profile.is_empty()),
+    );
+    let shown = |head: &str| (head != "NAME" || named) && (head != "PROFILE" || profiled);
+    let all = heads.clone();
+    heads.retain(|head| shown(head));
     let mut columns = Columns::new(&heads);
     for session in sessions {
         let age = units::age(now_unix_s.saturating_sub(session.started_unix_s));
@@ -102,7 +110,39 @@ fn table(sessions: &[SessionSummary], now_unix_s: u64, owners: bool) -> String {
         if owners {
             cells.push((&owner, Tone::Plain));
         }
-        columns.row(cells);
+        columns.row(all.iter().zip(cells).filter(|(head, _)| shown(head)).map(|(_, cell)| cell));
     }
     columns.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_in_which_nothing_stands_is_left_out() {
+        let session = |name: Option<&str>, profile: &str| SessionSummary {
+            id: "abc".into(),
+            name: name.map(str::to_owned),
+            project: "/p".into(),
+            profile: profile.into(),
+            posture: "L2".into(),
+            agent: "shell".into(),
+            state: SessionState::Running,
+            started_unix_s: 1,
+            memory_bytes: None,
+            tasks: None,
+            denied: 0,
+            owner_uid: 7,
+        };
+        let plain = table(&[session(None, "")], 2, true);
+        assert!(!plain.contains("NAME") && !plain.contains("PROFILE"), "{plain}");
+        assert_eq!(
+            plain.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["abc", "/p", "L2", "shell", "running", "1s", "-", "0", "7"]
+        );
+        let told = table(&[session(None, ""), session(Some("n"), "work")], 2, false);
+        assert!(told.contains("NAME") && told.contains("PROFILE"), "{told}");
+        assert!(table(&[], 2, false).contains("PROFILE"));
+    }
 }

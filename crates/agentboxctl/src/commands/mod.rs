@@ -10,12 +10,14 @@ mod confirm;
 mod diff;
 mod discard;
 mod doctor;
+mod early;
 mod exec;
 mod explain;
 mod freeze;
 mod inspect;
 mod list;
 pub(crate) mod log;
+mod named;
 mod profile;
 mod project;
 mod report;
@@ -35,7 +37,9 @@ use crate::output::{escape, note};
 use agentbox_plan::Exit;
 use agentbox_policy::Request;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
+use std::path::PathBuf;
 
 /// Does what was asked; the status to end with.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
@@ -48,8 +52,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         Command::Stop(stop) => stop::run(&stop, embedded),
         Command::Status(status) => status::run(&status, embedded),
         Command::Diff(diff) => diff::run(&diff, embedded),
-        Command::Apply(apply) => apply::run(&apply, embedded),
-        Command::Discard(discard) => discard::run(&discard, embedded),
+        Command::Apply(apply) => apply::run(apply, embedded),
+        Command::Discard(discard) => discard::run(discard, embedded),
         Command::Allow(wanted) => allow::allow(&wanted, embedded),
         Command::Deny(wanted) => allow::deny(&wanted, embedded),
         Command::Why(why) => why::run(&why, embedded),
@@ -103,17 +107,21 @@ fn environment() -> BTreeMap<String, String> {
 
 const ENOENT: i32 = 2;
 
+/// Where a program is here.
+pub(crate) fn in_path(program: &OsStr) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(program))
+        .find(|candidate| candidate.is_file())
+}
+
 /// Where a program is that the session does not find, and what to do about it.
 fn elsewhere(program: &str) -> String {
     if program.contains('/') {
         return String::new();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(program))
-        .find(|candidate| candidate.is_file());
-    match found {
+    match in_path(OsStr::new(program)) {
         Some(found) => format!(
             "\n  here it is {}, which the session does not see\n  \
              grant the directory that it is installed in: read = [\"…\"] of a profile, or install it for the whole system",
@@ -146,6 +154,6 @@ fn conclude(ending: Ending, id: &str, command: Option<&str>) -> u8 {
             ));
             OWN_FAILURE
         }
-        Ending::Signalled(number) => 128 | number,
+        Ending::Signalled(number) | Ending::StandsStill(number) => 128 | number,
     }
 }

@@ -1,5 +1,6 @@
 //! `report`, and what a person is told when a session ends: what it left behind in its project.
 
+use super::named;
 use crate::arguments::Report;
 use crate::errors::Failure;
 use crate::output::network::counted;
@@ -15,7 +16,7 @@ const MOST_LINES: usize = 30;
 
 pub(super) fn run(report: &Report, embedded: bool) -> Result<u8, Failure> {
     let supervisor = Supervisor::connect(embedded)?;
-    let answer = ask(&supervisor, report.id.as_str())?;
+    let answer = named::ask(&supervisor, report.id.as_str(), |id| ask(&supervisor, id))?;
     if report.json {
         print_json(&answer)?;
     } else {

@@ -1,10 +1,11 @@
 //! `start`: a session of a project, and the bridge to it.
 
 use super::report::{Notices, Telling, after_session};
-use super::{conclude, environment, request};
+use super::{conclude, early, environment, request};
 use crate::account::own_home;
 use crate::arguments::{Choice, Start};
-use crate::client::{self, Ending};
+use crate::client::signals::Signals;
+use crate::client::{self, Bridge, Ending};
 use crate::errors::Failure;
 use crate::git;
 use crate::layers;
@@ -18,6 +19,7 @@ use crate::terminal;
 use agentbox_ipc::{Dict, StartAnswer, StartRequest, to_dict};
 use agentbox_plan::{SessionId, Streams};
 use agentbox_policy::{Ssh, Workspace};
+use nix::sys::signal::Signal;
 use rustix::fs::Mode;
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -52,7 +54,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     }
     let umask = umask();
     agree_to_no_confinement(&mut start.choice)?;
-    let streams = if start.detach { Streams::PIPES } else { client::streams() };
+    let streams = if start.detach { detached_streams() } else { client::streams() };
     let size = terminal::size();
     if let Some(id) = &start.resume {
         go_on(&Supervisor::connect(embedded)?, id, &mut start.choice)?;
@@ -67,16 +69,26 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     wanted.detach = start.detach;
     wanted.resume = start.resume.as_ref().map(ToString::to_string);
     wanted.options.login = login;
-    let (answer, console) = match ask(&supervisor, &project, &wanted) {
-        Err(failure) if failure.is_unconfirmed() && !start.quiet && agreed(&failure)? => {
+    let mut signals = early::signals()?;
+    let ((answer, console), told) = match ask(&supervisor, &signals, &project, &wanted) {
+        Err(failure) if failure.is_unconfirmed() && !start.quiet => {
+            // A question on a terminal is left with the keys with which everything is left.
+            drop(signals);
+            if !agreed(&failure)? {
+                return Err(failure);
+            }
             // The word holds for this one request; nothing keeps it.
             wanted.options.allow_trifecta = true;
-            ask(&supervisor, &project, &wanted)?
+            signals = early::signals()?;
+            ask(&supervisor, &signals, &project, &wanted)?
         }
         other => other?,
     };
     let answer: StartAnswer = understand(answer)?;
     drop(project);
+    if let Some(signal) = told {
+        return Ok(early::end(&supervisor, &answer.id, signal));
+    }
     if start.verbose || !start.quiet && streams_to_a_person() {
         announce(&answer);
     }
@@ -88,11 +100,20 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    let bridge = Bridge::begin(OwnedFd::from(console), Some(signals))?;
+    // Up to here a key made a signal; from here on it is typed into the session.
+    if let Some(signal) = bridge.told_to_end() {
+        drop(bridge);
+        return Ok(early::end(&supervisor, &answer.id, signal));
+    }
     // The session and its console need no supervisor; it is asked again only when the session has ended.
     let direct = answer.workspace == "direct" && answer.isolation != "none";
     let all = start.verbose || !start.quiet && streams_to_a_person();
     let notices = (answer.isolation != "none").then(|| Notices::begin(supervisor, &answer.id, all));
-    let ending = client::run(OwnedFd::from(console))?;
+    let ending = bridge.run(&|| early::stands_still(&answer.id))?;
+    if let Ending::StandsStill(number) = ending {
+        return Ok(early::end_still(&answer.id, number, embedded));
+    }
     // Presets are named after the program that they run, but for that of the person's shell.
     let program = start.choice.command.first().or(Some(&answer.agent).filter(|agent| *agent != "shell"));
     let status = conclude(ending, &answer.id, program.map(String::as_str));
@@ -108,6 +129,12 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         note(&format!("what it changed waits to be looked at: agentboxctl diff {id}"));
     }
     Ok(status)
+}
+
+/// Whoever starts a session from a terminal comes back to it from one, wherever its id is written.
+fn detached_streams() -> Streams {
+    let terminal = terminal::is_terminal(io::stdin());
+    Streams { input: terminal, output: terminal, error: terminal }
 }
 
 /// The mask of this process (umask(2)), which can be read only by setting it: before there are threads.
@@ -135,13 +162,18 @@ fn go_on(supervisor: &Supervisor, id: &SessionId, choice: &mut Choice) -> Result
     Ok(())
 }
 
+/// The answer, its console, and what was heard meanwhile.
+type Asked = ((Dict, zbus::OwnedFd), Option<Signal>);
+
 fn ask(
     supervisor: &Supervisor,
+    signals: &Signals,
     project: &Project,
     wanted: &StartRequest,
-) -> Result<(Dict, zbus::OwnedFd), Failure> {
+) -> Result<Asked, Failure> {
     let wanted = to_dict(wanted)?;
-    supervisor.ask(async |manager| manager.start(project.directory.as_fd().into(), wanted).await)
+    let directory = project.directory.as_fd();
+    early::ask(supervisor, signals, async |manager| manager.start(directory.into(), wanted).await)
 }
 
 /// Asks for the word on this terminal, which no agent has yet.

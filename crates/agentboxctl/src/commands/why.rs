@@ -47,7 +47,9 @@ fn words(answer: &WhyAnswer) -> String {
             escape::message(&answer.remedy).replace('\n', "\n          ")
         ));
     }
-    if answer.allowed && answer.access.is_none() && is_name(&answer.destination) {
+    // What is said to be allowed for a reason of its own is no matter of rules.
+    let ruled = answer.allowed && answer.access.is_none() && answer.reason.is_empty();
+    if ruled && is_name(&answer.destination) {
         text.push_str("\n  but     an address of it that is internal is refused, unless `internal` names it");
     }
     text.push('\n');

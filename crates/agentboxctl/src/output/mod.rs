@@ -1,5 +1,6 @@
 //! What a person or another program reads on standard output.
 
+pub(crate) mod colour;
 pub(crate) mod escape;
 pub(crate) mod legs;
 pub(crate) mod network;

@@ -1,6 +1,6 @@
 //! Tables for people: columns without lines, colour only where a terminal shows it.
 
-use crate::output::escape;
+use crate::output::{colour, escape};
 use crate::terminal::is_terminal;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
@@ -29,8 +29,7 @@ impl Columns {
     /// A table with these heads.
     pub(crate) fn new(heads: &[&str]) -> Self {
         let terminal = is_terminal(std::io::stdout());
-        let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self::drawn(heads, terminal, coloured)
+        Self::drawn(heads, terminal, colour::wanted())
     }
 
     fn drawn(heads: &[&str], terminal: bool, coloured: bool) -> Self {

@@ -26,8 +26,6 @@ pub(crate) enum Job {
         json: bool,
         /// A line for each change.
         stat: bool,
-        /// With colours.
-        paint: bool,
     },
     /// Taking it.
     Apply {
@@ -78,7 +76,7 @@ pub(crate) fn run(review: &mut Review, job: &Job, file: Option<OwnedFd>) -> Resu
         answer.notes.push("an `apply` that had been cut off was finished".to_owned());
     }
     match job {
-        Job::Diff { paths, json, stat, paint } => diff(review, paths, (*json, *stat, *paint), answer),
+        Job::Diff { paths, json, stat } => diff(review, paths, (*json, *stat), answer),
         Job::Apply { .. } => take(review, job, answer),
         Job::Commits { base } => commits(review, base, file, answer),
         Job::Count => Ok(answer),
@@ -104,7 +102,7 @@ fn commits(
 fn diff(
     review: &Review,
     paths: &[Vec<u8>],
-    (json, stat, paint): (bool, bool, bool),
+    (json, stat): (bool, bool),
     mut answer: Answer,
 ) -> Result<Answer, Failure> {
     let found = review.changes()?;
@@ -131,7 +129,7 @@ fn diff(
         answer.notes.push("the session still runs: this is how far it is".to_owned());
     }
     let style = if stat { Style::Stat } else { Style::Full };
-    answer.out = show::text(&review.trees, &changes, review.id.as_str(), style, paint);
+    answer.out = show::text(&review.trees, &changes, review.id.as_str(), style);
     answer.out.push_str(&format!("{}\n", show::summary(&changes)));
     Ok(answer)
 }

@@ -71,8 +71,8 @@ pub(crate) fn sort(changes: &mut [Change]) {
     changes.sort_by(|one, other| (rank(one), &one.path).cmp(&(rank(other), &other.path)));
 }
 
-/// All changes in words; `paint` where a person looks on.
-pub(crate) fn text(trees: &Trees, changes: &[Change], id: &str, style: Style, paint: bool) -> String {
+/// All changes in words.
+pub(crate) fn text(trees: &Trees, changes: &[Change], id: &str, style: Style) -> String {
     let mut out = String::new();
     let is_trigger = |change: &&Change| matches!(change.class, Class::Trigger { .. });
     if changes.iter().any(|change| is_trigger(&change)) {
@@ -80,11 +80,11 @@ pub(crate) fn text(trees: &Trees, changes: &[Change], id: &str, style: Style, pa
             out,
             "Programs on this machine act on these; each is taken by name only: agentboxctl apply {id} --trigger PATH"
         );
-        changes.iter().filter(is_trigger).for_each(|change| one(&mut out, trees, change, style, paint));
+        changes.iter().filter(is_trigger).for_each(|change| one(&mut out, trees, change, style));
         out.push('\n');
     }
     let rest = changes.iter().filter(|change| change.class == Class::Ordinary);
-    rest.for_each(|change| one(&mut out, trees, change, style, paint));
+    rest.for_each(|change| one(&mut out, trees, change, style));
     let data =
         changes.iter().filter(|change| change.class == Class::GitData && change.kind() != Kind::Directory);
     match data.count() {
@@ -120,7 +120,7 @@ pub(crate) fn summary(changes: &[Change]) -> String {
     if words.is_empty() { "no changes".to_owned() } else { words.join(", ") }
 }
 
-fn one(out: &mut String, trees: &Trees, change: &Change, style: Style, paint: bool) {
+fn one(out: &mut String, trees: &Trees, change: &Change, style: Style) {
     let head = headline(change);
     let texts = texts(trees, change);
     let counted = match &texts {
@@ -130,25 +130,20 @@ fn one(out: &mut String, trees: &Trees, change: &Change, style: Style, paint: bo
         }
         None => sizes(change),
     };
-    let head = if paint { format!("\x1b[1m{head}\x1b[0m") } else { head };
     let _strings_take_all = writeln!(out, "{head}{counted}");
     let Some((old, new)) = texts.filter(|_| style == Style::Full) else { return };
     for line in hunks(&lines::lines(&old), &lines::lines(&new)) {
-        let (mark, text, color) = match line {
+        let (mark, text) = match line {
             Line::Place(from, count, to, now) => {
                 // Lines are counted from 1, and an empty stretch is said to be after the line before.
                 let first = |start: usize, count: usize| if count == 0 { start } else { start + 1 };
-                let place = format!("@@ -{},{count} +{},{now} @@", first(from, count), first(to, now));
-                ("", place, "36")
+                ("", format!("@@ -{},{count} +{},{now} @@", first(from, count), first(to, now)))
             }
-            Line::Same(line) => (" ", shown(line), ""),
-            Line::Old(line) => ("-", shown(line), "31"),
-            Line::New(line) => ("+", shown(line), "32"),
+            Line::Same(line) => (" ", shown(line)),
+            Line::Old(line) => ("-", shown(line)),
+            Line::New(line) => ("+", shown(line)),
         };
-        let _strings_take_all = match color {
-            color if paint && !color.is_empty() => writeln!(out, "\x1b[{color}m{mark}{text}\x1b[0m"),
-            _ => writeln!(out, "{mark}{text}"),
-        };
+        let _strings_take_all = writeln!(out, "{mark}{text}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod complete;
 mod confirm;
+mod early;
 mod escaping;
 mod fake;
 mod follow;

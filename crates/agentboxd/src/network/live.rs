@@ -11,7 +11,8 @@ use agentbox_plan::net::{
     Decision, Destination, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
 };
 use agentbox_policy::{
-    HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, tightened, with_live,
+    HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, stays_inside,
+    tightened, with_live,
 };
 use serde_json::json;
 use std::net::IpAddr;
@@ -205,6 +206,19 @@ pub(crate) fn why(
     what: &str,
 ) -> Result<WhyAnswer, Error> {
     let (destination, port) = destination(what)?;
+    if stays_inside(&destination) {
+        return Ok(WhyAnswer {
+            destination: shown(&destination),
+            port,
+            allowed: true,
+            reason: "it is the session's own loopback, which no rule concerns".to_owned(),
+            remedy: format!(
+                "this machine's: agentboxctl allow {} host:{port}, and inside {}:{port}",
+                network.id, HOST_NAMES[0]
+            ),
+            ..WhyAnswer::default()
+        });
+    }
     let (rules, translators) = (network.rules(), network.translators());
     let decision = match &destination {
         Destination::Address { address } => rules.judge_address(&destination, port, *address, &translators),
@@ -332,6 +346,16 @@ mod tests {
             // Granted by its rule.
             ("9.9.9.8", true, ""),
             ("a.org", true, ""),
+            (
+                "127.0.0.1:3000",
+                true,
+                "this machine's: agentboxctl allow abc host:3000, and inside host.agentbox.internal:3000",
+            ),
+            (
+                "localhost",
+                true,
+                "this machine's: agentboxctl allow abc host:443, and inside host.agentbox.internal:443",
+            ),
         ] {
             let said = why(&network, what_is, what).unwrap();
             assert_eq!((said.allowed, said.remedy.as_str()), (allowed, remedy), "{what}: {}", said.reason);

@@ -12,7 +12,7 @@ use crate::policy::{Held, Sourced};
 use crate::preset::Preset;
 use crate::reach::{ForeignName, MAX_RULES_BYTES, Reach, Written};
 use crate::text::printable;
-use crate::{Inputs, Isolation, Network, PolicyError, ceiling, groups, live};
+use crate::{Inputs, Isolation, Network, PolicyError, ceiling, groups, live, loopback};
 use agentbox_plan::Wire;
 use agentbox_plan::net::{Mode, Rule, Rules, Target, Verdict};
 use std::collections::BTreeMap;
@@ -60,6 +60,7 @@ pub(super) fn collect(context: &Context<'_, '_>, warnings: &mut Vec<String>) -> 
     let denials: Vec<_> = entries.iter().flat_map(|entry| &entry.rules).cloned().collect();
     for entry in entries.iter().filter(|entry| entry.whose == Whose::Request) {
         for rule in entry.rules.iter().filter(|rule| rule.verdict == Verdict::Allow) {
+            loopback::check(rule)?;
             live::check_denials(denials.iter().filter(|other| other.verdict == Verdict::Deny), rule)?;
         }
     }

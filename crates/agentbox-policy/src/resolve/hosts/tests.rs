@@ -240,6 +240,12 @@ fn what_is_asked_for_is_had_or_refused() {
              rule: {OWN}: profile.mine.deny\nleave it out, or change the rule that denies it"
         )
     );
+    assert_eq!(
+        ask("", Network::Allowlist, "localhost:3000").refusal(),
+        "refused: a rule that allows `localhost:3000`: inside that is the session's own loopback\n\
+         rule: command line\n\
+         a port of this machine is `host:3000`, and inside host.agentbox.internal:3000"
+    );
     assert!(ask("deny = [\"a.b.org:25\"]", Network::Allowlist, "a.b.org").resolve().is_ok());
     assert_eq!(
         ask("", Network::Allowlist, "a.b.org").file("allow = [\"b.org\"]").refusal(),

@@ -20,10 +20,21 @@ pub(super) fn run(log: &Log, embedded: bool) -> Result<u8, Failure> {
     if log.verify {
         return verify(&supervisor, log.json);
     }
-    let id = log.id.as_ref().map_or("", |id| id.as_str());
+    let lines = |id: &str, after| supervisor.ask(async |manager| manager.log(id, after).await);
+    let mut id = log.id.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut after = 0;
+    let mut next = Some(super::named::ask(&supervisor, &id.clone(), |known| {
+        let first = lines(known, 0)?;
+        Ok((known.to_owned(), first))
+    })?);
     loop {
-        let lines = supervisor.ask(async |manager| manager.log(id, after).await)?;
+        let lines = match next.take() {
+            Some((known, first)) => {
+                id = known;
+                first
+            }
+            None => lines(&id, after)?,
+        };
         let before = after;
         let mut text = String::new();
         for line in &lines {

@@ -1,8 +1,8 @@
 //! What the fake says about its one session. Names in it are hostile.
 
 use agentbox_ipc::{
-    Access, DestinationTotal, NetworkStatus, PublishedPort, SessionState, SessionStatus, SessionSummary,
-    WhyAnswer,
+    Access, ChangeSet, DestinationTotal, NetworkStatus, PublishedPort, SessionState, SessionStatus,
+    SessionSummary, WhyAnswer,
 };
 
 pub(super) fn summary() -> SessionSummary {
@@ -62,6 +62,25 @@ pub(super) fn status() -> SessionStatus {
         guard: "none: no \x1b[2J".into(),
         exit: None,
     }
+}
+
+/// One whose agent cannot hear anything.
+pub(super) fn still() -> SessionStatus {
+    let summary = SessionSummary { id: "still".into(), state: SessionState::Frozen, ..summary() };
+    SessionStatus { summary, frozen: Some("a file \x1b[2J".into()), ..status() }
+}
+
+/// Two of one name.
+pub(super) fn sets() -> Vec<ChangeSet> {
+    [("newer", 9), ("older", 3)]
+        .map(|(id, started_unix_s)| ChangeSet {
+            id: id.into(),
+            name: Some("was".into()),
+            project: "/p".into(),
+            started_unix_s,
+            ..ChangeSet::default()
+        })
+        .into()
 }
 
 /// A path is readable, a host refused.

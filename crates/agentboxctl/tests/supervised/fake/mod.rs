@@ -13,12 +13,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// What was asked of it.
 #[derive(Debug, Clone)]
 pub(crate) enum Said {
     Start(Box<StartRequest>),
+    Attach(String),
     Stop(String, u64),
     Allow(String, String, u64),
     Deny(String, String),
@@ -159,7 +161,11 @@ impl Manager {
                 "refused: \x1b[2J\nrule: /etc/agentbox/agentbox.toml: floor.network\ndo this".into(),
             ));
         }
+        let slow = request.options.profile.as_deref() == Some("slow");
         self.say(Said::Start(Box::new(request)));
+        if slow {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
         let answer = StartAnswer {
             id: "abc".into(),
             project: "/p".into(),
@@ -204,14 +210,16 @@ impl Manager {
 
     #[zbus(out_args("status"))]
     async fn status(&self, id: &str) -> Result<Dict, Error> {
-        if id != "abc" {
-            return Err(Error::NotFound(format!("no session {id}")));
+        match id {
+            "abc" | "named" => Ok(to_dict(&answers::status())?),
+            "still" => Ok(to_dict(&answers::still())?),
+            _ => Err(Error::NotFound(format!("no session {id}"))),
         }
-        Ok(to_dict(&answers::status())?)
     }
 
     #[zbus(out_args("console"))]
     async fn attach(&self, id: &str, client: Dict) -> Result<zbus::OwnedFd, Error> {
+        self.say(Said::Attach(id.to_owned()));
         Ok(self.console())
     }
 
@@ -227,7 +235,7 @@ impl Manager {
 
     #[zbus(out_args("sets"))]
     async fn changes(&self) -> Result<Vec<Dict>, Error> {
-        Ok(Vec::new())
+        answers::sets().iter().map(|set| Ok(to_dict(set)?)).collect()
     }
 
     #[zbus(out_args("answer", "descriptors"))]
