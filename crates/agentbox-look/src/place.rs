@@ -8,17 +8,26 @@ use agentbox_plan::wire::Bytes;
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 /// Most bytes of a trigger file that are hashed.
 const MAX_HASHED_BYTES: u64 = 16 << 20;
+/// Most bytes of all of them that one look hashes: what real projects have of such files is a hundredth of it, and it takes a
+/// second. Whoever makes thousands of large ones, which cost nothing when they are sparse, does not make a look longer.
+const MAX_ALL_HASHED_BYTES: u64 = 256 << 20;
 
 /// The places that are looked at.
 #[derive(Debug)]
 pub(crate) struct Places {
     all: Vec<(OwnedFd, Vec<u8>)>,
+    /// Bytes that may still be hashed.
+    hashable: Cell<u64>,
+    /// When to come to an end with what is not known yet.
+    end: Cell<Option<Instant>>,
 }
 
 impl Places {
@@ -29,7 +38,18 @@ impl Places {
             fs::openat(&place, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         };
         let all = places.into_iter().zip(names).map(|(place, name)| Ok((open(place)?, name)));
-        Ok(Self { all: all.collect::<Result<_, Errno>>()? })
+        let all = all.collect::<Result<_, Errno>>()?;
+        Ok(Self { all, hashable: Cell::new(MAX_ALL_HASHED_BYTES), end: Cell::new(None) })
+    }
+
+    /// From now on it counts how long the look takes.
+    pub(crate) fn set_end(&self, end: Instant) {
+        self.end.set(Some(end));
+    }
+
+    /// Whether the time of the look is over.
+    pub(crate) fn is_late(&self) -> bool {
+        self.end.get().is_some_and(|end| Instant::now() >= end)
     }
 
     /// How many there are.
@@ -134,20 +154,54 @@ impl Places {
         }
     }
 
+    /// The same, to be compared with how it was: what was not read then is not read now, and what is new need not be.
+    pub(crate) fn state_as(&self, spot: &Spot, was: Option<&FileState>) -> Option<FileState> {
+        match (was, self.kind(spot)?) {
+            (None | Some(FileState::Unread { .. }), FileType::RegularFile) => {
+                Some(self.unread(spot).unwrap_or(FileState::Other))
+            }
+            _ => self.state(spot),
+        }
+    }
+
+    fn unread(&self, spot: &Spot) -> Option<FileState> {
+        // One that could not be read was something else before as well.
+        let file = self.open(spot, OFlags::RDONLY).ok()?;
+        let stat = fs::fstat(&file).ok()?;
+        let ns = |seconds: i64, ns: i64| {
+            u64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(ns)).unwrap_or_default()
+        };
+        Some(FileState::Unread {
+            bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+            #[allow(clippy::unnecessary_cast, reason = "other types on other architectures")]
+            written_ns: ns(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            #[allow(clippy::unnecessary_cast, reason = "other types on other architectures")]
+            changed_ns: ns(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            executable: stat.st_mode & 0o111 != 0,
+        })
+    }
+
     fn hash(&self, spot: &Spot) -> Option<FileState> {
         let file = self.open(spot, OFlags::RDONLY).ok()?;
         let stat = fs::fstat(&file).ok()?;
+        let wanted = u64::try_from(stat.st_size).unwrap_or_default().min(MAX_HASHED_BYTES);
+        if wanted > self.hashable.get() {
+            return self.unread(spot);
+        }
         let mut hash = Sha256::new();
         // What is larger differs by its size and its beginning; nobody reads it as a configuration.
         hash.update(stat.st_size.to_le_bytes());
-        let (mut file, mut left, mut buffer) = (File::from(file), MAX_HASHED_BYTES, vec![0; 64 << 10]);
+        let (mut file, mut left, mut buffer) =
+            (File::from(file), MAX_HASHED_BYTES.min(self.hashable.get()), vec![0; 64 << 10]);
         while left > 0 {
-            let count = file.read(&mut buffer).ok()?;
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let count = file.read(&mut buffer[..most]).ok()?;
             if count == 0 {
                 break;
             }
             hash.update(&buffer[..count]);
             left = left.saturating_sub(count as u64);
+            self.hashable.set(self.hashable.get().saturating_sub(count as u64));
         }
         let executable = stat.st_mode & 0o111 != 0;
         Some(FileState::File { hash: Bytes(hash.finalize().to_vec()), executable })
@@ -187,6 +241,30 @@ pub(crate) mod tests {
             Some(FileState::Link { to: Bytes(b"/etc/passwd".to_vec()) })
         );
         assert_eq!(places.state(&spot("missing")), None);
+    }
+
+    #[test]
+    fn thousands_of_large_files_are_not_hashed_and_every_change_of_them_is_seen() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let places = places(&[dir.path()]);
+        let large = || File::create(dir.path().join("large")).unwrap().set_len(MAX_HASHED_BYTES).unwrap();
+        std::fs::write(dir.path().join("small"), "one").unwrap();
+        large();
+        places.hashable.set(MAX_HASHED_BYTES + 3);
+        let is_read = |state: &Option<FileState>| matches!(state, Some(FileState::File { .. }));
+        let (small, first, second) =
+            (places.state(&spot("small")), places.state(&spot("large")), places.state(&spot("large")));
+        assert!(is_read(&small) && is_read(&first) && !is_read(&second), "{second:?}");
+        assert_eq!(places.hashable.get(), 0);
+        // The same again, whatever else there is to hash by then; written to the same size it is another.
+        places.hashable.set(MAX_ALL_HASHED_BYTES);
+        assert_eq!(places.state_as(&spot("large"), second.as_ref()), second);
+        assert_eq!(places.state_as(&spot("large"), first.as_ref()), first);
+        assert_eq!(places.hashable.get(), MAX_ALL_HASHED_BYTES - MAX_HASHED_BYTES);
+        assert!(!is_read(&places.state_as(&spot("small"), None)));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        large();
+        assert_ne!(places.state_as(&spot("large"), second.as_ref()), second);
     }
 
     #[test]

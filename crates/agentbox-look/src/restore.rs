@@ -2,14 +2,15 @@
 //! the one or the other.
 
 use crate::place::Places;
-use agentbox_plan::look::Spot;
+use agentbox_plan::look::{PlacePath, Spot};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the new one is called until it is whole.
 const NEW: &[u8] = b"config.agentbox-new";
@@ -21,25 +22,67 @@ const ASIDE: &[u8] = b"config.agentbox-refused";
 pub(crate) enum Restored {
     /// It says what it should.
     Written,
+    /// The same, but who has git's lock may put another over it.
+    WrittenUnlocked,
     /// There was no room: git has no configuration there now, and the refused one lies beside.
     MovedAside,
 }
 
-/// How long a lock of git's is waited for. A live one is there for milliseconds; one that stays was left by a
+/// How long locks of git's are waited for, all of a look. A live one is there for milliseconds; those that stay were left by a
 /// process that ended, or made so that this waits.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+
+/// How long a look still waits for locks.
+#[derive(Debug)]
+pub(crate) struct Patience(Cell<Duration>);
+
+impl Patience {
+    /// While a session runs: its own git writes, and goes on when that was waited for.
+    pub(crate) fn of_a_running_session() -> Self {
+        Self(Cell::new(LOCK_PATIENCE))
+    }
+
+    /// After its end nothing of it runs, and what is refused stays in force for nobody's lock.
+    pub(crate) fn none() -> Self {
+        Self(Cell::default())
+    }
+
+    /// Waits a moment; not when it is used up.
+    fn wait(&self) -> bool {
+        let Some(rest) = self.0.get().checked_sub(BETWEEN_TRIES) else { return false };
+        self.0.set(rest);
+        std::thread::sleep(BETWEEN_TRIES);
+        true
+    }
+}
+
+/// Waits until none of these configurations has a lock, as long as a look waits for locks.
+pub(crate) fn wait_for_locks(places: &Places, configs: &[Spot]) {
+    let is_locked = |config: &Spot| {
+        let lock = Spot { place: config.place, path: lock_of(config)? };
+        places.kind(&lock)
+    };
+    let patience = Patience::of_a_running_session();
+    while configs.iter().any(|config| is_locked(config).is_some()) && patience.wait() {}
+}
+
+fn lock_of(config: &Spot) -> Option<PlacePath> {
+    let (parent, name) = config.path.split()?;
+    parent.join(&[name, b".lock"].concat())
+}
 
 /// Puts what `content` makes of a configuration in its place. It is asked while nobody who keeps to git's lock
 /// writes; nothing to write when it has none any more.
 pub(crate) fn restore(
     places: &Places,
     config: &Spot,
+    patience: &Patience,
     content: impl FnOnce() -> Option<Vec<u8>>,
 ) -> Result<Restored, Errno> {
     let (parent, name) = config.path.split().ok_or(Errno::INVAL)?;
     let directory = places.directory(&Spot { place: config.place, path: parent })?;
-    let lock = Lock::take(&directory, name);
+    let lock = Lock::take(&directory, name, patience);
     let Some(content) = content() else { return Ok(Restored::Written) };
     let mode = match fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat.st_mode & 0o666,
@@ -56,7 +99,7 @@ pub(crate) fn restore(
     let restored = match written {
         Ok(()) => {
             fs::fsync(&directory)?;
-            Restored::Written
+            if lock.ours { Restored::Written } else { Restored::WrittenUnlocked }
         }
         Err(_) => {
             // What may not be in force is not in force, whatever else.
@@ -77,14 +120,13 @@ struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    fn take(directory: &'a OwnedFd, config: &[u8]) -> Self {
+    fn take(directory: &'a OwnedFd, config: &[u8], patience: &Patience) -> Self {
         let name = [config, b".lock"].concat();
-        let end = Instant::now() + LOCK_PATIENCE;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             match fs::openat(directory, &name, flags, Mode::from_raw_mode(0o644)) {
                 Ok(_) => return Self { directory, name, ours: true },
-                Err(Errno::EXIST) if Instant::now() < end => std::thread::sleep(BETWEEN_TRIES),
+                Err(Errno::EXIST) if patience.wait() => {}
                 // Without it a change of git's may be lost; with what is refused in force, more would be.
                 Err(_) => return Self { directory, name, ours: false },
             }
@@ -141,6 +183,7 @@ mod tests {
     use super::*;
     use crate::place::tests::{places, spot};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::time::Instant;
 
     #[test]
     fn the_new_one_is_whole_has_the_old_mode_and_no_link_is_written_through() {
@@ -153,14 +196,20 @@ mod tests {
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).unwrap();
         symlink(&outside, dir.path().join("git/config.agentbox-new")).unwrap();
         let places = places(&[dir.path()]);
-        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            restore(&places, &spot("git/config"), &Patience::none(), || Some(b"good".to_vec())),
+            Ok(Restored::Written)
+        );
         assert_eq!(std::fs::read(&config).unwrap(), b"good");
         assert_eq!(std::fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read(&outside).unwrap(), b"mine");
         // A link in its place is replaced, not followed.
         std::fs::remove_file(&config).unwrap();
         symlink(&outside, &config).unwrap();
-        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            restore(&places, &spot("git/config"), &Patience::none(), || Some(b"good".to_vec())),
+            Ok(Restored::Written)
+        );
         assert_eq!(
             (std::fs::read(&outside).unwrap(), std::fs::read(&config).unwrap()),
             (b"mine".to_vec(), b"good".to_vec())
@@ -168,7 +217,10 @@ mod tests {
         // And a directory gives way.
         std::fs::remove_file(&config).unwrap();
         std::fs::create_dir(&config).unwrap();
-        assert_eq!(restore(&places, &spot("git/config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            restore(&places, &spot("git/config"), &Patience::none(), || Some(b"good".to_vec())),
+            Ok(Restored::Written)
+        );
         assert_eq!(std::fs::read(&config).unwrap(), b"good");
     }
 
@@ -177,11 +229,19 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         std::fs::write(dir.path().join("config"), "evil").unwrap();
         let places = places(&[dir.path()]);
-        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            restore(&places, &spot("config"), &Patience::none(), || Some(b"good".to_vec())),
+            Ok(Restored::Written)
+        );
         assert!(!dir.path().join("config.lock").exists());
         std::fs::write(dir.path().join("config"), "evil").unwrap();
         std::fs::write(dir.path().join("config.lock"), "stale").unwrap();
-        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        let (began, patience) = (Instant::now(), Patience::of_a_running_session());
+        for _ in 0..50 {
+            let restored = restore(&places, &spot("config"), &patience, || Some(b"good".to_vec()));
+            assert_eq!(restored, Ok(Restored::WrittenUnlocked));
+        }
+        assert!((LOCK_PATIENCE..LOCK_PATIENCE * 5).contains(&began.elapsed()), "{:?}", began.elapsed());
         assert_eq!(std::fs::read(dir.path().join("config")).unwrap(), b"good");
         assert!(dir.path().join("config.lock").exists());
     }
@@ -195,7 +255,10 @@ mod tests {
         }
         std::fs::write(at("config"), "evil").unwrap();
         let places = places(&[dir.path()]);
-        assert_eq!(restore(&places, &spot("config"), || Some(b"good".to_vec())), Ok(Restored::Written));
+        assert_eq!(
+            restore(&places, &spot("config"), &Patience::none(), || Some(b"good".to_vec())),
+            Ok(Restored::Written)
+        );
         assert_eq!(std::fs::read(at("config")).unwrap(), b"good");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
         // What cannot be replaced goes, under whatever name.

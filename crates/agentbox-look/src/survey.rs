@@ -14,6 +14,7 @@ use agentbox_plan::trigger::{Hold, Trigger};
 use agentbox_plan::wire::Bytes;
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 /// Most trigger files that are remembered, and most other things.
 const MAX_KEPT: usize = 20_000;
@@ -23,6 +24,14 @@ const MAX_LINKED: usize = 100_000;
 const MAX_TRACKED: usize = 1000;
 /// Most configurations that others include.
 const MAX_INCLUDED: usize = 64;
+
+/// What a look may take after it has walked through the places: the supervisor waits somewhat longer.
+const AFTER_WALK: Duration = Duration::from_secs(8);
+
+/// From now on it counts how long a look takes.
+pub(crate) fn begin(places: &Places, plan: &LookPlan) {
+    places.set_end(Instant::now() + Duration::from_millis(plan.limits.time_ms.into()) + AFTER_WALK);
+}
 
 /// Everything in the places.
 #[derive(Debug, Default)]
@@ -43,6 +52,7 @@ pub(crate) struct Seen {
 
 /// Looks at all of it.
 pub(crate) fn look(places: &Places, plan: &LookPlan) -> Seen {
+    begin(places, plan);
     let mut seen = Seen::default();
     let left = walk::walk(places, plan.limits, |listing| {
         seen.note(places, plan, listing);
@@ -186,15 +196,17 @@ impl Seen {
             ConfigBefore { spot, content }
         };
         let trigger = |spot: &Spot| Some(TriggerBefore { spot: spot.clone(), state: places.state(spot)? });
+        let in_time = || !places.is_late();
+        // None is left out: at the end it would be taken for a new one, with nothing in it that may stay.
         let configs: Vec<ConfigBefore> = self.configs(places).into_iter().map(config).collect();
         let hooks = hooks::there(places, &hooks::directories(places, &configs));
         let triggers: BTreeSet<&Spot> = self.triggers.iter().chain(&hooks).collect();
         Before {
             configs,
-            triggers: triggers.into_iter().filter_map(trigger).collect(),
+            triggers: triggers.into_iter().take_while(|_| in_time()).filter_map(trigger).collect(),
             tracked: self.tracked(places, plan, &hooks),
             things: self.things.clone(),
-            whole: self.left.count == 0 && !self.more,
+            whole: self.left.count == 0 && !self.more && in_time(),
         }
     }
 }

@@ -4,11 +4,13 @@ use crate::git::hooks;
 use crate::git::keys;
 use crate::git::pointers::{self, Named};
 use crate::place::Places;
-use crate::restore::{Restored, restore};
+use crate::restore::{Patience, Restored, restore, wait_for_locks};
 use crate::survey::{self, Seen};
+use crate::walk::Left;
 use agentbox_plan::git_config;
 use agentbox_plan::look::{
-    Before, Change, FileState, Finding, FindingKind, LookPlan, PlacePath, Report, Spot, Thing,
+    Before, Change, FileState, Finding, FindingKind, LookPlan, PlacePath, Report, Spot, Thing, TriggerBefore,
+    UnseenWhy,
 };
 use agentbox_plan::wire::Bytes;
 use rustix::fs::FileType;
@@ -19,23 +21,33 @@ const MAX_FINDINGS: usize = 2000;
 
 /// Judges git's configurations, and restores what may not have changed.
 pub(crate) fn judge(places: &Places, plan: &LookPlan, before: &Before, spots: &[Spot]) -> Report {
-    let mut findings = Vec::new();
-    configs(places, plan, before, spots.iter().cloned().collect(), &mut findings);
-    report(findings, Seen::default())
+    survey::begin(places, plan);
+    let (mut findings, mut left) = (Vec::new(), Left::default());
+    let patience = Patience::of_a_running_session();
+    configs(places, plan, before, &patience, spots.iter().cloned().collect(), &mut findings, &mut left);
+    report(findings, left)
 }
 
 /// The same, and everything else.
 pub(crate) fn sweep(places: &Places, plan: &LookPlan, before: &Before) -> Report {
-    let seen = survey::look(places, plan);
-    let mut findings = Vec::new();
-    configs(places, plan, before, seen.configs(places), &mut findings);
-    triggers(places, plan, before, &seen, &mut findings);
+    let mut seen = survey::look(places, plan);
+    let (mut findings, mut left) = (Vec::new(), std::mem::take(&mut seen.left));
+    let all = seen.configs(places);
+    let unlocked = configs(places, plan, before, &Patience::none(), all, &mut findings, &mut left);
+    triggers(places, plan, before, &seen, &mut findings, &mut left);
     things(before, &seen, &mut findings);
-    links(places, before, &seen, &mut findings);
-    report(findings, seen)
+    links(places, before, &seen, &mut findings, &mut left);
+    if !unlocked.is_empty() {
+        // A lock that is nobody's stays. A git of the person's that was writing puts what it had read over what was put back,
+        // which is judged once more: nothing of the session makes another.
+        wait_for_locks(places, &unlocked);
+        let all = unlocked.into_iter().collect();
+        configs(places, plan, before, &Patience::none(), all, &mut findings, &mut left);
+    }
+    report(findings, left)
 }
 
-fn report(mut findings: Vec<Finding>, seen: Seen) -> Report {
+fn report(mut findings: Vec<Finding>, left: Left) -> Report {
     findings.sort_by_cached_key(|finding| (!finding.is_grave(), finding.spot.clone()));
     findings.dedup();
     let more = findings.len().saturating_sub(MAX_FINDINGS);
@@ -43,22 +55,33 @@ fn report(mut findings: Vec<Finding>, seen: Seen) -> Report {
     Report {
         findings,
         more: u32::try_from(more).unwrap_or(u32::MAX),
-        unseen: seen.left.unseen,
-        unseen_count: seen.left.count,
+        unseen: left.unseen,
+        unseen_count: left.count,
     }
 }
 
+/// Those that were there at the start come first and are never left out: their repositories are the person's. Answers which were
+/// put back over a lock of git's.
 fn configs(
     places: &Places,
     plan: &LookPlan,
     before: &Before,
-    mut all: BTreeSet<Spot>,
+    patience: &Patience,
+    all: BTreeSet<Spot>,
     findings: &mut Vec<Finding>,
-) {
+    left: &mut Left,
+) -> Vec<Spot> {
+    let mut unlocked = Vec::new();
     let was: BTreeMap<&Spot, Option<&Bytes>> =
         before.configs.iter().map(|config| (&config.spot, config.content.as_ref())).collect();
-    all.extend(was.keys().map(|spot| (*spot).clone()));
-    for spot in all {
+    let others = all.into_iter().filter(|spot| !was.contains_key(spot));
+    for spot in was.keys().map(|spot| (*spot).clone()).chain(others) {
+        if places.is_late() && !was.contains_key(&spot) {
+            if places.kind(&spot).is_some() {
+                left.add(spot, UnseenWhy::TooLong);
+            }
+            continue;
+        }
         let old = was.get(&spot).copied().flatten().map(|content| content.0.as_slice());
         let now = read(places, &spot);
         if now.is_some()
@@ -84,8 +107,12 @@ fn configs(
         // Judged again when git does not write: what it wrote meanwhile stays.
         let again =
             || keys::judge(&plan.keys, old, read(places, &spot).as_deref(), directory.as_ref()).restored;
-        let how = match restore(places, &spot, again) {
+        let how = match restore(places, &spot, patience, again) {
             Ok(Restored::Written) => Ok(()),
+            Ok(Restored::WrittenUnlocked) => {
+                unlocked.push(spot.clone());
+                Ok(())
+            }
             Ok(Restored::MovedAside) => {
                 Err("; it could not be written anew and was moved to config.agentbox-refused".to_owned())
             }
@@ -98,6 +125,7 @@ fn configs(
             }
         }
     }
+    unlocked
 }
 
 /// What a configuration says now. A link, a directory, something too large: that is not what git wrote.
@@ -111,19 +139,32 @@ fn unreadable_before(places: &Places, before: &Before, spot: &Spot) -> bool {
     before
         .triggers
         .iter()
-        .any(|trigger| trigger.spot == *spot && places.state(spot).as_ref() == Some(&trigger.state))
+        .find(|trigger| trigger.spot == *spot)
+        .is_some_and(|TriggerBefore { state, .. }| places.state_as(spot, Some(state)).as_ref() == Some(state))
 }
 
-fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+fn triggers(
+    places: &Places,
+    plan: &LookPlan,
+    before: &Before,
+    seen: &Seen,
+    findings: &mut Vec<Finding>,
+    left: &mut Left,
+) {
     let was: BTreeMap<&Spot, &FileState> =
         before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
     let places_of_hooks = hooks::directories(places, &before.configs);
     let there = hooks::there(places, &places_of_hooks);
-    let mut all: BTreeSet<&Spot> = seen.triggers.iter().chain(&there).collect();
-    all.extend(was.keys());
+    let all: BTreeSet<&Spot> = seen.triggers.iter().chain(&there).collect();
+    // What was there is read and comes first: others take no time from it.
+    let others = all.into_iter().filter(|spot| !was.contains_key(spot));
     let configs: BTreeSet<&Spot> = before.configs.iter().map(|config| &config.spot).collect();
-    for spot in all {
-        let now = places.state(spot);
+    for spot in was.keys().copied().chain(others) {
+        if places.is_late() {
+            left.add(spot.clone(), UnseenWhy::TooLong);
+            continue;
+        }
+        let now = places.state_as(spot, was.get(spot).copied());
         let change = match (was.get(spot), &now) {
             (None, Some(_)) => Change::Added,
             (Some(_), None) => Change::Removed,
@@ -145,7 +186,13 @@ fn triggers(places: &Places, plan: &LookPlan, before: &Before, seen: &Seen, find
         }
         let detail = match &now {
             Some(FileState::Link { to }) => format!("a link to {}", git_config::escaped(&to.0)),
-            Some(FileState::File { executable: true, .. }) => "can be executed".to_owned(),
+            // More is read there now than in one look, so that it is not what it was, or another is not.
+            Some(FileState::Unread { .. }) if matches!(was.get(spot), Some(FileState::File { .. })) => {
+                "not compared, as there is more to read than one look reads".to_owned()
+            }
+            Some(FileState::File { executable: true, .. } | FileState::Unread { executable: true, .. }) => {
+                "can be executed".to_owned()
+            }
             _ => String::new(),
         };
         let kind = FindingKind::Trigger { hold, actor: trigger.actor.clone() };
@@ -172,10 +219,19 @@ fn things(before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
 }
 
 /// Files of git that lead elsewhere than where git's own lead.
-fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
+fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Finding>, left: &mut Left) {
+    let was: BTreeMap<&Spot, &FileState> =
+        before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
     let known = |spot: &Spot| {
-        let old = before.triggers.iter().find(|trigger| trigger.spot == *spot);
-        old.is_some_and(|trigger| places.state(spot).as_ref() == Some(&trigger.state))
+        let old = was.get(spot).copied();
+        old.is_some_and(|old| places.state_as(spot, Some(old)).as_ref() == Some(old))
+    };
+    let mut is_late = |spot: &Spot| {
+        let late = places.is_late();
+        if late {
+            left.add(spot.clone(), UnseenWhy::TooLong);
+        }
+        late
     };
     let mut add = |spot: &Spot, detail: String| {
         let finding =
@@ -183,7 +239,7 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
         findings.push(finding);
     };
     let repositories: BTreeSet<&Spot> = seen.repositories.iter().map(|repository| &repository.spot).collect();
-    for file in seen.git_files.iter().filter(|file| !known(file)) {
+    for file in seen.git_files.iter().filter(|file| !is_late(file) && !known(file)) {
         match pointers::git_file(places, file) {
             Some(Named::Inside(spot)) if repositories.contains(&spot) => {}
             Some(Named::Inside(spot)) => add(file, format!("leads to {}, which is no repository", spot.path)),
@@ -193,7 +249,7 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
             Some(Named::Nothing) | None => add(file, "does not say where its repository is".to_owned()),
         }
     }
-    for repository in seen.repositories.iter().filter(|repository| !repository.linked) {
+    for repository in seen.repositories.iter().filter(|it| !it.linked && !is_late(&it.spot)) {
         let Some(file) = pointers::below(&repository.spot, b"commondir") else { continue };
         match places.kind(&file) {
             None => continue,
@@ -217,7 +273,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::place::tests::{places, spot};
     use agentbox_plan::Ids;
-    use agentbox_plan::look::{Keys, LookLimits, Masks, Task, TriggerBefore};
+    use agentbox_plan::look::{ConfigBefore, Keys, LookLimits, Masks, Task};
     use agentbox_plan::trigger::{Hold, Trigger, Triggers};
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -311,13 +367,87 @@ pub(crate) mod tests {
         assert_eq!(pointers_of(&places, &seen, &before), [spot("linked/commondir")]);
     }
 
+    /// A project whose configuration has changed, with many more that are new, before its own in order, and all locked.
+    fn among_locks(dir: &Path) -> (Places, Before) {
+        git_directory(&dir.join(".git"), None);
+        for number in 0..60 {
+            git_directory(&dir.join(format!("!z/{number}")), None);
+            std::fs::write(dir.join(format!("!z/{number}/config.lock")), "").unwrap();
+        }
+        std::fs::write(dir.join(".git/config.lock"), "").unwrap();
+        let config = ConfigBefore { spot: spot(".git/config"), content: Some(Bytes(b"[a]\n".to_vec())) };
+        (places(&[dir]), Before { configs: vec![config], whole: true, ..Before::default() })
+    }
+
+    #[test]
+    fn locks_that_are_left_do_not_keep_the_last_look_waiting() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (places, before) = among_locks(dir.path());
+        let began = std::time::Instant::now();
+        let report = sweep(&places, &plan(), &before);
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+        let restored = report.findings.iter().filter(|finding| finding.change == Change::Restored);
+        assert_eq!((restored.count(), report.unseen_count), (61, 0));
+        assert!(!std::fs::read_to_string(dir.path().join(".git/config")).unwrap().contains("evil"));
+    }
+
+    #[test]
+    fn what_was_there_at_the_start_is_judged_first_and_whatever_the_clock_says() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (places, before) = among_locks(dir.path());
+        let all = look_at(&places).configs(&places);
+        places.set_end(std::time::Instant::now());
+        let (mut findings, mut left) = (Vec::new(), Left::default());
+        let unlocked = configs(&places, &plan(), &before, &Patience::none(), all, &mut findings, &mut left);
+        assert_eq!((unlocked, left.count), (vec![spot(".git/config")], 60));
+        assert!(!std::fs::read_to_string(dir.path().join(".git/config")).unwrap().contains("evil"));
+    }
+
+    #[test]
+    fn what_a_git_that_was_writing_puts_over_it_is_judged_once_more() {
+        let dir = tempfile::TempDir::new().unwrap();
+        git_directory(&dir.path().join(".git"), None);
+        let (config, lock) = (dir.path().join(".git/config"), dir.path().join(".git/config.lock"));
+        std::fs::copy(&config, &lock).unwrap();
+        let places = places(&[dir.path()]);
+        let git = {
+            let config = config.clone();
+            std::thread::spawn(move || {
+                while std::fs::read_to_string(&config).unwrap_or_default().contains("evil") {
+                    std::thread::yield_now();
+                }
+                std::fs::rename(lock, config).unwrap();
+            })
+        };
+        sweep(&places, &plan(), &Before::default());
+        git.join().unwrap();
+        assert!(!std::fs::read_to_string(&config).unwrap().contains("evil"));
+    }
+
+    #[test]
+    fn a_look_whose_time_is_over_says_what_it_did_not_look_at() {
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::create_dir(dir.path().join(".claude")).unwrap();
+        std::fs::write(dir.path().join(".claude/settings.json"), "x").unwrap();
+        let places = places(&[dir.path()]);
+        let seen = look_at(&places);
+        let known = seen.before(&places, &plan());
+        assert!(known.whole && known.triggers.len() == 1);
+        places.set_end(std::time::Instant::now());
+        let late = seen.before(&places, &plan());
+        assert!(!late.whole && late.triggers.is_empty());
+        let (mut findings, mut left) = (Vec::new(), Left::default());
+        triggers(&places, &plan(), &known, &seen, &mut findings, &mut left);
+        assert_eq!((findings.len(), left.count), (0, 1));
+    }
+
     fn look_at(places: &Places) -> Seen {
         survey::look(places, &plan())
     }
 
     fn pointers_of(places: &Places, seen: &Seen, before: &Before) -> Vec<Spot> {
         let mut findings = Vec::new();
-        links(places, before, seen, &mut findings);
+        links(places, before, seen, &mut findings, &mut Left::default());
         findings.into_iter().map(|finding| finding.spot).collect()
     }
 }

@@ -67,7 +67,7 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    fn add(&mut self, spot: Spot, why: UnseenWhy) {
+    pub(crate) fn add(&mut self, spot: Spot, why: UnseenWhy) {
         self.count = self.count.saturating_add(1);
         if self.unseen.len() < MAX_NAMED {
             self.unseen.push(Unseen { spot, why });

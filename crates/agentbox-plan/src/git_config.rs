@@ -67,13 +67,23 @@ pub struct ConfigError {
 /// # Errors
 /// [`ConfigError`] with the line.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, ConfigError> {
+    Ok(parse_as_written(bytes)?.into_iter().map(|(entry, _)| entry).collect())
+}
+
+/// The same, each with what is written behind its key, up to the end of the line: what two versions of git may not read
+/// alike is alike when that is.
+///
+/// # Errors
+/// [`ConfigError`] with the line.
+pub fn parse_as_written(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, ConfigError> {
     let mut reader = Reader::new(bytes);
     if reader.bytes.len() > MAX_BYTES || bytes.contains(&0) {
         return Err(reader.error("larger than any configuration, or with a NUL byte"));
     }
     let mut entries = Vec::new();
     while let Some(entry) = reader.entry()? {
-        entries.push(entry);
+        let written = reader.bytes.get(reader.behind_key..reader.at).unwrap_or_default();
+        entries.push((entry, written.strip_suffix(b"\n").unwrap_or(written).to_vec()));
         if entries.len() > MAX_ENTRIES {
             return Err(reader.error("too many keys"));
         }
@@ -99,6 +109,11 @@ pub fn read_all(bytes: &[u8]) -> Vec<Entry> {
     }
 }
 
+/// White space as git has it, which is less than others have.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 /// A section and its own name.
 type Header = (String, Option<Vec<u8>>);
 
@@ -109,12 +124,14 @@ struct Reader<'a> {
     header: Option<Header>,
     /// Where what is being read began.
     began: usize,
+    /// Where the last key ended.
+    behind_key: usize,
 }
 
 impl<'a> Reader<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        Self { bytes, at: 0, line: 1, header: None, began: 0 }
+        Self { bytes, at: 0, line: 1, header: None, began: 0, behind_key: 0 }
     }
 
     /// The next entry; none at the end.
@@ -123,7 +140,7 @@ impl<'a> Reader<'a> {
             self.began = self.at;
             let Some(byte) = self.next() else { return Ok(None) };
             match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {}
+                byte if is_space(byte) => {}
                 b'#' | b';' => self.skip_line(),
                 b'[' => self.header = Some(self.header()?),
                 byte if byte.is_ascii_alphabetic() => {
@@ -173,7 +190,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.next() {
                 Some(b']') if !name.is_empty() => break,
-                Some(byte @ (b' ' | b'\t')) if !name.is_empty() => return self.named(name, byte),
+                Some(byte) if is_space(byte) && !name.is_empty() => return self.named(name, byte),
                 // Written anew it would have no name at all.
                 Some(b'.') if name.is_empty() => return Err(self.error("a section without a name")),
                 Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') => {
@@ -190,7 +207,10 @@ impl<'a> Reader<'a> {
     }
 
     fn named(&mut self, mut section: String, mut byte: u8) -> Result<(String, Option<Vec<u8>>), ConfigError> {
-        while matches!(byte, b' ' | b'\t') {
+        while is_space(byte) {
+            if byte == b'\n' {
+                return Err(self.error("a section over two lines"));
+            }
             byte = self.next().ok_or_else(|| self.error("a section without an end"))?;
         }
         if byte != b'"' {
@@ -225,6 +245,7 @@ impl<'a> Reader<'a> {
             key.push(char::from(byte.to_ascii_lowercase()));
             self.at += 1;
         }
+        self.behind_key = self.at;
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.at += 1;
         }
@@ -254,7 +275,8 @@ impl<'a> Reader<'a> {
                 Some(b'"') => quoted = !quoted,
                 Some(b'\\') => {
                     match self.next() {
-                        Some(b'\n') => continue,
+                        // What stood before it is not the end of the value any more; the end of the file is one of a line.
+                        None | Some(b'\n') => {}
                         Some(b'n') => value.push(b'\n'),
                         Some(b't') => value.push(b'\t'),
                         Some(b'b') => value.push(0x08),
@@ -263,7 +285,7 @@ impl<'a> Reader<'a> {
                     }
                     kept = value.len();
                 }
-                Some(byte) if !quoted && byte.is_ascii_whitespace() => {
+                Some(byte) if !quoted && is_space(byte) => {
                     if !value.is_empty() {
                         value.push(byte);
                     }
@@ -304,11 +326,19 @@ pub fn write(entries: &[Entry]) -> Vec<u8> {
         }
         out.push(b'\t');
         out.extend_from_slice(entry.key.as_bytes());
-        if let Some(value) = &entry.value {
-            out.extend_from_slice(b" = ");
-            put_value(value, &mut out);
-        }
+        out.extend_from_slice(&written(entry));
         out.push(b'\n');
+    }
+    out
+}
+
+/// What [`write()`] writes behind the key of an entry.
+#[must_use]
+pub fn written(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Some(value) = &entry.value {
+        out.extend_from_slice(b" = ");
+        put_value(value, &mut out);
     }
     out
 }
@@ -334,6 +364,8 @@ fn put_value(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+#[cfg(test)]
+mod against_git;
 #[cfg(test)]
 mod tests {
     use super::*;

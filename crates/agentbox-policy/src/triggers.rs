@@ -94,6 +94,13 @@ mod tests {
             ".husky/pre-push",
             ".husky/_/pre-push",
             ".devcontainer/devcontainer.json",
+            ".hg/hgrc",
+            ".jj/repo/config.toml",
+            ".github/hooks/a.json",
+            ".codex/rules/default.rules",
+            ".config/mise/conf.d/a.toml",
+            "sub/.irbrc",
+            ".pi/extensions/a.ts",
         ] {
             assert_eq!(hold(path), Some(Hold::Refuse), "{path}");
         }
@@ -126,6 +133,11 @@ mod tests {
         assert_eq!(hold("docs/CLAUDE.md"), Some(Hold::Report));
         assert_eq!(hold("package.json"), Some(Hold::Report));
         assert_eq!(hold(".git"), Some(Hold::Report));
+        for path in
+            [".codex/new", ".github/dependabot.yml", ".vscode/new.json", "Cargo.toml", ".bundle/config"]
+        {
+            assert_eq!(hold(path), Some(Hold::Report), "{path}");
+        }
         for directory in [".git", ".git/worktrees/tree", ".git/modules/a/b"] {
             for file in ["rebase-merge/git-rebase-todo", "rebase-apply/next", "sequencer/todo"] {
                 assert_eq!(hold(&format!("{directory}/{file}")), Some(Hold::Report), "{directory}/{file}");
@@ -142,6 +154,8 @@ mod tests {
             ".git/refs/heads/main",
             "settings.json",
             ".claude/notes.md",
+            ".claude/worktrees/a/src/main.rs",
+            ".opencode/node_modules/a/index.js",
             ".env",
         ] {
             assert_eq!(hold(path), None, "{path}");

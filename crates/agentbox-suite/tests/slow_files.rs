@@ -90,7 +90,7 @@ fn a_project_that_does_not_answer_is_waited_for_by_nobody_but_who_starts_there()
         start.join().unwrap_or_else(|_panic| bail!("the start panicked"))
     })?;
     ensure!(finished.status != 0 && took < START_LIMIT, "{finished:?} after {took:?}");
-    ensure!(finished.error_text().contains("the project does not answer"), "{finished:?}");
+    ensure!(finished.error_text().contains("a look at the project took too long"), "{finished:?}");
     in_time("a stop", || session.stop())?;
     drop(silent);
     machine.ends_without_leftovers()

@@ -31,14 +31,14 @@ pub(crate) fn judge(
     if before == now {
         return unchanged;
     }
-    let old = before.map(git_config::parse).unwrap_or_else(|| Ok(Vec::new()));
+    let old = before.map(git_config::parse_as_written).unwrap_or_else(|| Ok(Vec::new()));
     let Some(now) = now else { return unchanged };
     let whole = |what: String| Verdict {
         restored: Some(before.unwrap_or_default().to_vec()),
         refused: vec![what],
         told: Vec::new(),
     };
-    let new = match git_config::parse(now) {
+    let new = match git_config::parse_as_written(now) {
         Ok(new) => new,
         Err(error) => return whole(format!("it cannot be understood: {error}")),
     };
@@ -46,12 +46,17 @@ pub(crate) fn judge(
         return whole("it could not be understood before, so every change of it is refused".to_owned());
     };
     let (mut refused, mut told, mut restored): (_, _, Vec<&Entry>) = (Vec::new(), Vec::new(), Vec::new());
-    for entry in distinct(old.iter().chain(&new)) {
+    for entry in distinct(old.iter().chain(&new).map(|(entry, _)| entry)) {
         let (was, is) = (values(&old, entry), values(&new, entry));
+        let rule = keys.find(&entry.section, entry.subsection.is_some(), &entry.key);
         if was == is {
+            // Another git may read it otherwise than this does: what may not change may not be written otherwise either.
+            if rule.is_none() && !is_written_alike(&old, &new, entry) {
+                refused.push(format!("{} is written otherwise than it was", entry.name()));
+                restored.push(entry);
+            }
             continue;
         }
-        let rule = keys.find(&entry.section, entry.subsection.is_some(), &entry.key);
         let fits =
             |value: &Option<Vec<u8>>| rule.is_some_and(|rule| fits(rule, value.as_deref(), git_directory));
         if is.iter().all(|value| was.contains(value) || fits(value)) && rule.is_some() {
@@ -67,8 +72,11 @@ pub(crate) fn judge(
         return Verdict { restored: None, refused, told };
     }
     let is_restored = |entry: &&Entry| restored.iter().any(|other| other.is(entry));
-    let kept = new.iter().filter(|entry| !is_restored(entry));
-    let all: Vec<Entry> = kept.chain(old.iter().filter(is_restored)).cloned().collect();
+    let entries = |all: &[(Entry, Vec<u8>)], wanted: bool| {
+        let all = all.iter().map(|(entry, _)| entry).filter(|entry| is_restored(entry) == wanted);
+        all.cloned().collect::<Vec<_>>()
+    };
+    let all = [entries(&new, false), entries(&old, true)].concat();
     Verdict { restored: Some(git_config::write(&all)), refused, told }
 }
 
@@ -81,8 +89,15 @@ fn distinct<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<&'a Entry> {
     all
 }
 
-fn values<'a>(entries: &'a [Entry], wanted: &Entry) -> Vec<&'a Option<Vec<u8>>> {
-    entries.iter().filter(|entry| entry.is(wanted)).map(|entry| &entry.value).collect()
+fn values<'a>(entries: &'a [(Entry, Vec<u8>)], wanted: &Entry) -> Vec<&'a Option<Vec<u8>>> {
+    entries.iter().filter(|(entry, _)| entry.is(wanted)).map(|(entry, _)| &entry.value).collect()
+}
+
+/// Whether every value of a key, which are the same, is written as it was, or as this writes it when it puts it back.
+fn is_written_alike(old: &[(Entry, Vec<u8>)], new: &[(Entry, Vec<u8>)], wanted: &Entry) -> bool {
+    let of = |(entry, _): &&(Entry, Vec<u8>)| entry.is(wanted);
+    let mut both = old.iter().filter(of).zip(new.iter().filter(of));
+    both.all(|((_, was), (entry, is))| was == is || *is == git_config::written(entry))
 }
 
 fn words(entry: &Entry, was: &[&Option<Vec<u8>>], is: &[&Option<Vec<u8>>]) -> String {
@@ -241,6 +256,18 @@ mod tests {
             sorted(&mut expected);
             assert_eq!(restored, expected, "{evil}");
         }
+    }
+
+    #[test]
+    fn what_another_git_may_read_otherwise_is_put_back_however_it_is_written() {
+        let before = "[core]\n\thooksPath=.githooks ; mine\n\tbare = true\n";
+        for evil in [".githooks \\\n", ".githooks\x0c", ".githooks\x0b ", "\".githooks\" ", " .githooks #"] {
+            let now = format!("[core]\n\thooksPath={evil}\n\tbare = true\n");
+            assert_eq!(verdict(before, &now).refused.len(), 1, "{evil:?}");
+        }
+        // What was put back stays so; other lines may be about it, and a key that may change may be written in any way.
+        let verdict = verdict(before, "[core]\n\tbare=true\n\thooksPath = .githooks\n# x\n");
+        assert_eq!((verdict.restored, verdict.refused.len()), (None, 0));
     }
 
     #[test]

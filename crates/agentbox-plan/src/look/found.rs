@@ -111,6 +111,17 @@ wire_enum! {
         },
         /// Something else, or something that could not be read.
         3 = Other,
+        /// A file that was not read, as others before it were as much as is read in one look.
+        4 = Unread {
+            /// Its size.
+            bytes: u64,
+            /// When it was written, as its writer says, in nanoseconds.
+            written_ns: u64,
+            /// When it changed, as only the kernel says.
+            changed_ns: u64,
+            /// Any of the execution bits.
+            executable: bool,
+        },
     }
 }
 

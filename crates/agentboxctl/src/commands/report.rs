@@ -152,12 +152,13 @@ fn words(answer: &ReportAnswer, most: usize) -> String {
     let total = answer.findings.len() + answer.more as usize;
     let mut text = format!("agentbox {id} changed in {}:", escape::name(&answer.project));
     text.push_str(&match (grave, total) {
+        (0, 0) if answer.failed.is_some() => " nobody knows what\n".to_owned(),
         (0, 0) => " nothing that acts later\n".to_owned(),
         (0, total) => format!(" {}\n", counted(total as u64, "file that acts later", "files that act later")),
         (grave, _) => format!(" {} to look at first\n", counted(grave as u64, "finding", "findings")),
     });
     if let Some(why) = &answer.failed {
-        text.push_str(&format!("  ! it could not be looked at: {}\n", escape::name(why)));
+        text.push_str(&format!("  ! it could not all be looked at: {}\n", escape::name(why)));
     }
     for finding in answer.findings.iter().take(most) {
         text.push_str(&line(finding));
@@ -247,5 +248,10 @@ mod tests {
         );
         let nothing = ReportAnswer { id: "abc".into(), project: "/p".into(), ..ReportAnswer::default() };
         assert_eq!(words(&nothing, 9), "agentbox abc changed in /p: nothing that acts later\n");
+        let failed = ReportAnswer { failed: Some("took too long".into()), ..nothing };
+        assert_eq!(
+            words(&failed, 9),
+            "agentbox abc changed in /p: nobody knows what\n  ! it could not all be looked at: took too long\n"
+        );
     }
 }

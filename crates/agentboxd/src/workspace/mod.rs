@@ -55,7 +55,7 @@ pub(crate) enum WorkspaceError {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(
-        "the project does not answer: a look at it took longer than {0:?}; wait for its file system or unmount it, then try again"
+        "a look at the project took too long, more than {0:?}: it has very many or very large files, or its file system does not answer; remove them, or wait for it or unmount it, then try again"
     )]
     TooLong(Duration),
     #[error("{0}")]

@@ -8,7 +8,8 @@ use crate::waits::At;
 use agentbox_kernel::directory;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::look::{
-    HeldPlace, Hiding, PlacePath, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind, Unseen, UnseenWhy,
+    FileState, HeldPlace, Hiding, PlacePath, PlaceVerdict, Remembered, Survey, Task, Thing, ThingKind,
+    TriggerBefore, Unseen, UnseenWhy,
 };
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Ids, SessionId};
@@ -92,6 +93,7 @@ pub(crate) async fn survey(supervisor: &Arc<Supervisor>, order: &Order) -> Resul
         ));
     }
     unseen(&survey.unseen, survey.unseen_count, &mut notes);
+    unread(&survey.before.triggers, &mut notes);
     let remembered =
         direct.then_some(Remembered { owner_uid: order.person.uid, places: paths, before: survey.before });
     let paths = |is_file: bool| {
@@ -269,6 +271,20 @@ fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {
     notes.push(format!(
         "not looked into: {place}{more} ({}): secrets and git directories there are as they are",
         why(first.why)
+    ));
+}
+
+/// Of such a file the end of the session tells less.
+fn unread(triggers: &[TriggerBefore], notes: &mut Vec<String>) {
+    let mut unread = triggers.iter().filter(|trigger| matches!(trigger.state, FileState::Unread { .. }));
+    let Some(first) = unread.next() else { return };
+    let more = match unread.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    notes.push(format!(
+        "{}{more}: too much to read of files that act later, so that a change of these is told by size and times alone",
+        place_name(&first.spot.path)
     ));
 }
 

@@ -8,14 +8,14 @@
 use super::looker::look;
 use super::survey::{place_name, why};
 use super::told::named;
-use super::{END_LIMITS, Look, WORKSPACES, WorkspaceError, reports};
+use super::{END_LIMITS, Look, START_LIMITS, WORKSPACES, WorkspaceError, reports};
 use crate::audit::Reader;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{ReportAnswer, ReportLine};
 use agentbox_kernel::source::{self, Kind, Opened, Opener, Request};
 use agentbox_kernel::{directory, person};
 use agentbox_plan::look::{
-    Change, Finding, FindingKind, MAX_ANSWER_BYTES, Remembered, Report, Task, ThingKind,
+    Change, Finding, FindingKind, LookLimits, MAX_ANSWER_BYTES, Remembered, Report, Task, ThingKind,
 };
 use agentbox_plan::{Ids, SessionId, Wire};
 use serde_json::json;
@@ -39,16 +39,26 @@ pub(crate) async fn sweep(
     restored: bool,
 ) -> Result<(), WorkspaceError> {
     let Some(remembered) = remembered(supervisor, id)? else { return Ok(()) };
-    let mut report = match look_again(supervisor, &remembered).await {
+    let task = Task::Sweep { before: remembered.before.clone() };
+    let mut is_over = true;
+    let mut report = match look_again(supervisor, &remembered, task, END_LIMITS).await {
         Ok(report) => answer(id, &remembered, report),
-        Err(error) => failed(id, &remembered, &error),
+        Err(error) => {
+            // Whatever a session leaves to look at, what was git's configuration before it is not left as it is; and as long as
+            // that takes too long, a later supervisor tries again.
+            let task = Task::Judge { before: remembered.before.clone(), spots: Vec::new() };
+            let judged = look_again(supervisor, &remembered, task, START_LIMITS).await;
+            is_over = !matches!(judged, Err(WorkspaceError::TooLong(_)));
+            let judged = answer(id, &remembered, judged.unwrap_or_default());
+            ReportAnswer { failed: Some(error.to_string()), ..judged }
+        }
     };
     if restored {
         meanwhile(supervisor, id, &mut report).await;
     }
     reports::write(supervisor, &report).await?;
     audit(supervisor, id, &report);
-    forget(supervisor, id)
+    if is_over { forget(supervisor, id) } else { Ok(()) }
 }
 
 /// What is remembered of the project of a session.
@@ -97,16 +107,21 @@ pub(crate) async fn finish_all(supervisor: &Arc<Supervisor>) {
     looks.detach_all();
 }
 
-async fn look_again(supervisor: &Arc<Supervisor>, remembered: &Remembered) -> Result<Report, WorkspaceError> {
+async fn look_again(
+    supervisor: &Arc<Supervisor>,
+    remembered: &Remembered,
+    task: Task,
+    limits: LookLimits,
+) -> Result<Report, WorkspaceError> {
     let (ids, places) = reopen(supervisor, remembered).await?;
     let wanted = Look {
         ids,
         paths: remembered.places.clone(),
         places: &places,
         masks: agentbox_plan::look::Masks::default(),
-        limits: END_LIMITS,
+        limits,
     };
-    look(supervisor, wanted, Task::Sweep { before: remembered.before.clone() }).await
+    look(supervisor, wanted, task).await
 }
 
 /// The ids of whose session it is, and its places, opened with that person's rights.
@@ -185,10 +200,6 @@ fn empty(id: &SessionId, remembered: &Remembered) -> ReportAnswer {
         looked_unix_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         ..ReportAnswer::default()
     }
-}
-
-fn failed(id: &SessionId, remembered: &Remembered, error: &WorkspaceError) -> ReportAnswer {
-    ReportAnswer { failed: Some(error.to_string()), ..empty(id, remembered) }
 }
 
 fn answer(id: &SessionId, remembered: &Remembered, report: Report) -> ReportAnswer {
