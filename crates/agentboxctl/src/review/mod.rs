@@ -85,7 +85,8 @@ impl Review {
     pub(crate) fn changes(&self) -> Result<Comparison, Failure> {
         let triggers =
             agentbox_policy::built_in_triggers().map_err(|error| Failure::new(error.to_string()))?;
-        let hooks = hooks::directory(&self.trees.project, self.facts.set.project.as_bytes());
+        let home = std::env::var_os("HOME");
+        let hooks = hooks::Hooks::new(self.facts.set.project.as_bytes(), home.as_deref());
         let judge = Judge::new(triggers.clone()).with_hooks(hooks);
         let mut found = compare::compare(&self.trees, &judge, &self.remembered)?;
         renames::find(&self.trees, &mut found.changes);
