@@ -305,6 +305,71 @@ fn trigger_files_links_into_their_places_and_pipes_are_never_taken_unnamed() {
 }
 
 #[test]
+fn a_trigger_file_stays_when_it_is_removed_or_a_directory_takes_its_place() {
+    let scene = Scene::new(
+        |root| {
+            for name in [".envrc", ".claude/settings.json", ".husky/pre-commit", "file"] {
+                write(root, name, "the person's\n");
+            }
+        },
+        |root| {
+            write(root, ".envrc/x", "x\n");
+            write(root, ".husky/pre-commit/x", "x\n");
+            write(root, "file/x", "x\n");
+        },
+    );
+    let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+    assert_eq!(outcome.removed, 1);
+    let files: Vec<String> =
+        state(&scene.project()).into_keys().filter(|name| !name.ends_with('x')).collect();
+    assert_eq!(files, [".claude", ".claude/settings.json", ".envrc", ".husky", ".husky/pre-commit", "file"]);
+    assert!(scene.project().join(".envrc").is_file() && scene.project().join("file/x").exists());
+    let path = |text: &str| RelPath::new(text.as_bytes()).unwrap();
+    // What lies in it brings it along no more than it is taken itself.
+    let inside = select(&scene.changes(), &[path(".envrc/x")], false, &[], Conflicts::Leave);
+    assert!(inside.steps.is_empty() && matches!(inside.left[0].why, Why::Trigger(_)));
+    let named = [path(".envrc"), path(".claude/settings.json")];
+    let selection = select(&scene.changes(), &[path(".envrc/x")], false, &named, Conflicts::Leave);
+    assert_eq!((selection.triggers.len(), selection.steps.len(), selection.left.len()), (2, 4, 0));
+}
+
+#[test]
+fn hooks_of_a_linked_worktree_and_of_a_repository_in_the_project_stay() {
+    let place = tempfile::tempdir().unwrap();
+    let git = place.path().join("worktree");
+    let scene = Scene::new(
+        |root| {
+            write(&git, "commondir", "common\n");
+            write(&git, "common/config", "[core]\nhooksPath = tools/hooks\n");
+            write(root, ".git", &format!("gitdir: {}\n", git.display()));
+            write(root, "sub/.git/config", "[core]\nhooksPath = ../a\n");
+        },
+        |root| {
+            write(root, ".git", &format!("gitdir: {}\n", git.display()));
+            write(root, "sub/.git/config", "[core]\nhooksPath = ../a\n");
+            for name in ["tools/hooks/pre-commit", "tools/hooks/helper", "a/pre-push", "sub/a/pre-push"] {
+                write(root, name, "#!/bin/sh\n");
+            }
+        },
+    );
+    scene.apply_all(&mut || Ok(())).unwrap();
+    let is_there = |name: &str| scene.project().join(name).exists();
+    assert!(is_there("tools/hooks/helper") && is_there("sub/a/pre-push"));
+    assert!(!is_there("tools/hooks/pre-commit") && !is_there("a/pre-push"));
+}
+
+#[test]
+fn what_both_changed_stays_when_the_session_made_a_directory_of_it() {
+    let scene = Scene::new(|root| write(root, "file", "person\n"), |root| write(root, "file/x", "session\n"));
+    let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
+    let remembered = Remembered::read(&scene.review, (0, 0)).unwrap();
+    let changes = compare(&scene.trees, &judge, &remembered).unwrap().changes;
+    let selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    assert!(selection.steps.is_empty() && selection.left.iter().all(|left| left.why == Why::Conflict));
+    assert_eq!(select(&changes, &[], true, &[], Conflicts::Theirs).steps.len(), 3);
+}
+
+#[test]
 fn conflicts_are_named_and_left_or_decided() {
     let scene = Scene::new(|root| write(root, "file", "person\n"), |root| write(root, "file", "session\n"));
     // The layer was made before the person's file was stamped.
