@@ -74,8 +74,10 @@ pub(crate) fn run(review: &mut Review, job: &Job, file: Option<OwnedFd>) -> Resu
         answer.out = show::summary(&review.changes()?.changes);
         return Ok(answer);
     }
-    if review.recover()? {
-        answer.notes.push("an `apply` that had been cut off was finished".to_owned());
+    if let Some(outcome) = review.recover()? {
+        let but = if outcome.left.is_empty() { "" } else { ", but for what follows" };
+        answer.notes.push(format!("an `apply` that had been cut off was finished{but}"));
+        tell(&outcome.left, review.id.as_str(), &mut answer.notes);
     }
     match job {
         Job::Diff { paths, json, stat, paint } => diff(review, paths, (*json, *stat, *paint), answer),

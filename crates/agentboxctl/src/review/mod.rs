@@ -75,10 +75,10 @@ impl Review {
         Ok(Self { id, facts, trees: Trees { project, merged, upper }, directory, remembered, _lock: lock })
     }
 
-    /// Finishes an `apply` that was cut off; whether there was one.
-    pub(crate) fn recover(&mut self) -> Result<bool, Failure> {
+    /// Finishes an `apply` that was cut off; what became of it, if there was one.
+    pub(crate) fn recover(&mut self) -> Result<Option<apply::Outcome>, Failure> {
         let place = apply::Place::new(&self.trees.project, &self.directory, &self.id);
-        Ok(apply::recover(&place, &mut self.remembered, &mut || Ok(()))?.is_some())
+        Ok(apply::recover(&place, &mut self.remembered, &mut || Ok(()))?)
     }
 
     /// What differs, in the order in which it is told.

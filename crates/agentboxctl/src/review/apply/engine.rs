@@ -144,6 +144,7 @@ fn prepare(
     reached: Reached<'_>,
 ) -> io::Result<Vec<Step>> {
     let staging = tree::enter(place.project, &place.staging)?;
+    ignore(&staging)?;
     let mut ready = Vec::with_capacity(steps.len());
     for mut step in steps {
         let number = ready.len();
@@ -218,7 +219,11 @@ fn finish(
     mut outcome: Outcome,
     reached: Reached<'_>,
 ) -> Result<Outcome, Stopped> {
-    let staging = tree::enter(place.project, &place.staging)?;
+    let staging = match tree::enter(place.project, &place.staging) {
+        Ok(staging) => staging,
+        Err(error) if is_missing(&error) => return lost(place, &journal, remembered, outcome, reached),
+        Err(error) => return Err(error.into()),
+    };
     let (mut failure, mut taken) = (None, 0);
     if journal.direction == Direction::Forward {
         for (number, step) in journal.steps.iter().enumerate() {
@@ -263,11 +268,7 @@ fn finish(
     drop(staging);
     reached()?;
     if journal.direction == Direction::Forward {
-        let now = |step: &Step| Some((step.path.clone(), at(place.project, &step.path).ok()??));
-        let lasting = |step: &&Step| matches!(step.action, Action::Put { .. } | Action::Mode { .. });
-        let left = |step: &&Step| !outcome.left.iter().any(|left| left.path == step.path);
-        let applied = journal.steps.iter().filter(lasting).filter(left).filter_map(now).collect();
-        remembered.add(place.review, applied, Vec::new())?;
+        remember(place, &journal, remembered, &outcome)?;
     }
     reached()?;
     Journal::remove(place.review)?;
@@ -282,6 +283,56 @@ fn finish(
     }
 }
 
+/// Remembers what is in the project now.
+fn remember(
+    place: &Place<'_>,
+    journal: &Journal,
+    remembered: &mut Remembered,
+    outcome: &Outcome,
+) -> io::Result<()> {
+    let now = |step: &Step| Some((step.path.clone(), at(place.project, &step.path).ok()??));
+    let lasting = |step: &&Step| matches!(step.action, Action::Put { .. } | Action::Mode { .. });
+    let left = |step: &&Step| !outcome.left.iter().any(|left| left.path == step.path);
+    let applied = journal.steps.iter().filter(lasting).filter(left).filter_map(now).collect();
+    remembered.add(place.review, applied, Vec::new())
+}
+
+/// Ends what can neither go on nor be taken back, because somebody removed what was prepared: what was done
+/// stays, and the rest is named.
+fn lost(
+    place: &Place<'_>,
+    journal: &Journal,
+    remembered: &mut Remembered,
+    mut outcome: Outcome,
+    reached: Reached<'_>,
+) -> Result<Outcome, Stopped> {
+    for step in &journal.steps {
+        // What cannot be reached was not done.
+        let found = at(place.project, &step.path).ok();
+        let is_done = found.is_some_and(|found| match (&step.action, found) {
+            (Action::Remove, Some(found)) => !step.expected.is_some_and(|expected| found.is_same(&expected)),
+            (Action::RemoveDirectory, Some(found)) => found.kind != Kind::Directory,
+            (Action::Remove | Action::RemoveDirectory, None) => true,
+            (Action::MakeDirectory { .. }, Some(found)) => found.kind == Kind::Directory,
+            (Action::Put { staged, .. }, Some(found)) => found.inode == *staged,
+            (Action::Mode { mode }, Some(found)) => found.mode & 0o777 == *mode,
+            (_, None) => false,
+        });
+        match step.action {
+            _ if !is_done => {
+                outcome.left.push(Left { path: step.path.clone(), why: Why::JustNow(PREPARED_IS_GONE) });
+            }
+            Action::Remove | Action::RemoveDirectory => outcome.removed += 1,
+            _ => outcome.written += 1,
+        }
+    }
+    reached()?;
+    remember(place, journal, remembered, &outcome)?;
+    reached()?;
+    Journal::remove(place.review)?;
+    Ok(outcome)
+}
+
 enum Taken {
     Done,
     /// Somebody else changed the place at that moment.
@@ -289,6 +340,8 @@ enum Taken {
 }
 
 const CHANGED: &str = "it changed at that moment";
+const PREPARED_IS_GONE: &str =
+    "what an `apply` that was cut off had prepared for it has been removed from the project";
 
 /// Takes a step, or finds that it was taken.
 fn forward(project: &OwnedFd, staging: &OwnedFd, number: usize, step: &Step) -> io::Result<Taken> {
@@ -345,7 +398,10 @@ fn put(
         Some(found) if found.inode == staged => {}
         // It is at its place already, and here is what was there before.
         Some(_) => return look_at_old(staging, new, parent, name, step),
-        None => return Ok(Taken::Done),
+        None => match tree::look(parent, name)? {
+            Some(found) if found.inode == staged => return Ok(Taken::Done),
+            _ => return Ok(Taken::Left(PREPARED_IS_GONE)),
+        },
     }
     keep_group(staging, new, parent)?;
     if step.expected.is_none() {
@@ -510,6 +566,15 @@ fn old_name(number: usize) -> CString {
     CString::new(format!("old-{number}")).unwrap_or_default()
 }
 
+const IGNORE: &CStr = c".gitignore";
+
+/// Says to git that nothing in there is anybody's, so that `git clean` leaves it alone.
+fn ignore(staging: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(staging, IGNORE, flags, Mode::from_raw_mode(0o600))?;
+    File::from(file).write_all(b"*\n")
+}
+
 /// Removes the directory of what was prepared. Files, links and empty directories are in it.
 fn clear(place: &Place<'_>) -> io::Result<()> {
     let staging = match tree::enter(place.project, &place.staging) {
@@ -517,7 +582,10 @@ fn clear(place: &Place<'_>) -> io::Result<()> {
         Err(error) if is_missing(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in tree::names(staging.as_fd(), usize::MAX)? {
+    let mut names = tree::names(staging.as_fd(), usize::MAX)?;
+    // Last of all, so that what a kill leaves is still no work of anybody's to git.
+    names.sort_by_key(|name| **name == *IGNORE);
+    for name in names {
         match rustix::fs::unlinkat(&staging, &name, AtFlags::empty()) {
             // unlink(2) of a directory: EISDIR, and EPERM by POSIX.
             Err(Errno::ISDIR | Errno::PERM) => rustix::fs::unlinkat(&staging, &name, AtFlags::REMOVEDIR)?,

@@ -186,6 +186,44 @@ fn cut_off_anywhere_it_is_whole_or_not_at_all_after_the_next_call() {
     assert!(finished > 40 && undone > 40, "{finished} {undone}");
 }
 
+/// `git clean` of the person's, after a kill.
+#[test]
+fn when_what_was_prepared_is_removed_the_rest_is_named_and_the_session_goes_on() {
+    let mut seen = 0;
+    for first in 0.. {
+        let scene = everything();
+        let mut count = 0;
+        let cut_off = scene.apply_all(&mut || {
+            count += 1;
+            if count > first { Err(io::Error::other("cut off")) } else { Ok(()) }
+        });
+        if cut_off.is_ok() {
+            break;
+        }
+        let staging = scene.project().join(".agentbox-apply-abc");
+        let has_begun = scene.place.path().join("review/journal.json").exists();
+        if staging.exists() && fs::read_dir(&staging).unwrap().count() > 0 {
+            assert_eq!(fs::read(staging.join(".gitignore")).unwrap(), b"*\n");
+            fs::remove_dir_all(&staging).unwrap();
+        }
+        let outcome = scene.recover(&mut || Ok(())).unwrap();
+        assert_eq!(outcome.is_some(), has_begun);
+        let Some(outcome) = outcome else { continue };
+        seen += 1;
+        // What was done and what was left are all there was to do.
+        let steps = 19;
+        assert_eq!(
+            outcome.written + outcome.removed + outcome.left.len() as u64,
+            steps,
+            "{first} {outcome:?}"
+        );
+        assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
+        scene.apply_all(&mut || Ok(())).unwrap();
+        assert_eq!(state(&scene.project()), wanted(&scene));
+    }
+    assert!(seen > 10, "{seen}");
+}
+
 #[test]
 fn a_step_that_fails_takes_all_of_them_back() {
     let scene = everything();
