@@ -224,6 +224,7 @@ fn tell(left: &[Left], id: &str, notes: &mut Vec<String>) {
                 )
             }
             Why::Special => "a pipe, a socket or a device is never applied".to_owned(),
+            Why::Unreadable => "what you may not read is never applied".to_owned(),
             Why::Reserved => "a name that agentbox uses itself is never applied".to_owned(),
             Why::JustNow(why) => format!("not touched: {why}"),
         };

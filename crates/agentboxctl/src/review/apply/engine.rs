@@ -9,6 +9,7 @@ use crate::errors::Failure;
 use crate::review::change::RelPath;
 use crate::review::compare::Trees;
 use crate::review::remember::Remembered;
+use crate::review::show;
 use crate::review::tree::{self, Entry, Kind};
 use agentbox_plan::SessionId;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags};
@@ -152,7 +153,15 @@ fn prepare(
             reached()?;
             let content = merged.iter().find(|(path, _)| *path == step.path).map(|(_, content)| &content[..]);
             let to = (&staging, new_name(number));
-            *staged = copy(&trees.merged, &step.path, content, &to, (*kind, *mode))?;
+            match copy(&trees.merged, &step.path, content, &to, (*kind, *mode)) {
+                Ok(inode) => *staged = inode,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let _nothing_was_prepared = rustix::fs::unlinkat(&staging, &to.1, AtFlags::empty());
+                    outcome.left.push(Left { path: step.path, why: Why::Unreadable });
+                    continue;
+                }
+                Err(error) => return Err(at_path(&step.path, &error)),
+            }
         }
         let is_expected = match (&step.action, &step.expected) {
             // A directory's stamps change with what is in it.
@@ -160,7 +169,7 @@ fn prepare(
             (_, expected) => match at(place.project, &step.path) {
                 Ok(found) => found == *expected || parent_is_to_come(&ready, &step.path),
                 Err(_) if parent_is_to_come(&ready, &step.path) => true,
-                Err(error) => return Err(error),
+                Err(error) => return Err(at_path(&step.path, &error)),
             },
         };
         if is_expected {
@@ -173,6 +182,10 @@ fn prepare(
     }
     rustix::fs::syncfs(&staging)?;
     Ok(ready)
+}
+
+fn at_path(path: &RelPath, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {}", show::name(path), crate::errors::reason(error)))
 }
 
 /// Whether the directory of a path is one that an earlier step makes.
@@ -238,7 +251,7 @@ fn finish(
                 }
                 Err(error) => {
                     // A step that fails has changed nothing.
-                    failure = Some(error);
+                    failure = Some(at_path(&step.path, &error));
                     break;
                 }
             }
@@ -257,7 +270,7 @@ fn finish(
             reached()?;
             // What can be put back is, whatever stands in the way of another.
             if let Err(error) = back(place.project, &staging, number, step) {
-                stuck = Some(error);
+                stuck = Some(at_path(&step.path, &error));
             }
         }
         if let Some(error) = stuck {

@@ -33,6 +33,8 @@ pub(crate) enum Why {
     Trigger(String),
     /// A pipe, socket or device.
     Special,
+    /// The session left it so that its owner cannot read it.
+    Unreadable,
     /// A name that agentbox uses itself.
     Reserved,
     /// It happened while it was being applied.

@@ -242,6 +242,50 @@ fn a_step_that_fails_takes_all_of_them_back() {
 }
 
 #[test]
+fn what_cannot_be_read_is_left_and_named_and_the_rest_is_taken() {
+    let work = || {
+        let scene = Scene::new(
+            |_| {},
+            |root| {
+                write(root, "closed", "x\n");
+                write(root, "open", "x\n");
+                fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+            },
+        );
+        let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+        assert_eq!((outcome.left.len(), outcome.written), (1, 1));
+        assert_eq!(
+            (outcome.left[0].path.as_bytes(), &outcome.left[0].why),
+            (&b"closed"[..], &Why::Unreadable)
+        );
+        assert!(scene.project().join("open").exists() && !scene.project().join("closed").exists());
+    };
+    let as_somebody = move || {
+        if rustix::process::geteuid().is_root() {
+            // Of this thread alone: root reads everything.
+            let (uid, gid) = (rustix::thread::Uid::from_raw(65534), rustix::thread::Gid::from_raw(65534));
+            rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        }
+        work();
+    };
+    std::thread::spawn(as_somebody).join().unwrap();
+}
+
+#[test]
+fn an_error_says_where() {
+    let scene = everything();
+    let changes = scene.changes();
+    let mut selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    fs::remove_file(scene.place.path().join("merged/added")).unwrap();
+    let id = "abc".parse().unwrap();
+    let place = Place::new(&scene.trees.project, &scene.review, &id);
+    let stopped = apply(&place, &scene.trees, &mut selection, &mut scene.remembered(), &mut || Ok(()));
+    let failure = crate::errors::Failure::from(stopped.unwrap_err());
+    assert!(failure.text().contains("added: No such file"), "{}", failure.text());
+}
+
+#[test]
 fn what_somebody_saves_at_that_moment_is_theirs() {
     for by_rename in [false, true] {
         let scene = Scene::new(|root| write(root, "file", "old\n"), |root| write(root, "file", "session\n"));
@@ -394,6 +438,26 @@ fn hooks_of_a_linked_worktree_and_of_a_repository_in_the_project_stay() {
     let is_there = |name: &str| scene.project().join(name).exists();
     assert!(is_there("tools/hooks/helper") && is_there("sub/a/pre-push"));
     assert!(!is_there("tools/hooks/pre-commit") && !is_there("a/pre-push"));
+}
+
+#[test]
+fn what_the_person_removed_or_renamed_does_not_come_back_unasked() {
+    let scene = Scene::new(
+        |root| write(root, "src/f9", "a\nb\n"),
+        |root| {
+            for name in ["mod", "src/f1", "new", "src/f9"] {
+                write(root, name, "a\nb\n");
+            }
+        },
+    );
+    let mut changes = scene.changes();
+    crate::review::mark_what_was(&mut changes, &[b"".to_vec(), b"mod".to_vec(), b"src/f1".to_vec()]);
+    let selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    let left: Vec<String> = selection.left.iter().map(|left| left.path.text()).collect();
+    assert_eq!(left, ["mod", "src/f1"]);
+    assert!(selection.left.iter().all(|left| left.why == Why::Conflict));
+    assert_eq!(selection.steps.len(), 1);
+    assert_eq!(select(&changes, &[], true, &[], Conflicts::Theirs).steps.len(), 3);
 }
 
 #[test]
