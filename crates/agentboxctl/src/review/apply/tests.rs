@@ -204,7 +204,7 @@ fn when_what_was_prepared_is_removed_the_rest_is_named_and_the_session_goes_on()
         let has_begun = scene.place.path().join("review/journal.json").exists();
         if staging.exists() && fs::read_dir(&staging).unwrap().count() > 0 {
             assert_eq!(fs::read(staging.join(".gitignore")).unwrap(), b"*\n");
-            fs::remove_dir_all(&staging).unwrap();
+            fs::rename(&staging, scene.place.path().join("gone")).unwrap();
         }
         let outcome = scene.recover(&mut || Ok(())).unwrap();
         assert_eq!(outcome.is_some(), has_begun);
@@ -249,7 +249,7 @@ fn what_cannot_be_read_is_left_and_named_and_the_rest_is_taken() {
             |root| {
                 write(root, "closed", "x\n");
                 write(root, "open", "x\n");
-                fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
             },
         );
         let outcome = scene.apply_all(&mut || Ok(())).unwrap();
