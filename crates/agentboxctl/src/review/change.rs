@@ -1,8 +1,9 @@
 //! What differs between a project and the way a session left it.
 
+use super::hooks::Hooks;
 use super::tree::{Entry, Kind};
 use agentbox_plan::glob::{GlobName, PathGlob};
-use agentbox_plan::trigger::{Hold, Triggers, is_hook};
+use agentbox_plan::trigger::{Hold, Triggers};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
@@ -81,6 +82,19 @@ pub(crate) enum Class {
     GitData,
 }
 
+impl Class {
+    /// The strictest first; so it is told.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Trigger { hold: Hold::Refuse, .. } => 0,
+            Self::Trigger { hold: Hold::Judge, .. } => 1,
+            Self::Trigger { hold: Hold::Report, .. } => 2,
+            Self::Ordinary => 3,
+            Self::GitData => 4,
+        }
+    }
+}
+
 /// One difference.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
@@ -134,26 +148,41 @@ impl Change {
 #[derive(Debug)]
 pub(crate) struct Judge {
     triggers: Triggers,
-    /// Where git finds hooks in the project, below its root.
-    hooks: Option<Vec<u8>>,
+    /// Where git finds hooks in the project.
+    pub(crate) hooks: Hooks,
 }
 
 impl Judge {
     pub(crate) fn new(triggers: Triggers) -> Self {
-        Self { triggers, hooks: None }
+        Self { triggers, hooks: Hooks::default() }
     }
 
-    /// The same, where git finds hooks in a directory of the project as well.
-    pub(crate) fn with_hooks(self, hooks: Option<Vec<u8>>) -> Self {
+    /// The same, where git finds hooks in directories of the project as well.
+    pub(crate) fn with_hooks(self, hooks: Hooks) -> Self {
         Self { hooks, ..self }
+    }
+
+    /// What kind of a path it is, for what was and for what is there: the stricter of both. What is a hook is known
+    /// only when everything was looked at.
+    pub(crate) fn strictest(
+        &self,
+        path: &RelPath,
+        entries: [Option<Entry>; 2],
+        git_directory: Option<usize>,
+    ) -> Class {
+        let classes = entries.into_iter().flatten().map(|entry| self.class(path, entry.kind, git_directory));
+        classes.min_by_key(Class::rank).unwrap_or(Class::Ordinary)
+    }
+
+    /// What a hook is.
+    pub(crate) fn of_hook(&self) -> Option<Class> {
+        let trigger = self.triggers.of_hook()?;
+        Some(Class::Trigger { hold: trigger.hold, actor: trigger.actor.clone() })
     }
 
     /// What kind of a path it is, for a thing of this kind. Where it lies in a directory that git takes for its own,
     /// whatever that is called, `git_directory` is the number of names that lead there.
     pub(crate) fn class(&self, path: &RelPath, kind: Kind, git_directory: Option<usize>) -> Class {
-        if let Some(trigger) = self.triggers.of_hook().filter(|_| self.is_hook(path, kind)) {
-            return Class::Trigger { hold: trigger.hold, actor: trigger.actor.clone() };
-        }
         let names = path.names();
         let class = self.class_of(&names, kind);
         let is_called = names.iter().any(|name| name.eq_ignore_ascii_case(b".git"));
@@ -169,17 +198,6 @@ impl Judge {
             }
             (class @ Class::Trigger { .. }, Class::GitData | Class::Ordinary) => class,
             (_, class) => class,
-        }
-    }
-
-    /// Whether git runs it as a hook, or would find its hooks by it.
-    fn is_hook(&self, path: &RelPath, kind: Kind) -> bool {
-        let Some(hooks) = &self.hooks else { return false };
-        let (directory, name) = path.split();
-        match kind {
-            Kind::Directory => false,
-            _ if directory == hooks.as_slice() && is_hook(name.to_bytes()) => true,
-            _ => RelPath::new(hooks).is_some_and(|hooks| hooks.is_within(path)),
         }
     }
 
@@ -225,6 +243,7 @@ fn leads_into(pattern: &PathGlob, path: &[&[u8]]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::review::tree;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).unwrap()
@@ -286,13 +305,14 @@ mod tests {
 
     #[test]
     fn hooks_in_the_project_are_triggers_and_what_lies_beside_is_not() {
-        let judge = |hooks: &str| {
-            Judge::new(agentbox_policy::built_in_triggers().unwrap().clone())
-                .with_hooks(Some(hooks.as_bytes().to_vec()))
-        };
-        let is = |hooks: &str, text: &str, kind| {
-            let found = judge(hooks).class(&path(text), kind, None);
-            found == Class::Trigger { hold: Hold::Refuse, actor: "git".to_owned() }
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::create_dir(dir.path().join(".git")).unwrap();
+        let entry = tree::examine(std::fs::File::open(dir.path()).unwrap()).unwrap();
+        let is = |at: &str, text: &str, kind| {
+            std::fs::write(dir.path().join(".git/config"), format!("[core]\nhooksPath = {at}\n")).unwrap();
+            let mut hooks = Hooks::new(b"/p", None);
+            hooks.read(&std::fs::File::open(dir.path()).unwrap().into(), b"");
+            hooks.is_one(&path(text), [None, Some(Entry { kind, ..entry })])
         };
         for (text, kind) in [
             ("tools/hooks/pre-commit", Kind::File),
@@ -311,6 +331,6 @@ mod tests {
         ] {
             assert!(!is("tools/hooks", text, kind), "{text}");
         }
-        assert!(is("", "post-checkout", Kind::File) && !is("", "src", Kind::Link));
+        assert!(is(".", "post-checkout", Kind::File) && !is(".", "src", Kind::Link));
     }
 }

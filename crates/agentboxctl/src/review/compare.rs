@@ -5,7 +5,8 @@
 //! it did not touch: a thing that has no name there and is the very inode that the project has at its path
 //! is not looked into. What cannot be told that way is compared byte by byte.
 
-use super::change::{Change, Judge, RelPath, is_git_directory};
+use super::change::{Change, Class, Judge, RelPath, is_git_directory};
+use super::hooks::Hooks;
 use super::remember::Remembered;
 use super::tree::{self, Entry, Kind};
 use crate::errors::Failure;
@@ -48,6 +49,7 @@ pub(crate) struct Comparison {
 struct Walk<'a> {
     judge: &'a Judge,
     remembered: &'a Remembered,
+    hooks: Hooks,
     found: Comparison,
 }
 
@@ -75,9 +77,18 @@ pub(crate) fn compare(trees: &Trees, judge: &Judge, remembered: &Remembered) -> 
         })
     };
     let mut root = open().map_err(|error| Failure::system("cannot open the project", error))?;
-    let mut walk = Walk { judge, remembered, found: Comparison::default() };
+    let mut walk = Walk { judge, remembered, hooks: judge.hooks.clone(), found: Comparison::default() };
     walk.level(&mut root, 0)?;
-    Ok(walk.found)
+    let Walk { hooks, mut found, .. } = walk;
+    // A repository in the project can have its hooks where the walk was before.
+    if let Some(Class::Trigger { hold, actor }) = judge.of_hook() {
+        for change in &mut found.changes {
+            if change.class.rank() > 0 && hooks.is_one(&change.path, [change.before, change.after]) {
+                change.class = Class::Trigger { hold, actor: actor.clone() };
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn raise_descriptor_limit() {
@@ -101,6 +112,11 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
+        if let Some(directory) =
+            here.project.as_ref().filter(|_| project.iter().any(|name| **name == *c".git"))
+        {
+            self.hooks.read(directory, &here.path);
+        }
         let mut names: Vec<&CStr> = project.iter().chain(&merged).map(|name| name.as_c_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -158,10 +174,9 @@ impl Walk<'_> {
                 "more than {MAX_CHANGES} differences\ndiscard the session, or take what you want out of it with --workspace overlay and --resume"
             )));
         }
-        let kind = after.or(before).map_or(Kind::Special, |entry| entry.kind);
         let conflict = before.is_some_and(|before| self.remembered.has_moved_on(&path, &before));
         self.found.changes.push(Change {
-            class: self.judge.class(&path, kind, here.git_directory),
+            class: self.judge.strictest(&path, [before, after], here.git_directory),
             path: path.clone(),
             before,
             after,

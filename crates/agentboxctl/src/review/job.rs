@@ -72,8 +72,10 @@ pub(crate) fn run(review: &mut Review, job: &Job, file: Option<OwnedFd>) -> Resu
         answer.out = show::summary(&review.changes()?.changes);
         return Ok(answer);
     }
-    if review.recover()? {
-        answer.notes.push("an `apply` that had been cut off was finished".to_owned());
+    if let Some(outcome) = review.recover()? {
+        let but = if outcome.left.is_empty() { "" } else { ", but for what follows" };
+        answer.notes.push(format!("an `apply` that had been cut off was finished{but}"));
+        tell(&outcome.left, review.id.as_str(), &mut answer.notes);
     }
     match job {
         Job::Diff { paths, json, stat } => diff(review, paths, (*json, *stat), answer),
@@ -220,6 +222,7 @@ fn tell(left: &[Left], id: &str, notes: &mut Vec<String>) {
                 )
             }
             Why::Special => "a pipe, a socket or a device is never applied".to_owned(),
+            Why::Unreadable => "what you may not read is never applied".to_owned(),
             Why::Reserved => "a name that agentbox uses itself is never applied".to_owned(),
             Why::JustNow(why) => format!("not touched: {why}"),
         };

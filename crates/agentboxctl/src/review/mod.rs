@@ -34,9 +34,10 @@ pub(crate) mod tree;
 use crate::errors::{Failure, reason};
 use agentbox_ipc::ReviewAnswer;
 use agentbox_plan::SessionId;
-use change::{Judge, RelPath};
+use change::{Change, Class, Judge, RelPath};
 use compare::{Comparison, Trees};
 use remember::Remembered;
+use repository::Repository;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -75,22 +76,36 @@ impl Review {
         Ok(Self { id, facts, trees: Trees { project, merged, upper }, directory, remembered, _lock: lock })
     }
 
-    /// Finishes an `apply` that was cut off; whether there was one.
-    pub(crate) fn recover(&mut self) -> Result<bool, Failure> {
+    /// Finishes an `apply` that was cut off; what became of it, if there was one.
+    pub(crate) fn recover(&mut self) -> Result<Option<apply::Outcome>, Failure> {
         let place = apply::Place::new(&self.trees.project, &self.directory, &self.id);
-        Ok(apply::recover(&place, &mut self.remembered, &mut || Ok(()))?.is_some())
+        Ok(apply::recover(&place, &mut self.remembered, &mut || Ok(()))?)
     }
 
     /// What differs, in the order in which it is told.
     pub(crate) fn changes(&self) -> Result<Comparison, Failure> {
         let triggers =
             agentbox_policy::built_in_triggers().map_err(|error| Failure::new(error.to_string()))?;
-        let hooks = hooks::directory(&self.trees.project, self.facts.set.project.as_bytes());
+        let home = std::env::var_os("HOME");
+        let hooks = hooks::Hooks::new(self.facts.set.project.as_bytes(), home.as_deref());
         let judge = Judge::new(triggers.clone()).with_hooks(hooks);
         let mut found = compare::compare(&self.trees, &judge, &self.remembered)?;
+        self.mark_what_is_gone(&mut found.changes);
         renames::find(&self.trees, &mut found.changes);
         show::sort(&mut found.changes);
         Ok(found)
+    }
+
+    /// Where the project has nothing, what the session left may be new, or something that the person has removed or
+    /// renamed since: the layer tells only its kernel which. What was in the commit that the session began with is
+    /// the latter.
+    fn mark_what_is_gone(&self, changes: &mut [Change]) {
+        let Some(commit) = self.facts.base_commit.as_deref() else { return };
+        if !changes.iter().any(is_new_file) {
+            return;
+        }
+        let files = Repository::make(self, commit).ok().and_then(|repository| repository.files(commit));
+        mark_what_was(changes, &files.unwrap_or_default());
     }
 
     /// A path as a person writes it: from the project's root, or absolute.
@@ -108,4 +123,18 @@ impl Review {
             ))
         })
     }
+}
+
+fn is_new_file(change: &Change) -> bool {
+    let is_file = change.after.is_some_and(|after| after.kind != tree::Kind::Directory);
+    change.before.is_none() && is_file && change.class != Class::GitData
+}
+
+/// What is new and was among these files, in order, is a conflict.
+fn mark_what_was(changes: &mut [Change], files: &[Vec<u8>]) {
+    let was = |change: &Change| files.binary_search_by(|file| file[..].cmp(change.path.as_bytes())).is_ok();
+    changes
+        .iter_mut()
+        .filter(|change| is_new_file(change) && was(change))
+        .for_each(|change| change.conflict = true);
 }

@@ -10,6 +10,7 @@ use super::remember;
 use super::tree;
 use crate::child;
 use crate::errors::Failure;
+use agentbox_plan::SessionId;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::{Errno, FdFlags};
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -24,6 +25,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// Most bytes of an answer that is no file.
 const MOST_BYTES: usize = 16 << 20;
+/// The same of a list of all files.
+const MOST_NAMES: usize = 256 << 20;
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin";
 
 /// An empty repository beside the project's. It is gone when it is dropped.
@@ -39,12 +42,16 @@ pub(crate) struct Repository {
 impl Repository {
     /// Makes one. `commit` is one of the project's, which says what its objects are called by.
     pub(crate) fn make(review: &Review, commit: &str) -> Result<Self, Failure> {
+        Self::beside(&review.trees.project, &review.id, commit)
+    }
+
+    fn beside(project: &OwnedFd, id: &SessionId, commit: &str) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::system("cannot prepare to ask git", error);
-        let project = tree::reach(&review.trees.project, b".git").map_err(|_| {
+        let project = tree::reach(project, b".git").map_err(|_| {
             Failure::new("the project is no git repository of its own\ncommits can only be taken into one with a directory `.git`")
         })?;
         // An id holds no NUL byte. In the directory of reviews git could not find it: no path leads there.
-        let name = CString::new(format!("agentbox-{}", review.id)).unwrap_or_default();
+        let name = CString::new(format!("agentbox-{id}")).unwrap_or_default();
         remove(&project, &name).map_err(failed)?;
         let mut version = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n".to_owned();
         if commit.len() == 64 {
@@ -138,7 +145,7 @@ impl Repository {
             arguments.push(&head);
         }
         self.must(&arguments, false, refused)?;
-        self.must(&["fsck", "--no-full", "--strict", "--no-dangling", "--no-progress"], false, refused)?;
+        self.check(refused)?;
         let format = "--format=%(objectname) %(refname)";
         let references =
             self.must(&["for-each-ref", format, &format!("refs/agentbox/{id}/")], false, refused)?;
@@ -158,6 +165,36 @@ impl Repository {
             }
         }
         Ok(names)
+    }
+
+    /// Checks every object that has arrived. `fetch` does so for bundles since git 2.46 only, and `fsck` looks
+    /// either into no pack or into all of the project's as well.
+    fn check(&self, otherwise: &str) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::system("cannot look at what has arrived", error);
+        self.must(&["fsck", "--no-full", "--strict", "--no-dangling", "--no-progress"], false, otherwise)?;
+        let packs = match tree::reach(&self.scratch, b"objects/pack") {
+            Ok(packs) => packs,
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        let scratch = format!("/proc/self/fd/{}", self.scratch.as_raw_fd());
+        for name in tree::names(&packs, usize::MAX).map_err(failed)? {
+            let Some(name) = name.to_str().ok().filter(|name| name.ends_with(".pack")) else { continue };
+            let (pack, index) =
+                (format!("{scratch}/objects/pack/{name}"), format!("{scratch}/checked-{name}.idx"));
+            self.must(&["index-pack", "--strict", "-o", &index, &pack], false, otherwise)?;
+        }
+        Ok(())
+    }
+
+    /// The paths of all files of a commit, sorted.
+    pub(crate) fn files(&self, commit: &str) -> Option<Vec<Vec<u8>>> {
+        let mut git = self.git();
+        git.args(["ls-tree", "-r", "-z", "--full-tree", "--name-only", commit]);
+        let (succeeded, bytes) = self.ask(git, MOST_NAMES).ok()?;
+        let mut files: Vec<Vec<u8>> = bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+        files.sort_unstable();
+        succeeded.then_some(files)
     }
 
     fn must(&self, arguments: &[&str], into_project: bool, otherwise: &str) -> Result<Vec<u8>, Failure> {
@@ -205,4 +242,73 @@ fn empty(directory: &OwnedFd) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::path::Path;
+
+    fn git(at: &Path, arguments: &[&str], input: &str) -> String {
+        let mut child = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@b", "-C"])
+            .arg(at)
+            .args(arguments)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A project with a commit, and a bundle of another commit with this tree.
+    fn bundle(place: &Path, tree: &str) -> (OwnedFd, String, OwnedFd) {
+        let project = place.join("project");
+        git(place, &["init", "-q", "project"], "");
+        std::fs::write(project.join("kept"), "x\n").unwrap();
+        git(&project, &["add", "."], "");
+        git(&project, &["commit", "-qm", "base"], "");
+        let base = git(&project, &["rev-parse", "HEAD"], "");
+        git(place, &["clone", "-q", "project", "session"], "");
+        let session = place.join("session");
+        let blob = git(
+            &session,
+            &["hash-object", "-w", "--stdin"],
+            "[submodule \"x\"]\npath = x\nurl = -u./payload\n",
+        );
+        let tree = git(&session, &["mktree"], &tree.replace("BLOB", &blob));
+        let commit = git(&session, &["commit-tree", "-p", &base, "-m", "new", &tree], "");
+        git(&session, &["update-ref", "refs/heads/new", &commit], "");
+        git(&session, &["bundle", "create", "-q", "../bundle", "new", "^HEAD"], "");
+        let open = |path: &Path| OwnedFd::from(File::open(path).unwrap());
+        (open(&project), base, open(&place.join("bundle")))
+    }
+
+    #[test]
+    fn every_object_of_a_bundle_is_checked_whatever_fetch_checks() {
+        let id: SessionId = "abc".parse().unwrap();
+        for (tree, is_good) in [
+            ("100644 blob BLOB\tfile\n", true),
+            ("100644 blob BLOB\t.git\n", false),
+            ("100644 blob BLOB\t.gitmodules\n", false),
+        ] {
+            let place = tempfile::tempdir().unwrap();
+            let (project, base, bundle) = bundle(place.path(), tree);
+            let path = place.path().join("bundle");
+            {
+                let repository = Repository::beside(&project, &id, &base).unwrap();
+                // As git below 2.46 fetches it: without a look.
+                repository.must(&["bundle", "unbundle", path.to_str().unwrap()], false, "unbundle").unwrap();
+                assert_eq!(repository.check("refused").is_ok(), is_good, "{tree}");
+                assert_eq!(repository.files(&base).unwrap(), [b"".to_vec(), b"kept".to_vec()]);
+            }
+            let repository = Repository::beside(&project, &id, &base).unwrap();
+            assert_eq!(repository.take(&bundle, "abc", &base).is_ok(), is_good, "{tree}");
+        }
+    }
 }

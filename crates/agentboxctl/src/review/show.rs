@@ -8,7 +8,6 @@ use super::compare::Trees;
 use super::lines::{self, Line, hunks, is_binary};
 use super::tree::{self, Entry, Kind};
 use crate::output::{escape, units};
-use agentbox_plan::trigger::Hold;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -59,15 +58,7 @@ pub(crate) struct Listed {
 
 /// Trigger files first, in the order of how they are held; then the rest, in the order of paths.
 pub(crate) fn sort(changes: &mut [Change]) {
-    let rank = |change: &Change| match &change.class {
-        Class::Trigger { hold, .. } => match hold {
-            Hold::Refuse => 0,
-            Hold::Judge => 1,
-            Hold::Report => 2,
-        },
-        Class::Ordinary => 3,
-        Class::GitData => 4,
-    };
+    let rank = |change: &Change| change.class.rank();
     changes.sort_by(|one, other| (rank(one), &one.path).cmp(&(rank(other), &other.path)));
 }
 

@@ -9,6 +9,7 @@ use crate::errors::Failure;
 use crate::review::change::RelPath;
 use crate::review::compare::Trees;
 use crate::review::remember::Remembered;
+use crate::review::show;
 use crate::review::tree::{self, Entry, Kind};
 use agentbox_plan::SessionId;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags};
@@ -144,6 +145,7 @@ fn prepare(
     reached: Reached<'_>,
 ) -> io::Result<Vec<Step>> {
     let staging = tree::enter(place.project, &place.staging)?;
+    ignore(&staging)?;
     let mut ready = Vec::with_capacity(steps.len());
     for mut step in steps {
         let number = ready.len();
@@ -151,7 +153,15 @@ fn prepare(
             reached()?;
             let content = merged.iter().find(|(path, _)| *path == step.path).map(|(_, content)| &content[..]);
             let to = (&staging, new_name(number));
-            *staged = copy(&trees.merged, &step.path, content, &to, (*kind, *mode))?;
+            match copy(&trees.merged, &step.path, content, &to, (*kind, *mode)) {
+                Ok(inode) => *staged = inode,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let _nothing_was_prepared = rustix::fs::unlinkat(&staging, &to.1, AtFlags::empty());
+                    outcome.left.push(Left { path: step.path, why: Why::Unreadable });
+                    continue;
+                }
+                Err(error) => return Err(at_path(&step.path, &error)),
+            }
         }
         let is_expected = match (&step.action, &step.expected) {
             // A directory's stamps change with what is in it.
@@ -159,7 +169,7 @@ fn prepare(
             (_, expected) => match at(place.project, &step.path) {
                 Ok(found) => found == *expected || parent_is_to_come(&ready, &step.path),
                 Err(_) if parent_is_to_come(&ready, &step.path) => true,
-                Err(error) => return Err(error),
+                Err(error) => return Err(at_path(&step.path, &error)),
             },
         };
         if is_expected {
@@ -172,6 +182,10 @@ fn prepare(
     }
     rustix::fs::syncfs(&staging)?;
     Ok(ready)
+}
+
+fn at_path(path: &RelPath, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {}", show::name(path), crate::errors::reason(error)))
 }
 
 /// Whether the directory of a path is one that an earlier step makes.
@@ -218,7 +232,11 @@ fn finish(
     mut outcome: Outcome,
     reached: Reached<'_>,
 ) -> Result<Outcome, Stopped> {
-    let staging = tree::enter(place.project, &place.staging)?;
+    let staging = match tree::enter(place.project, &place.staging) {
+        Ok(staging) => staging,
+        Err(error) if is_missing(&error) => return lost(place, &journal, remembered, outcome, reached),
+        Err(error) => return Err(error.into()),
+    };
     let (mut failure, mut taken) = (None, 0);
     if journal.direction == Direction::Forward {
         for (number, step) in journal.steps.iter().enumerate() {
@@ -233,7 +251,7 @@ fn finish(
                 }
                 Err(error) => {
                     // A step that fails has changed nothing.
-                    failure = Some(error);
+                    failure = Some(at_path(&step.path, &error));
                     break;
                 }
             }
@@ -252,7 +270,7 @@ fn finish(
             reached()?;
             // What can be put back is, whatever stands in the way of another.
             if let Err(error) = back(place.project, &staging, number, step) {
-                stuck = Some(error);
+                stuck = Some(at_path(&step.path, &error));
             }
         }
         if let Some(error) = stuck {
@@ -263,11 +281,7 @@ fn finish(
     drop(staging);
     reached()?;
     if journal.direction == Direction::Forward {
-        let now = |step: &Step| Some((step.path.clone(), at(place.project, &step.path).ok()??));
-        let lasting = |step: &&Step| matches!(step.action, Action::Put { .. } | Action::Mode { .. });
-        let left = |step: &&Step| !outcome.left.iter().any(|left| left.path == step.path);
-        let applied = journal.steps.iter().filter(lasting).filter(left).filter_map(now).collect();
-        remembered.add(place.review, applied, Vec::new())?;
+        remember(place, &journal, remembered, &outcome)?;
     }
     reached()?;
     Journal::remove(place.review)?;
@@ -282,6 +296,56 @@ fn finish(
     }
 }
 
+/// Remembers what is in the project now.
+fn remember(
+    place: &Place<'_>,
+    journal: &Journal,
+    remembered: &mut Remembered,
+    outcome: &Outcome,
+) -> io::Result<()> {
+    let now = |step: &Step| Some((step.path.clone(), at(place.project, &step.path).ok()??));
+    let lasting = |step: &&Step| matches!(step.action, Action::Put { .. } | Action::Mode { .. });
+    let left = |step: &&Step| !outcome.left.iter().any(|left| left.path == step.path);
+    let applied = journal.steps.iter().filter(lasting).filter(left).filter_map(now).collect();
+    remembered.add(place.review, applied, Vec::new())
+}
+
+/// Ends what can neither go on nor be taken back, because somebody removed what was prepared: what was done
+/// stays, and the rest is named.
+fn lost(
+    place: &Place<'_>,
+    journal: &Journal,
+    remembered: &mut Remembered,
+    mut outcome: Outcome,
+    reached: Reached<'_>,
+) -> Result<Outcome, Stopped> {
+    for step in &journal.steps {
+        // What cannot be reached was not done.
+        let found = at(place.project, &step.path).ok();
+        let is_done = found.is_some_and(|found| match (&step.action, found) {
+            (Action::Remove, Some(found)) => !step.expected.is_some_and(|expected| found.is_same(&expected)),
+            (Action::RemoveDirectory, Some(found)) => found.kind != Kind::Directory,
+            (Action::Remove | Action::RemoveDirectory, None) => true,
+            (Action::MakeDirectory { .. }, Some(found)) => found.kind == Kind::Directory,
+            (Action::Put { staged, .. }, Some(found)) => found.inode == *staged,
+            (Action::Mode { mode }, Some(found)) => found.mode & 0o777 == *mode,
+            (_, None) => false,
+        });
+        match step.action {
+            _ if !is_done => {
+                outcome.left.push(Left { path: step.path.clone(), why: Why::JustNow(PREPARED_IS_GONE) });
+            }
+            Action::Remove | Action::RemoveDirectory => outcome.removed += 1,
+            _ => outcome.written += 1,
+        }
+    }
+    reached()?;
+    remember(place, journal, remembered, &outcome)?;
+    reached()?;
+    Journal::remove(place.review)?;
+    Ok(outcome)
+}
+
 enum Taken {
     Done,
     /// Somebody else changed the place at that moment.
@@ -289,6 +353,8 @@ enum Taken {
 }
 
 const CHANGED: &str = "it changed at that moment";
+const PREPARED_IS_GONE: &str =
+    "what an `apply` that was cut off had prepared for it has been removed from the project";
 
 /// Takes a step, or finds that it was taken.
 fn forward(project: &OwnedFd, staging: &OwnedFd, number: usize, step: &Step) -> io::Result<Taken> {
@@ -345,7 +411,10 @@ fn put(
         Some(found) if found.inode == staged => {}
         // It is at its place already, and here is what was there before.
         Some(_) => return look_at_old(staging, new, parent, name, step),
-        None => return Ok(Taken::Done),
+        None => match tree::look(parent, name)? {
+            Some(found) if found.inode == staged => return Ok(Taken::Done),
+            _ => return Ok(Taken::Left(PREPARED_IS_GONE)),
+        },
     }
     keep_group(staging, new, parent)?;
     if step.expected.is_none() {
@@ -510,6 +579,15 @@ fn old_name(number: usize) -> CString {
     CString::new(format!("old-{number}")).unwrap_or_default()
 }
 
+const IGNORE: &CStr = c".gitignore";
+
+/// Says to git that nothing in there is anybody's, so that `git clean` leaves it alone.
+fn ignore(staging: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(staging, IGNORE, flags, Mode::from_raw_mode(0o600))?;
+    File::from(file).write_all(b"*\n")
+}
+
 /// Removes the directory of what was prepared. Files, links and empty directories are in it.
 fn clear(place: &Place<'_>) -> io::Result<()> {
     let staging = match tree::enter(place.project, &place.staging) {
@@ -517,7 +595,10 @@ fn clear(place: &Place<'_>) -> io::Result<()> {
         Err(error) if is_missing(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in tree::names(staging.as_fd(), usize::MAX)? {
+    let mut names = tree::names(staging.as_fd(), usize::MAX)?;
+    // Last of all, so that what a kill leaves is still no work of anybody's to git.
+    names.sort_by_key(|name| **name == *IGNORE);
+    for name in names {
         match rustix::fs::unlinkat(&staging, &name, AtFlags::empty()) {
             // unlink(2) of a directory: EISDIR, and EPERM by POSIX.
             Err(Errno::ISDIR | Errno::PERM) => rustix::fs::unlinkat(&staging, &name, AtFlags::REMOVEDIR)?,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What is cut off before the journal leaves the project as it was, and afterwards is finished by the next
-//! call. Each file changes in one step (rename(2), RENAME_EXCHANGE), and what comes out is looked at: where it
+//! call, or, where the directory of what was prepared is gone, ended and told. Each file changes in one step (rename(2), RENAME_EXCHANGE), and what comes out is looked at: where it
 //! is not what was expected, because somebody saved the file at that moment, it is put back.
 //!
 //! | file | responsible for |
@@ -24,5 +24,5 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use engine::{Place, apply, recover};
+pub(crate) use engine::{Outcome, Place, apply, recover};
 pub(crate) use select::{Conflicts, Left, Selection, Why, select};

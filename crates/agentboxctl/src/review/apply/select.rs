@@ -33,6 +33,8 @@ pub(crate) enum Why {
     Trigger(String),
     /// A pipe, socket or device.
     Special,
+    /// The session left it so that its owner cannot read it.
+    Unreadable,
     /// A name that agentbox uses itself.
     Reserved,
     /// It happened while it was being applied.
@@ -131,6 +133,7 @@ pub(crate) fn select(
     let known =
         |path: &&RelPath| changes.iter().any(|change| change.path.is_within(path) || came_from(change, path));
     selection.unknown = paths.iter().chain(triggers).filter(|path| !known(path)).cloned().collect();
+    leave_below_what_stays(changes, &mut taken, conflicts, &mut selection);
     let with_parents = with_parents(changes, &taken);
     selection.steps = steps(&with_parents);
     selection
@@ -159,6 +162,38 @@ fn is_gits(path: &RelPath) -> bool {
     path.names().iter().any(|name| name.eq_ignore_ascii_case(b".git"))
 }
 
+fn makes_directory(change: &Change) -> bool {
+    let is_directory = |entry: &Option<Entry>| entry.is_some_and(|entry| entry.kind == Kind::Directory);
+    is_directory(&change.after) && !is_directory(&change.before)
+}
+
+/// Leaves what lies in a directory that would take the place of a file that stays.
+fn leave_below_what_stays(
+    changes: &[Change],
+    taken: &mut Vec<&Change>,
+    conflicts: Conflicts,
+    selection: &mut Selection,
+) {
+    let chosen: BTreeSet<&RelPath> = taken.iter().map(|change| &change.path).collect();
+    let stays = |change: &Change| match &change.class {
+        Class::Trigger { actor, .. } => Some(Why::Trigger(actor.clone())),
+        _ if change.conflict && conflicts != Conflicts::Theirs => Some(Why::Conflict),
+        _ => None,
+    };
+    let replaced = changes.iter().filter(|change| {
+        makes_directory(change) && change.before.is_some() && !chosen.contains(&change.path)
+    });
+    let staying: Vec<(&RelPath, Why)> =
+        replaced.filter_map(|change| Some((&change.path, stays(change)?))).collect();
+    taken.retain(|change| {
+        let above = staying.iter().find(|(path, _)| change.after.is_some() && change.path.is_within(path));
+        let Some((_, why)) = above else { return true };
+        selection.triggers.retain(|path| *path != change.path);
+        selection.left.push(Left { path: change.path.clone(), why: why.clone() });
+        false
+    });
+}
+
 /// The changes, and those that make the directories they lie in.
 fn with_parents<'a>(changes: &'a [Change], taken: &[&'a Change]) -> Vec<&'a Change> {
     let chosen: BTreeSet<&RelPath> = taken.iter().map(|change| &change.path).collect();
@@ -168,10 +203,6 @@ fn with_parents<'a>(changes: &'a [Change], taken: &[&'a Change]) -> Vec<&'a Chan
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         needed.extend(slashes.map(|(at, _)| &path[..at]));
     }
-    let makes_directory = |change: &Change| {
-        let is_directory = |entry: &Option<Entry>| entry.is_some_and(|entry| entry.kind == Kind::Directory);
-        is_directory(&change.after) && !is_directory(&change.before)
-    };
     let parents = changes.iter().filter(|change| {
         needed.contains(change.path.as_bytes()) && !chosen.contains(&change.path) && makes_directory(change)
     });

@@ -186,6 +186,44 @@ fn cut_off_anywhere_it_is_whole_or_not_at_all_after_the_next_call() {
     assert!(finished > 40 && undone > 40, "{finished} {undone}");
 }
 
+/// `git clean` of the person's, after a kill.
+#[test]
+fn when_what_was_prepared_is_removed_the_rest_is_named_and_the_session_goes_on() {
+    let mut seen = 0;
+    for first in 0.. {
+        let scene = everything();
+        let mut count = 0;
+        let cut_off = scene.apply_all(&mut || {
+            count += 1;
+            if count > first { Err(io::Error::other("cut off")) } else { Ok(()) }
+        });
+        if cut_off.is_ok() {
+            break;
+        }
+        let staging = scene.project().join(".agentbox-apply-abc");
+        let has_begun = scene.place.path().join("review/journal.json").exists();
+        if staging.exists() && fs::read_dir(&staging).unwrap().count() > 0 {
+            assert_eq!(fs::read(staging.join(".gitignore")).unwrap(), b"*\n");
+            fs::rename(&staging, scene.place.path().join("gone")).unwrap();
+        }
+        let outcome = scene.recover(&mut || Ok(())).unwrap();
+        assert_eq!(outcome.is_some(), has_begun);
+        let Some(outcome) = outcome else { continue };
+        seen += 1;
+        // What was done and what was left are all there was to do.
+        let steps = 19;
+        assert_eq!(
+            outcome.written + outcome.removed + outcome.left.len() as u64,
+            steps,
+            "{first} {outcome:?}"
+        );
+        assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
+        scene.apply_all(&mut || Ok(())).unwrap();
+        assert_eq!(state(&scene.project()), wanted(&scene));
+    }
+    assert!(seen > 10, "{seen}");
+}
+
 #[test]
 fn a_step_that_fails_takes_all_of_them_back() {
     let scene = everything();
@@ -201,6 +239,50 @@ fn a_step_that_fails_takes_all_of_them_back() {
     assert!(matches!(result, Err(Stopped::TakenBack(_))), "{result:?}");
     assert_eq!(state(&scene.project()), before);
     assert!(scene.recover(&mut || Ok(())).unwrap().is_none());
+}
+
+#[test]
+fn what_cannot_be_read_is_left_and_named_and_the_rest_is_taken() {
+    let work = || {
+        let scene = Scene::new(
+            |_| {},
+            |root| {
+                write(root, "closed", "x\n");
+                write(root, "open", "x\n");
+                fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+            },
+        );
+        let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+        assert_eq!((outcome.left.len(), outcome.written), (1, 1));
+        assert_eq!(
+            (outcome.left[0].path.as_bytes(), &outcome.left[0].why),
+            (&b"closed"[..], &Why::Unreadable)
+        );
+        assert!(scene.project().join("open").exists() && !scene.project().join("closed").exists());
+    };
+    let as_somebody = move || {
+        if rustix::process::geteuid().is_root() {
+            // Of this thread alone: root reads everything.
+            let (uid, gid) = (rustix::thread::Uid::from_raw(65534), rustix::thread::Gid::from_raw(65534));
+            rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        }
+        work();
+    };
+    std::thread::spawn(as_somebody).join().unwrap();
+}
+
+#[test]
+fn an_error_says_where() {
+    let scene = everything();
+    let changes = scene.changes();
+    let mut selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    fs::remove_file(scene.place.path().join("merged/added")).unwrap();
+    let id = "abc".parse().unwrap();
+    let place = Place::new(&scene.trees.project, &scene.review, &id);
+    let stopped = apply(&place, &scene.trees, &mut selection, &mut scene.remembered(), &mut || Ok(()));
+    let failure = crate::errors::Failure::from(stopped.unwrap_err());
+    assert!(failure.text().contains("added: No such file"), "{}", failure.text());
 }
 
 #[test]
@@ -302,6 +384,91 @@ fn trigger_files_links_into_their_places_and_pipes_are_never_taken_unnamed() {
             .iter()
             .any(|left| left.path == path(".claude/settings.json") && matches!(left.why, Why::Trigger(_)))
     );
+}
+
+#[test]
+fn a_trigger_file_stays_when_it_is_removed_or_a_directory_takes_its_place() {
+    let scene = Scene::new(
+        |root| {
+            for name in [".envrc", ".claude/settings.json", ".husky/pre-commit", "file"] {
+                write(root, name, "the person's\n");
+            }
+        },
+        |root| {
+            write(root, ".envrc/x", "x\n");
+            write(root, ".husky/pre-commit/x", "x\n");
+            write(root, "file/x", "x\n");
+        },
+    );
+    let outcome = scene.apply_all(&mut || Ok(())).unwrap();
+    assert_eq!(outcome.removed, 1);
+    let files: Vec<String> =
+        state(&scene.project()).into_keys().filter(|name| !name.ends_with('x')).collect();
+    assert_eq!(files, [".claude", ".claude/settings.json", ".envrc", ".husky", ".husky/pre-commit", "file"]);
+    assert!(scene.project().join(".envrc").is_file() && scene.project().join("file/x").exists());
+    let path = |text: &str| RelPath::new(text.as_bytes()).unwrap();
+    // What lies in it brings it along no more than it is taken itself.
+    let inside = select(&scene.changes(), &[path(".envrc/x")], false, &[], Conflicts::Leave);
+    assert!(inside.steps.is_empty() && matches!(inside.left[0].why, Why::Trigger(_)));
+    let named = [path(".envrc"), path(".claude/settings.json")];
+    let selection = select(&scene.changes(), &[path(".envrc/x")], false, &named, Conflicts::Leave);
+    assert_eq!((selection.triggers.len(), selection.steps.len(), selection.left.len()), (2, 4, 0));
+}
+
+#[test]
+fn hooks_of_a_linked_worktree_and_of_a_repository_in_the_project_stay() {
+    let place = tempfile::tempdir().unwrap();
+    let git = place.path().join("worktree");
+    let scene = Scene::new(
+        |root| {
+            write(&git, "commondir", "common\n");
+            write(&git, "common/config", "[core]\nhooksPath = tools/hooks\n");
+            write(root, ".git", &format!("gitdir: {}\n", git.display()));
+            write(root, "sub/.git/config", "[core]\nhooksPath = ../a\n");
+        },
+        |root| {
+            write(root, ".git", &format!("gitdir: {}\n", git.display()));
+            write(root, "sub/.git/config", "[core]\nhooksPath = ../a\n");
+            for name in ["tools/hooks/pre-commit", "tools/hooks/helper", "a/pre-push", "sub/a/pre-push"] {
+                write(root, name, "#!/bin/sh\n");
+            }
+        },
+    );
+    scene.apply_all(&mut || Ok(())).unwrap();
+    let is_there = |name: &str| scene.project().join(name).exists();
+    assert!(is_there("tools/hooks/helper") && is_there("sub/a/pre-push"));
+    assert!(!is_there("tools/hooks/pre-commit") && !is_there("a/pre-push"));
+}
+
+#[test]
+fn what_the_person_removed_or_renamed_does_not_come_back_unasked() {
+    let scene = Scene::new(
+        |root| write(root, "src/f9", "a\nb\n"),
+        |root| {
+            for name in ["mod", "src/f1", "new", "src/f9"] {
+                write(root, name, "a\nb\n");
+            }
+        },
+    );
+    let mut changes = scene.changes();
+    crate::review::mark_what_was(&mut changes, &[b"".to_vec(), b"mod".to_vec(), b"src/f1".to_vec()]);
+    let selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    let left: Vec<String> = selection.left.iter().map(|left| left.path.text()).collect();
+    assert_eq!(left, ["mod", "src/f1"]);
+    assert!(selection.left.iter().all(|left| left.why == Why::Conflict));
+    assert_eq!(selection.steps.len(), 1);
+    assert_eq!(select(&changes, &[], true, &[], Conflicts::Theirs).steps.len(), 3);
+}
+
+#[test]
+fn what_both_changed_stays_when_the_session_made_a_directory_of_it() {
+    let scene = Scene::new(|root| write(root, "file", "person\n"), |root| write(root, "file/x", "session\n"));
+    let judge = Judge::new(agentbox_policy::built_in_triggers().unwrap().clone());
+    let remembered = Remembered::read(&scene.review, (0, 0)).unwrap();
+    let changes = compare(&scene.trees, &judge, &remembered).unwrap().changes;
+    let selection = select(&changes, &[], true, &[], Conflicts::Leave);
+    assert!(selection.steps.is_empty() && selection.left.iter().all(|left| left.why == Why::Conflict));
+    assert_eq!(select(&changes, &[], true, &[], Conflicts::Theirs).steps.len(), 3);
 }
 
 #[test]
