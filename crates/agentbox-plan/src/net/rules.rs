@@ -118,7 +118,7 @@ wire_enum! {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotListed,
         Self::Denied,
         Self::PortNotListed,
