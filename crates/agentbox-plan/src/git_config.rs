@@ -365,6 +365,7 @@ fn put_value(value: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[path = "git_config/tests/against_git.rs"]
 mod against_git;
 #[cfg(test)]
 mod tests {

@@ -58,5 +58,6 @@ pub(crate) const PARSERS: &[(&str, &str)] = &[
     ("agentboxd/src/pinned.rs", "kept_state"),
     ("agentboxd/src/session/shape.rs", "kept_state"),
     ("agentboxd/src/system/store.rs", "kept_state"),
+    ("agentboxd/src/workspace/reports.rs", "kept_state"),
     ("agentboxd/src/workspace/sweep.rs", "kept_state"),
 ];

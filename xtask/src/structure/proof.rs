@@ -190,7 +190,8 @@ impl<'a> Names<'a> {
             for line in file.code.lines().map(str::trim) {
                 // Between the attribute and its function are others, and what was a comment.
                 if line.is_empty() || line.starts_with("#[") {
-                    is_test |= line == "#[test]";
+                    is_test |=
+                        line == "#[test]" || line == "#[tokio::test]" || line.starts_with("#[tokio::test(");
                     continue;
                 }
                 if let Some(name) = defined(line) {
