@@ -3,6 +3,7 @@
 use crate::commands::in_path;
 use crate::errors::{Failure, reason};
 use crate::layers;
+use crate::output::escape;
 use agentbox_policy::{Layer, LayerKind};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use std::ffi::OsStr;
@@ -54,6 +55,21 @@ impl Project {
             Failure::new(format!("refused: the path of {shown} is not UTF-8\nrename the directory"))
         })?;
         Ok(Self { directory, path, owner_uid, name })
+    }
+
+    /// What its person should know of the repository that it is only a part of.
+    pub(crate) fn part_of(&self) -> Option<String> {
+        if Self::has_git(&self.directory) {
+            return None;
+        }
+        let above = |path: &&Path| path.join(".git").symlink_metadata().is_ok();
+        let top = Path::new(&self.path).ancestors().skip(1).find(above)?;
+        let own = top.join(layers::PROJECT_FILE).symlink_metadata().is_ok();
+        let own = if own { ", and what its .agentbox.toml tightens" } else { "" };
+        let top = escape::name(&top.to_string_lossy());
+        Some(format!(
+            "this is a part of the repository {top}: git{own} is there only with: agentboxctl start {top}"
+        ))
     }
 
     /// Whether it is a git repository or worktree.
@@ -136,6 +152,13 @@ mod tests {
         assert!(!Project::has_git(&opened.directory));
         std::fs::write(real.join(".git"), "gitdir: elsewhere").unwrap();
         assert!(Project::has_git(&opened.directory));
+        assert_eq!(opened.part_of(), None);
+        std::fs::create_dir_all(real.join("a/b")).unwrap();
+        let part = Project::open(Some(real.join("a/b").as_os_str()), None, None).unwrap();
+        let told = part.part_of().unwrap();
+        assert!(told.ends_with(&format!("agentboxctl start {}", opened.path)) && !told.contains("toml"), "{told}");
+        std::fs::write(real.join(".agentbox.toml"), "").unwrap();
+        assert!(part.part_of().unwrap().contains(".agentbox.toml"));
     }
 
     #[test]

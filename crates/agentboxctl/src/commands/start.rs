@@ -85,13 +85,16 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         other => other?,
     };
     let answer: StartAnswer = understand(answer)?;
-    drop(project);
     if let Some(signal) = told {
         return Ok(early::end(&supervisor, &answer.id, signal));
     }
     if start.verbose || !start.quiet && streams_to_a_person() {
         announce(&answer);
+        if let Some(part) = project.part_of() {
+            note(&format!("agentbox {}: {part}", escape::name(&answer.id)));
+        }
     }
+    drop(project);
     if start.detach {
         if start.json {
             print_json(&answer)?

@@ -220,7 +220,9 @@ mod tests {
         assert!(!disk.answer.lock().unwrap().pending);
         taken.pop();
         assert!(matches!(watch.next(None).await, Found::NoRoom(_)));
-        assert!(watch.disk.as_ref().unwrap().waits.free_place_of(record().owner_uid).is_some());
+        // It is asked again with each answer, and its thread ends when the disk has answered.
+        let waits = &watch.disk.as_ref().unwrap().waits;
+        assert!(waits.place_of(record().owner_uid, Duration::from_secs(10)).await.is_ok());
     }
 
     #[tokio::test]
