@@ -156,7 +156,10 @@ mod tests {
         std::fs::create_dir_all(real.join("a/b")).unwrap();
         let part = Project::open(Some(real.join("a/b").as_os_str()), None, None).unwrap();
         let told = part.part_of().unwrap();
-        assert!(told.ends_with(&format!("agentboxctl start {}", opened.path)) && !told.contains("toml"), "{told}");
+        assert!(
+            told.ends_with(&format!("agentboxctl start {}", opened.path)) && !told.contains("toml"),
+            "{told}"
+        );
         std::fs::write(real.join(".agentbox.toml"), "").unwrap();
         assert!(part.part_of().unwrap().contains(".agentbox.toml"));
     }

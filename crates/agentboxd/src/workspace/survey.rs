@@ -72,6 +72,7 @@ pub(crate) async fn survey(supervisor: &Arc<Supervisor>, order: &Order) -> Resul
     let mut held = survey.held;
     // On a layer everything is the session's own until it is taken.
     held.retain(|place| direct || place.hiding == Hiding::Hidden);
+    held.retain(|place| place.spot.place != 0 || !is_of_a_review(&place.spot.path));
     if held.len() > MAX_HELD {
         return Err(refused(
             format!("a project with {} directories of git's that are to be held", held.len()),
@@ -288,6 +289,17 @@ fn unread(triggers: &[TriggerBefore], notes: &mut Vec<String>) {
     ));
 }
 
+/// Whether this is of the repository that agentboxctl has in the project's own for as long as somebody looks at a layer
+/// (its `review/repository.rs`). Gone by the time it would be held, it would have a start fail, and no git finds it.
+fn is_of_a_review(path: &PlacePath) -> bool {
+    let mut names = path.names();
+    let id = |name: &[u8]| {
+        let id = std::str::from_utf8(name.strip_prefix(b"agentbox-")?).ok()?;
+        id.parse::<SessionId>().ok()
+    };
+    names.next() == Some(b".git".as_slice()) && names.next().and_then(id).is_some()
+}
+
 pub(super) fn place_name(path: &PlacePath) -> String {
     if path.is_place() { ".".to_owned() } else { path.to_string() }
 }
@@ -306,4 +318,26 @@ pub(super) fn why(why: UnseenWhy) -> &'static str {
 /// Bytes that anybody wrote.
 fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repository_of_a_review_is_told_from_those_of_others() {
+        let is = |path: &str| is_of_a_review(&PlacePath::new(path).unwrap());
+        assert!(is(".git/agentbox-qngpmbeq") && is(".git/agentbox-qngpmbeq/hooks"));
+        for other in [
+            "",
+            ".git",
+            ".git/hooks",
+            ".git/agentbox-",
+            ".git/agentbox-A b",
+            "a/.git/agentbox-qngpmbeq",
+            "agentbox-qngpmbeq",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
 }
