@@ -20,7 +20,7 @@ mod worker;
 
 use crate::holding::Holding;
 use crate::lab::Guest;
-use crate::overlay::layers;
+use crate::overlay::{layers, review};
 use crate::run::eventually;
 use account::Account;
 use anyhow::{Context, Result, bail, ensure};
@@ -112,7 +112,10 @@ impl<'a> Soak<'a> {
         let after = soak.held_at_the_end(&kept.id, first, before)?;
         kept.stop()?;
         guest.ends_without_leftovers()?;
-        ensure!(layers(guest)?.is_empty(), "layers are left: {:?}", layers(guest)?);
+        for id in layers(guest)? {
+            let (told, changed) = (guest.ctl(&["log", &id])?.text(), review(guest, "diff", &id, &["--stat"])?);
+            bail!("the layer of {id} is left, with {changed:?}: {told}");
+        }
         let lines = soak.trail_is_complete()?;
         soak.nothing_got_out()?;
         Ok(Told { acts, first, before, after, lines })
