@@ -131,7 +131,9 @@ const fn with_victim(id: &'static str, title: &'static str, run: fn(&Facts) -> A
 fn victim(facts: &Facts, attempt: fn(&Facts, &Victim) -> Answer) -> Answer {
     match &facts.victim {
         // Numbers inside are counted anew, and one of ours may be that of the victim outside.
-        Some(victim) if u32::try_from(victim.pid) == Ok(std::process::id()) => refused("this one has that number"),
+        Some(victim) if u32::try_from(victim.pid) == Ok(std::process::id()) => {
+            refused("this one has that number")
+        }
         Some(victim) if victim.pid > 1 => attempt(facts, victim),
         _ => lacking("victim"),
     }
