@@ -59,7 +59,7 @@ const CHAIN: &[Row] = &[
 const REPORTS: &[Row] = &[
     ("report: paths of any length", "«text.len() <= MAX_TEXT_BYTES»", "true", MUCH),
     ("report: what does not fit is not counted", "«report.more.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))»", "report.more", MUCH),
-    ("report: what is too large is not there", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES)«?»", ".ok().flatten()", NO_ABSENCE),
+    ("report: what is too large is not there", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES)?", "directory::read_file(reports, id.as_str(), MAX_READ_BYTES).ok().flatten()", NO_ABSENCE),
     ("report: those of all owners make room", "«owner_in(reports, name) == Some(owner_uid)»", "true", NOBODY_ELSES),
 ];
 
@@ -67,15 +67,15 @@ const FOR_EVER_PUT_BACK: &str = "who_has_it_put_back_for_ever_fills_no_trail";
 
 #[rustfmt::skip]
 const SUPERVISOR: &[Row] = &[
-    ("lease: what sessions have is free", "«in_use.contains(&id) ||» person::uid_known(id)", "", "a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as"),
+    ("lease: what sessions have is free", "«in_use.contains(&id)» || person::uid_known(id)", "false", "a_block_of_ids_is_in_use_as_a_whole_whoever_the_agent_runs_as"),
 ];
 
 const STRANGER: &str = "a_stranger_who_cannot_enter_the_project_has_no_part_in_it";
 
 #[rustfmt::skip]
 const NEIGHBOURS: &[Row] = &[
-    ("neighbours: everybody on the path", "«&& !apart.0.contains(other.id())»", "", STRANGER),
-    ("neighbours: the word of others", "«trifecta: Trifecta::Warn» }\n}", "trifecta: neighbour.trifecta", STRANGER),
+    ("neighbours: everybody on the path", "&& «!apart.0.contains(other.id())»", "true", STRANGER),
+    ("neighbours: the word of others", "trifecta: «Trifecta::Warn» }\n}", "neighbour.trifecta", STRANGER),
     ("neighbours: the outer directory is entered", "if «Path::new(mine.0).starts_with(theirs.0)»", "Path::new(theirs.0).starts_with(mine.0)", STRANGER),
 ];
 
@@ -83,7 +83,7 @@ const NEIGHBOURS: &[Row] = &[
 const TOLD: &[Row] = &[
     ("put back: an event for each judgement for ever", "«self.put_back >= MAX_PUT_BACK»", "false", FOR_EVER_PUT_BACK),
     ("put back: the count is told each time", "«now.duration_since(counted) >= COUNTED»", "true", FOR_EVER_PUT_BACK),
-    ("put back: all keys are named", "others.iter()«.take(MAX_OTHERS)»", "", "a_judgement_is_one_event_that_names_the_first_keys"),
+    ("put back: all keys are named", "others.iter().take(«MAX_OTHERS»)", "usize::MAX", "a_judgement_is_one_event_that_names_the_first_keys"),
     ("watch: sight is lost for ever", "«self.lost <= MAX_LOST»", "true", "a_watch_that_loses_sight_for_ever_fills_no_trail"),
 ];
 
@@ -182,7 +182,7 @@ const SESSION: &[Row] = &[
 const GATE: &[Row] = &[
     ("gate: what it fails of is told whenever it says so", "return «Err(GateError::Failed(what))»", "Ok(())", "a_gate_that_fails_says_so_once"),
     ("gate: a session that runs is told of as one that starts", "self.ready.is_some()", "true", "a_gate_that_fails_says_so_once"),
-    ("gate: it reads whenever it likes", "timeout(«SAY_LIMIT», said)", "SAY_LIMIT * 1000", "a_gate_that_does_not_read_is_given_up"),
+    ("gate: it reads whenever it likes", "timeout(«SAY_LIMIT», said)", "IT * 1000", "a_gate_that_does_not_read_is_given_up"),
     ("next to the machine: a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "Some(reason)", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
     ("next to the machine: without a rule that grants it", "(!rules.grants_internal(destination, port, address)).then_some(reason)", "None", "what_is_next_to_the_machine_is_not_said_to_be_allowed"),
 ];
