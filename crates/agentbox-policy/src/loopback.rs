@@ -53,19 +53,9 @@ fn is_address(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// One that also holds others is about those.
+/// One that also holds others begins with another.
 fn is_range(range: Cidr) -> bool {
-    let all = match range.first() {
-        IpAddr::V4(_) => 8,
-        IpAddr::V6(address) => {
-            if address.to_ipv4_mapped().is_some() {
-                96 + 8
-            } else {
-                128
-            }
-        }
-    };
-    is_address(range.first()) && range.prefix() >= all
+    is_address(range.first())
 }
 
 #[cfg(test)]

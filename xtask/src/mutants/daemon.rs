@@ -156,7 +156,7 @@ const LAYERS: &[Row] = &[
 
 #[rustfmt::skip]
 const DECISIONS: &[Row] = &[
-    ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "no_flood_hides_what_was_allowed"),
+    ("trail: refusals take the room of what was allowed", "if is_refusal { &mut self.refused } else { &mut self.allowed }", "&mut self.refused", "what_may_still_be_reached_is_what_there_are_lines_for"),
     ("trail: what was allowed is not told apart", "if «is_refusal» {\n            let has_line", "true", "no_flood_hides_what_was_allowed"),
     ("trail: refusals have any number of lines", "self.lines_of_refused.take(now)", "true", "refusals_of_ever_other_names_become_one_line_in_ten_seconds"),
     ("trail: refusals for want of a line are told apart", "!open.keys().any(T::stands_for_all)", "true", "that_there_was_no_line_is_one_line_in_ten_seconds_and_always_told"),

@@ -212,8 +212,6 @@ const RELAYED: &[Row] = &[
     ("relay: HTTP/2 behind an upgrade", "answer == Answered::Http2", "false", "http2_is_not_switched_to"),
     ("relay: who leaves before an answer", "requests.early() < EARLY_BYTES", "false", "who_leaves_before_another_protocol_is_agreed_on_is_noticed"),
     ("relay: bytes that are kept until an answer", "requests.early() < EARLY_BYTES", "true", "what_is_said_before_another_protocol_is_agreed_on_arrives_behind_it_in_order"),
-    ("relay: an end before an answer", "if «requests.early() == 0» =>", "true", "what_is_said_before_another_protocol_is_declined_is_judged"),
-    ("relay: memory until an answer", "«!share.holds(requests.memory())» {", "false", "what_is_said_before_another_protocol_is_agreed_on_takes_no_more_memory_than_there_may_be"),
 ];
 
 #[rustfmt::skip]
