@@ -20,6 +20,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
@@ -46,24 +47,17 @@ pub(crate) type Detached = Vec<Prepared>;
 /// # Errors
 /// The mount that failed; a file system that cannot be id-mapped says so.
 pub(crate) fn detach(sandbox: &Sandbox, sources: &[OwnedFd]) -> Result<Detached, StepError> {
-    let is_used = |index: usize| {
-        sandbox.mounts.iter().any(|mount| match mount {
-            Mount::Bind { idmap, .. } | Mount::Overlay { idmap, .. } => idmap.map(usize::from) == Some(index),
-            _ => false,
-        })
-    };
-    let maps = sandbox.idmaps.iter().enumerate();
-    let namespaces: Result<Vec<_>, _> =
-        maps.map(|(index, map)| is_used(index).then(|| idmap::namespace(map)).transpose()).collect();
+    // A process is started for each, so only for those that something is seen through.
+    let used: BTreeSet<u8> = sandbox.mounts.iter().filter_map(Mount::idmap).collect();
+    let maps = used.iter().filter_map(|index| Some((*index, sandbox.idmaps.get(usize::from(*index))?)));
+    let namespaces: Result<BTreeMap<_, _>, _> =
+        maps.map(|(index, map)| Ok((index, idmap::namespace(map)?))).collect();
     let namespaces = namespaces?;
     let map_of = |target: &InnerPath, idmap: Option<u8>| match idmap.filter(|_| in_force("idmap")) {
         None => Ok(None),
-        Some(index) => {
-            let map = namespaces.get(usize::from(index)).and_then(Option::as_ref);
-            let missing =
-                || StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"));
-            map.map(Some).ok_or_else(missing)
-        }
+        Some(index) => namespaces.get(&index).map(Some).ok_or_else(|| {
+            StepError::new(format!("bind {target}"), format!("the plan has no id map {index}"))
+        }),
     };
     let mut detached = Vec::with_capacity(sandbox.mounts.len());
     for mount in &sandbox.mounts {

@@ -69,7 +69,12 @@ pub(crate) fn wait_for_locks(places: &Places, configs: &[Spot]) {
 
 fn lock_of(config: &Spot) -> Option<PlacePath> {
     let (parent, name) = config.path.split()?;
-    parent.join(&[name, b".lock"].concat())
+    parent.join(&lock_name(name))
+}
+
+/// What git's lock of a file is called.
+fn lock_name(file: &[u8]) -> Vec<u8> {
+    [file, b".lock"].concat()
 }
 
 /// Puts what `content` makes of a configuration in its place. It is asked while nobody who keeps to git's lock
@@ -121,7 +126,7 @@ struct Lock<'a> {
 
 impl<'a> Lock<'a> {
     fn take(directory: &'a OwnedFd, config: &[u8], patience: &Patience) -> Self {
-        let name = [config, b".lock"].concat();
+        let name = lock_name(config);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             match fs::openat(directory, &name, flags, Mode::from_raw_mode(0o644)) {

@@ -143,6 +143,20 @@ fn unreadable_before(places: &Places, before: &Before, spot: &Spot) -> bool {
         .is_some_and(|TriggerBefore { state, .. }| places.state_as(spot, Some(state)).as_ref() == Some(state))
 }
 
+/// How trigger files were at the start.
+fn states(before: &Before) -> BTreeMap<&Spot, &FileState> {
+    before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect()
+}
+
+/// Whether there is no time for this any more, which is noted then.
+fn is_too_late(places: &Places, spot: &Spot, left: &mut Left) -> bool {
+    let late = places.is_late();
+    if late {
+        left.add(spot.clone(), UnseenWhy::TooLong);
+    }
+    late
+}
+
 fn triggers(
     places: &Places,
     plan: &LookPlan,
@@ -151,8 +165,7 @@ fn triggers(
     findings: &mut Vec<Finding>,
     left: &mut Left,
 ) {
-    let was: BTreeMap<&Spot, &FileState> =
-        before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
+    let was = states(before);
     let places_of_hooks = hooks::directories(places, &before.configs);
     let there = hooks::there(places, &places_of_hooks);
     let all: BTreeSet<&Spot> = seen.triggers.iter().chain(&there).collect();
@@ -160,8 +173,7 @@ fn triggers(
     let others = all.into_iter().filter(|spot| !was.contains_key(spot));
     let configs: BTreeSet<&Spot> = before.configs.iter().map(|config| &config.spot).collect();
     for spot in was.keys().copied().chain(others) {
-        if places.is_late() {
-            left.add(spot.clone(), UnseenWhy::TooLong);
+        if is_too_late(places, spot, left) {
             continue;
         }
         let now = places.state_as(spot, was.get(spot).copied());
@@ -220,18 +232,10 @@ fn things(before: &Before, seen: &Seen, findings: &mut Vec<Finding>) {
 
 /// Files of git that lead elsewhere than where git's own lead.
 fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Finding>, left: &mut Left) {
-    let was: BTreeMap<&Spot, &FileState> =
-        before.triggers.iter().map(|trigger| (&trigger.spot, &trigger.state)).collect();
+    let was = states(before);
     let known = |spot: &Spot| {
         let old = was.get(spot).copied();
         old.is_some_and(|old| places.state_as(spot, Some(old)).as_ref() == Some(old))
-    };
-    let mut is_late = |spot: &Spot| {
-        let late = places.is_late();
-        if late {
-            left.add(spot.clone(), UnseenWhy::TooLong);
-        }
-        late
     };
     let mut add = |spot: &Spot, detail: String| {
         let finding =
@@ -239,7 +243,7 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
         findings.push(finding);
     };
     let repositories: BTreeSet<&Spot> = seen.repositories.iter().map(|repository| &repository.spot).collect();
-    for file in seen.git_files.iter().filter(|file| !is_late(file) && !known(file)) {
+    for file in seen.git_files.iter().filter(|file| !is_too_late(places, file, left) && !known(file)) {
         match pointers::git_file(places, file) {
             Some(Named::Inside(spot)) if repositories.contains(&spot) => {}
             Some(Named::Inside(spot)) => add(file, format!("leads to {}, which is no repository", spot.path)),
@@ -249,7 +253,8 @@ fn links(places: &Places, before: &Before, seen: &Seen, findings: &mut Vec<Findi
             Some(Named::Nothing) | None => add(file, "does not say where its repository is".to_owned()),
         }
     }
-    for repository in seen.repositories.iter().filter(|it| !it.linked && !is_late(&it.spot)) {
+    for repository in seen.repositories.iter().filter(|it| !it.linked && !is_too_late(places, &it.spot, left))
+    {
         let Some(file) = pointers::below(&repository.spot, b"commondir") else { continue };
         match places.kind(&file) {
             None => continue,

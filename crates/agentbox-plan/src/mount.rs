@@ -188,6 +188,15 @@ impl Mount {
         }
     }
 
+    /// Position of the map that its owners are seen through, where there is one.
+    #[must_use]
+    pub fn idmap(&self) -> Option<u8> {
+        match self {
+            Self::Bind { idmap, .. } | Self::Overlay { idmap, .. } => *idmap,
+            _ => None,
+        }
+    }
+
     /// Whether the session can change files below the target.
     #[must_use]
     pub fn is_writable(&self) -> bool {

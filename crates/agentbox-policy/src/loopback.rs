@@ -2,7 +2,7 @@
 
 use crate::PolicyError;
 use crate::text::printable;
-use agentbox_plan::net::{Cidr, Destination, HostName, Pattern, Rule, Target};
+use agentbox_plan::net::{Destination, HostName, Pattern, Rule, Target};
 use core::net::IpAddr;
 
 /// The name of every machine for itself (RFC 6761, section 6.3).
@@ -33,7 +33,8 @@ pub(crate) fn fault(target: &Target) -> Option<(String, String)> {
     let inside = match &target.pattern {
         Pattern::Name { name } => is_name(name),
         Pattern::Child { parent } | Pattern::Below { parent } => is_name(parent),
-        Pattern::Network { range } => is_range(*range),
+        // A range that holds others as well begins with another.
+        Pattern::Network { range } => is_address(range.first()),
         Pattern::HostLoopback => false,
     };
     let port = target.port.map_or_else(|| "PORT".to_owned(), |port| port.to_string());
@@ -51,11 +52,6 @@ fn is_name(name: &HostName) -> bool {
 
 fn is_address(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
-}
-
-/// One that also holds others begins with another.
-fn is_range(range: Cidr) -> bool {
-    is_address(range.first())
 }
 
 #[cfg(test)]

@@ -228,13 +228,11 @@ fn denied() -> impl Iterator<Item = Rule> {
 }
 
 fn refuse(number: c_long, tests: &[&[Test]]) -> Rule {
-    let cases = tests.iter().map(|when| Case { when: when.to_vec(), then: EPERM }).collect();
-    Rule { number, cases, otherwise: ALLOW }
+    refuse_with(EPERM, number, tests)
 }
 
-/// Refuses a call with this bit in an argument as where there is no memory.
-fn huge(number: c_long, argument: u8, bit: u32) -> Rule {
-    let cases = vec![Case { when: vec![Test::AnyOf(argument, bit)], then: ENOMEM }];
+fn refuse_with(verdict: Verdict, number: c_long, tests: &[&[Test]]) -> Rule {
+    let cases = tests.iter().map(|when| Case { when: when.to_vec(), then: verdict }).collect();
     Rule { number, cases, otherwise: ALLOW }
 }
 
@@ -273,9 +271,9 @@ fn by_argument(unix_sockets: bool) -> Vec<Rule> {
         refuse(libc::SYS_mknod, &[&[AnyOf(1, SET_ID)]]),
         // Huge pages that somebody set aside are not counted as a session's memory, and there are as many as that somebody
         // needs. Who asks goes on without when there are none.
-        huge(libc::SYS_mmap, 3, libc::MAP_HUGETLB as u32),
-        huge(libc::SYS_memfd_create, 1, libc::MFD_HUGETLB),
-        huge(libc::SYS_shmget, 2, libc::SHM_HUGETLB as u32),
+        refuse_with(ENOMEM, libc::SYS_mmap, &[&[AnyOf(3, libc::MAP_HUGETLB as u32)]]),
+        refuse_with(ENOMEM, libc::SYS_memfd_create, &[&[AnyOf(1, libc::MFD_HUGETLB)]]),
+        refuse_with(ENOMEM, libc::SYS_shmget, &[&[AnyOf(2, libc::SHM_HUGETLB as u32)]]),
         // PID 1 has the agent's ids, and starts what `exec` asks for.
         Rule {
             number: libc::SYS_prlimit64,

@@ -25,7 +25,7 @@ pub(super) fn run(attach: &Attach, embedded: bool) -> Result<u8, Failure> {
     let notices = direct.then(|| Notices::begin(supervisor, id, all));
     let ending = bridge.run(&|| early::stands_still(id))?;
     if let Ending::StandsStill(number) = ending {
-        return Ok(early::end_still(id, number, embedded));
+        return early::end_still(id, number, embedded);
     }
     let status = conclude(ending, id, None);
     if matches!(ending, Ending::Exited(_)) && direct {

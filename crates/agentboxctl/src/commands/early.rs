@@ -4,7 +4,7 @@
 
 use crate::client::signals::Signals;
 use crate::client::{self, Ending};
-use crate::errors::{Failure, OWN_FAILURE};
+use crate::errors::Failure;
 use crate::output::{escape, note};
 use crate::supervisor::{Supervisor, understand};
 use agentbox_ipc::{ManagerProxy, SessionState, SessionStatus};
@@ -61,16 +61,9 @@ pub(super) fn end(supervisor: &Supervisor, id: &str, signal: Signal) -> u8 {
 }
 
 /// The same for one that stands still, and cannot hear the signal.
-pub(super) fn end_still(id: &str, number: u8, embedded: bool) -> u8 {
-    match Supervisor::connect(embedded) {
-        Ok(supervisor) => {
-            ended(&supervisor, id, &format!("{} came while it stood still", name(number)), number)
-        }
-        Err(failure) => {
-            failure.print();
-            OWN_FAILURE
-        }
-    }
+pub(super) fn end_still(id: &str, number: u8, embedded: bool) -> Result<u8, Failure> {
+    let supervisor = Supervisor::connect(embedded)?;
+    Ok(ended(&supervisor, id, &format!("{} came while it stood still", name(number)), number))
 }
 
 fn ended(supervisor: &Supervisor, id: &str, why: &str, number: u8) -> u8 {

@@ -115,7 +115,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     let notices = (answer.isolation != "none").then(|| Notices::begin(supervisor, &answer.id, all));
     let ending = bridge.run(&|| early::stands_still(&answer.id))?;
     if let Ending::StandsStill(number) = ending {
-        return Ok(early::end_still(&answer.id, number, embedded));
+        return early::end_still(&answer.id, number, embedded);
     }
     // Presets are named after the program that they run, but for that of the person's shell.
     let program = start.choice.command.first().or(Some(&answer.agent).filter(|agent| *agent != "shell"));

@@ -149,6 +149,14 @@ pub(crate) fn read(line: &[u8]) -> Option<Link> {
     Some(Link { seq, prev, hash })
 }
 
+/// The first bytes of a text that is longer, no more than `end`, and how many it had.
+pub(crate) fn cut_at(text: &str, mut end: usize) -> String {
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}… ({} bytes)", &text[..end], text.len())
+}
+
 /// How long texts and lists may be: what an agent chose must not fill the disk by being repeated.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
@@ -192,13 +200,7 @@ impl Bounds {
                 };
                 self.cut(&Value::String(text.chars().map(spell).collect()))
             }
-            Value::String(text) if text.len() > self.text => {
-                let mut end = self.text;
-                while !text.is_char_boundary(end) {
-                    end -= 1;
-                }
-                Value::String(format!("{}… ({} bytes)", &text[..end], text.len()))
-            }
+            Value::String(text) if text.len() > self.text => Value::String(cut_at(text, self.text)),
             Value::Array(items) => {
                 let mut kept: Vec<_> = items.iter().take(self.items).map(|item| self.cut(item)).collect();
                 if items.len() > self.items {

@@ -18,11 +18,13 @@ pub(crate) mod chain;
 mod reading;
 pub(crate) mod verify;
 
+pub(crate) use chain::cut_at;
 pub(crate) use reading::Reading;
 
 use agentbox_ipc::Event;
 use agentbox_kernel::directory;
 use agentbox_kernel::journal::Journal;
+use agentbox_plan::SessionId;
 use chain::{Head, MAX_LINE_BYTES};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use serde_json::{Value, json};
@@ -83,6 +85,24 @@ impl Audit {
     pub(crate) fn record(&mut self, event: Value) -> Result<(), AuditError> {
         let written = self.trail().and_then(|trail| trail.append(event));
         self.remember(&written);
+        written
+    }
+
+    /// Writes an event of a session. That it could not is in the supervisor's own log then.
+    pub(crate) fn record_of(
+        &mut self,
+        id: &SessionId,
+        owner_uid: u32,
+        mut event: Value,
+    ) -> Result<(), AuditError> {
+        if let Value::Object(members) = &mut event {
+            members.insert("session".into(), id.as_str().into());
+            members.insert("owner_uid".into(), owner_uid.into());
+        }
+        let written = self.record(event);
+        if let Err(error) = &written {
+            tracing::error!("{id}: {error}");
+        }
         written
     }
 

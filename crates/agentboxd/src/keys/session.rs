@@ -360,15 +360,9 @@ impl SessionKeys {
     }
 
     /// Writes an event of this session.
-    pub(super) fn audit(&self, supervisor: &Supervisor, mut event: Value) -> Result<(), KeyReason> {
-        if let Value::Object(members) = &mut event {
-            members.insert("session".into(), self.id.as_str().into());
-            members.insert("owner_uid".into(), self.owner_uid.into());
-        }
-        supervisor.audit().record(event).map_err(|error| {
-            tracing::error!("{}: {error}", self.id);
-            KeyReason::SupervisorAway
-        })
+    pub(super) fn audit(&self, supervisor: &Supervisor, event: Value) -> Result<(), KeyReason> {
+        let written = supervisor.audit().record_of(&self.id, self.owner_uid, event);
+        written.map_err(|_logged| KeyReason::SupervisorAway)
     }
 }
 

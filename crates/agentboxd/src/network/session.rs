@@ -420,14 +420,8 @@ impl SessionNetwork {
     }
 
     /// Writes an event of this session.
-    pub(super) fn audit(&self, supervisor: &Supervisor, mut event: Value) {
-        if let Value::Object(members) = &mut event {
-            members.insert("session".into(), self.id.as_str().into());
-            members.insert("owner_uid".into(), self.owner_uid.into());
-        }
-        if let Err(error) = supervisor.audit().record(event) {
-            tracing::error!("{}: {error}", self.id);
-        }
+    pub(super) fn audit(&self, supervisor: &Supervisor, event: Value) {
+        let _logged = supervisor.audit().record_of(&self.id, self.owner_uid, event);
     }
 
     /// All together, and each destination with the most traffic first.

@@ -530,13 +530,7 @@ impl Driver {
 
     /// Writes an event of this session. A session that runs goes on when the trail cannot be written;
     /// `Status` says so.
-    fn audit(&self, mut event: Value) {
-        if let Value::Object(members) = &mut event {
-            members.insert("session".into(), self.record.id.as_str().into());
-            members.insert("owner_uid".into(), self.record.owner_uid.into());
-        }
-        if let Err(error) = self.supervisor.audit().record(event) {
-            tracing::error!("{}: {error}", self.record.id);
-        }
+    fn audit(&self, event: Value) {
+        let _logged = self.supervisor.audit().record_of(&self.record.id, self.record.owner_uid, event);
     }
 }

@@ -495,12 +495,9 @@ impl Steps {
         self.tell(event);
     }
 
-    fn tell(&self, event: Option<serde_json::Value>) {
-        let Some(mut event) = event else { return };
-        event["session"] = self.record.id.as_str().into();
-        event["owner_uid"] = self.record.owner_uid.into();
-        if let Err(error) = self.supervisor.audit().record(event) {
-            tracing::error!("{}: {error}", self.record.id);
+    fn tell(&self, events: impl IntoIterator<Item = serde_json::Value>) {
+        for event in events {
+            let _logged = self.supervisor.audit().record_of(&self.record.id, self.record.owner_uid, event);
         }
     }
 
@@ -667,13 +664,7 @@ impl Steps {
             return;
         }
         self.own_ran = false;
-        for mut event in kept::take_back(&self.supervisor, &self.record, &own) {
-            event["session"] = self.record.id.as_str().into();
-            event["owner_uid"] = self.record.owner_uid.into();
-            if let Err(error) = self.supervisor.audit().record(event) {
-                tracing::error!("{}: {error}", self.record.id);
-            }
-        }
+        self.tell(kept::take_back(&self.supervisor, &self.record, &own));
     }
 
     /// Finds the agent's own directories of a re-adopted session again, as [`adopt_network`](Self::adopt_network)

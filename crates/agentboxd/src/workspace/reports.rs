@@ -3,6 +3,7 @@
 //! Most of what is in one was named by an agent, so each has a bound, and each owner has their own number of them.
 
 use super::WorkspaceError;
+use crate::audit::cut_at;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::ReportAnswer;
 use agentbox_kernel::directory::{self, DirectoryError};
@@ -63,6 +64,10 @@ fn write_in(reports: &OwnedFd, report: &ReportAnswer) -> Result<(), WorkspaceErr
 /// Removes the oldest of this owner.
 fn prune(reports: &OwnedFd, owner_uid: u32, most: usize) -> Result<(), DirectoryError> {
     let names = directory::names(reports)?;
+    // All of them are no more than one may have: none needs to be opened.
+    if names.len() <= most {
+        return Ok(());
+    }
     let written = |name: &String| {
         let stat = rustix::fs::statat(reports, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some((stat.st_mtime, stat.st_mtime_nsec))
@@ -118,11 +123,7 @@ fn cut(text: &str) -> String {
         return text.to_owned();
     }
     // With room for what is added, so that what was cut is not cut again when it is read.
-    let mut end = MAX_TEXT_BYTES - 32;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}… ({} bytes)", &text[..end], text.len())
+    cut_at(text, MAX_TEXT_BYTES - 32)
 }
 
 #[cfg(test)]

@@ -215,11 +215,7 @@ fn git_place(path: &[u8]) -> &[u8] {
 fn note_hidden(held: &[HeldPlace], notes: &mut Vec<String>) {
     let hidden: Vec<_> = held.iter().filter(|place| place.hiding == Hiding::Hidden).collect();
     let Some(first) = hidden.first() else { return };
-    let more = match hidden.len() - 1 {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    notes.push(format!("hidden: {}{more}", first.spot.path));
+    notes.push(format!("hidden: {}{}", first.spot.path, and_more(hidden.len() - 1)));
 }
 
 /// Ways by which what is written in the project is written elsewhere as well.
@@ -232,9 +228,7 @@ fn shared(order: &Order, things: &[Thing], notes: &mut Vec<String>) -> Result<()
         (ThingKind::Pipe, "a pipe, into which the session can write"),
     ] {
         if let Some(first) = of(kind).next() {
-            let (count, path) = (of(kind).count(), &first.spot.path);
-            let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            all.push(format!("{path}{more}: {words}"));
+            all.push(format!("{}{}: {words}", first.spot.path, and_more(of(kind).count() - 1)));
         }
     }
     if all.is_empty() {
@@ -264,11 +258,7 @@ fn leads_in(things: &[Thing], notes: &mut Vec<String>) {
 
 fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {
     let Some(first) = unseen.first() else { return };
-    let more = match count.saturating_sub(1) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let place = place_name(&first.spot.path);
+    let (place, more) = (place_name(&first.spot.path), and_more(count.saturating_sub(1) as usize));
     notes.push(format!(
         "not looked into: {place}{more} ({}): secrets and git directories there are as they are",
         why(first.why)
@@ -279,13 +269,10 @@ fn unseen(unseen: &[Unseen], count: u32, notes: &mut Vec<String>) {
 fn unread(triggers: &[TriggerBefore], notes: &mut Vec<String>) {
     let mut unread = triggers.iter().filter(|trigger| matches!(trigger.state, FileState::Unread { .. }));
     let Some(first) = unread.next() else { return };
-    let more = match unread.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     notes.push(format!(
-        "{}{more}: too much to read of files that act later, so that a change of these is told by size and times alone",
-        place_name(&first.spot.path)
+        "{}{}: too much to read of files that act later, so that a change of these is told by size and times alone",
+        place_name(&first.spot.path),
+        and_more(unread.count())
     ));
 }
 
@@ -298,6 +285,11 @@ fn is_of_a_review(path: &PlacePath) -> bool {
         id.parse::<SessionId>().ok()
     };
     names.next() == Some(b".git".as_slice()) && names.next().and_then(id).is_some()
+}
+
+/// Behind the first of several.
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
 }
 
 pub(super) fn place_name(path: &PlacePath) -> String {
