@@ -82,9 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             parts.leave_out(part, "a filter was given");
         } else {
             parts.begin(part);
-            let before = run.tally;
+            let before = run.tally.clone();
             let result = (part.run)(&mut run);
-            let ran = run.tally.since(before);
+            let ran = run.tally.since(&before);
             if result.is_err() && ran.failed == 0 {
                 // What failed was no single test: the part itself counts.
                 run.tally.failed += 1;
@@ -104,6 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if run.tally.passed == 0 {
         println!("no test passed");
     }
+    print!("{}", run.tally.failures());
     println!("{}", run.tally);
     Ok(if failed.is_empty() && run.tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -152,9 +153,10 @@ fn clippy(pace: Pace) -> Result<()> {
 
 fn shape(run: &mut Run) -> Result<()> {
     let tally = structure::check()?;
+    let failed = tally.failed;
     run.tally.add(tally);
-    if tally.failed > 0 {
-        bail!("{} checks of the structure failed", tally.failed);
+    if failed > 0 {
+        bail!("{failed} checks of the structure failed");
     }
     Ok(())
 }
@@ -184,9 +186,10 @@ fn programs(run: &mut Run) -> Result<()> {
 fn nixos(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, .. }) = &run.programs else { bail!("not run: the programs were not built") };
     let tally = nix::check(debug)?;
+    let failed = tally.failed;
     run.tally.add(tally);
-    if tally.failed > 0 {
-        bail!("{} checks of the NixOS side failed", tally.failed);
+    if failed > 0 {
+        bail!("{failed} checks of the NixOS side failed");
     }
     Ok(())
 }

@@ -9,12 +9,22 @@ use std::process::{Command, Stdio};
 /// Longest time of one `cargo test`, building included: twice what a cold start took on two cores.
 const LIMIT_SECONDS: &str = "3000";
 
+/// Of what a failed test said, so many lines of so many characters are told again at the end.
+const TOLD_LINES: usize = 25;
+const TOLD_CHARACTERS: usize = 400;
+/// Of so many tests.
+const TOLD_TESTS: usize = 12;
+
 /// Tests that ran.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
+    /// The beginning of what failed tests said: it is far above when the whole run ends.
+    pub(crate) told: Vec<String>,
+    /// Whether the lines that come now are a failed test's.
+    is_telling: bool,
 }
 
 impl Tally {
@@ -22,20 +32,40 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
+        self.told.extend(other.told);
     }
 
-    /// Adds what a line of a test program says, when it is a result.
+    /// Adds what a line of a test program says, when it is a result, and keeps what a failed test said.
     pub(crate) fn note(&mut self, line: &str) {
         if let Some(result) = Self::parse(line) {
             self.add(result);
         }
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.told.push(String::new());
+            self.is_telling = true;
+        } else if matches!(line, "failures:" | "Stack backtrace:" | "stack backtrace:") {
+            self.is_telling = false;
+        }
+        if let Some(told) = self.told.last_mut().filter(|told| told.lines().count() < TOLD_LINES)
+            && self.is_telling
+            && !line.is_empty()
+        {
+            told.extend(line.chars().take(TOLD_CHARACTERS));
+            told.push('\n');
+        }
     }
 
-    pub(super) fn since(self, before: Self) -> Self {
+    /// What failed tests said, in short.
+    pub(super) fn failures(&self) -> String {
+        self.told.iter().take(TOLD_TESTS).map(String::as_str).collect()
+    }
+
+    pub(super) fn since(&self, before: &Self) -> Self {
         Self {
             passed: self.passed - before.passed,
             failed: self.failed - before.failed,
             ignored: self.ignored - before.ignored,
+            ..Self::default()
         }
     }
 
@@ -61,20 +91,18 @@ impl Tally {
             .spawn()
             .with_context(|| format!("cannot run {}", program::shown(command)))?;
         let output = child.stdout.take().context("the test program has no output")?;
-        let mut ran = 0;
+        let before = self.passed + self.failed;
         for line in BufReader::new(output).split(b'\n') {
             let line = line.context("cannot read what the tests print")?;
             let line = String::from_utf8_lossy(&line);
             writeln!(out, "{line}")?;
-            if let Some(result) = Self::parse(&line) {
-                self.add(result);
-                ran += result.passed + result.failed;
-            }
+            self.note(&line);
         }
         let status = child.wait().context("cannot wait for the test program")?;
         if !status.success() {
             bail!("{} ended with {status}", program::shown(command));
         }
+        let ran = self.passed + self.failed - before;
         if ran < least {
             bail!("only {ran} tests ran");
         }
@@ -87,7 +115,12 @@ impl Tally {
         let count = |what: &str| {
             counts.split("; ").find_map(|count| count.strip_suffix(what)?.trim_end().parse::<u64>().ok())
         };
-        Some(Self { passed: count("passed")?, failed: count("failed")?, ignored: count("ignored")? })
+        Some(Self {
+            passed: count("passed")?,
+            failed: count("failed")?,
+            ignored: count("ignored")?,
+            ..Self::default()
+        })
     }
 }
 
@@ -122,11 +155,24 @@ mod tests {
     #[test]
     fn result_lines_are_added_up() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
-        assert_eq!(Tally::parse(line), Some(Tally { passed: 12, failed: 3, ignored: 1 }));
+        assert_eq!(Tally::parse(line), Some(Tally { passed: 12, failed: 3, ignored: 1, ..Tally::default() }));
         for other in ["test a ... ok", "test result: ok", "  test result: ok. 1 passed; 0 failed; 0 ignored"]
         {
             assert_eq!(Tally::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_told_without_where_it_was_called_from() {
+        let mut tally = Tally::default();
+        let said = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nError: no\nStack backtrace:\n 0: x\n\n\
+                    ---- b stdout ----\nother\n\nfailures:\n    a\n    b\n";
+        said.lines().for_each(|line| tally.note(line));
+        assert_eq!(tally.failures(), "---- a stdout ----\nError: no\n---- b stdout ----\nother\n");
+        tally.note("---- c stdout ----");
+        (0..100).for_each(|_| tally.note(&"x".repeat(1000)));
+        assert_eq!(tally.told[2].lines().count(), TOLD_LINES);
+        assert!(tally.told[2].lines().all(|line| line.len() <= TOLD_CHARACTERS));
     }
 
     #[test]
