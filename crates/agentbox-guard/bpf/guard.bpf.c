@@ -202,6 +202,10 @@ enum { OUTSIDE, BELOW, UNKNOWN, BROUGHT };
 
 #define HELD (1 << 16) // one that matched holds everywhere
 
+// What comes or goes at a path: one name, a directory with what it holds or a link that stands for one, or a link to
+// another name beside it.
+enum { NAME_ONLY, MOVED, BESIDE };
+
 // What one walk up a path keeps.
 struct walk {
 	struct session *session;
@@ -297,6 +301,9 @@ static __always_inline void step(struct walk *w, const struct session *s, const 
 		next = (((old << 1) | moved | (old & s->deep[i])) & ~s->starts[i]) & bits[i];
 		if (!depth && w->is_moved)
 			next = s->moved[i] & bits[i];
+		// What would hold below any name holds below the one that it leads to.
+		if (!depth && w->is_moved == BESIDE)
+			next &= ~s->any[i];
 		moved = old >> 63;
 		w->moved[i] = next;
 		live |= next;
@@ -500,8 +507,7 @@ static __attribute__((noinline)) int is_exempt(struct session *s, __u64 group, s
 	return w.where == BELOW && w.whole;
 }
 
-// Whether the session may do that to the path of `d`. `is_moved`: a directory with what it holds comes or goes,
-// or a symbolic link, which stands for one.
+// Whether the session may do that to the path of `d`.
 static __attribute__((noinline)) int judge(struct session *s, __u64 group, struct dentry *d, int is_moved,
 					   __u32 hook)
 {
@@ -556,6 +562,21 @@ static __attribute__((noinline)) int leads_in(struct session *s, const char *to)
 		return 0;
 	bpf_loop(PATH_MAX, text_byte, &t, 0);
 	return t.found || !t.whole;
+}
+
+// Whether a link that says this leads to a name in its own directory.
+static __attribute__((noinline)) int is_beside(const char *to)
+{
+	char name[NAME] = {};
+	long size = bpf_probe_read_kernel_str(name, NAME, to); // with its end; NAME when it was cut
+
+	if (size < 2 || size >= NAME)
+		return 0;
+	for (int i = 0; i < NAME; i++) {
+		if (name[i] == '/')
+			return 0;
+	}
+	return !(name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2])));
 }
 
 static __always_inline struct session *session(__u64 *group)
@@ -621,7 +642,7 @@ int BPF_PROG(guard_symlink, struct inode *dir, struct dentry *d, const char *to,
 	int result;
 	if (!s)
 		return ret;
-	result = judge(s, group, d, 1, SYMLINK);
+	result = judge(s, group, d, is_beside(to) ? BESIDE : MOVED, SYMLINK);
 	if (!result && place(s, group, d, 0) == BELOW && leads_in(s, to))
 		result = refuse(s, d, group, LEAD_IN);
 	return result;

@@ -45,7 +45,9 @@ fn globs(texts: &[&str]) -> Vec<PathGlob> {
 fn rules() -> Rules {
     let loose =
         globs(&[".claude/settings.json", ".mcp.json", ".envrc", ".husky/**", "/only/here", ".zed*.json"]);
-    let mut rules = Rules::compile(&globs(&[".git/hooks/**"]), &globs(&[".env", "keys/**"])).unwrap();
+    let mut rules =
+        Rules::compile(&globs(&[".git/hooks/**", ".git/modules/**/hooks/**"]), &globs(&[".env", "keys/**"]))
+            .unwrap();
     rules.but_in(&["node_modules", "venv"], &loose).unwrap();
     rules
 }

@@ -79,7 +79,7 @@ impl Seen {
         }
         let around = self.around(&listing.spot);
         for entry in &listing.entries {
-            self.entry(plan, listing, entry, around);
+            self.entry(places, plan, listing, entry, around);
             if entry.kind == FileType::Symlink
                 && let Some(spot) = listing.at(entry)
                 && leads_in(places, plan, &spot)
@@ -97,7 +97,14 @@ impl Seen {
             .max_by_key(|at| self.repositories[*at].spot.path.as_bytes().len())
     }
 
-    fn entry(&mut self, plan: &LookPlan, listing: &Listing, entry: &Entry, around: Option<usize>) {
+    fn entry(
+        &mut self,
+        places: &Places,
+        plan: &LookPlan,
+        listing: &Listing,
+        entry: &Entry,
+        around: Option<usize>,
+    ) {
         let Some(spot) = listing.at(entry) else { return };
         if entry.name == b".git" {
             self.worktrees.insert(listing.spot.clone());
@@ -136,8 +143,14 @@ impl Seen {
             self.secrets.note(&plan.masks, listing, entry);
         }
         let repository = around.and_then(|at| self.repositories.get(at));
-        let is_link = entry.kind == FileType::Symlink;
-        if entry.kind != FileType::Directory && trigger(plan, repository, &spot, is_link).is_some() {
+        let is_one = |to: Option<&[u8]>| trigger(plan, repository, &spot, to).is_some();
+        let is_one = match entry.kind {
+            FileType::Directory => false,
+            // Few are one whatever they say; only those are read.
+            FileType::Symlink => is_one(Some(b"")) && is_one(Some(&places.link(&spot).unwrap_or_default())),
+            _ => is_one(None),
+        };
+        if is_one {
             if self.triggers.len() < MAX_KEPT {
                 self.triggers.push(spot);
             } else {
@@ -183,7 +196,7 @@ impl Seen {
             let is_hook = hooks.contains(*spot);
             spot.place == 0
                 && self.repository_of(spot).is_none()
-                && (is_hook || trigger(plan, None, spot, false).is_some_and(is_refused))
+                && (is_hook || trigger(plan, None, spot, None).is_some_and(is_refused))
         };
         let all = self.triggers.iter().chain(hooks).filter(refused).take(MAX_TRACKED);
         tracked(places, &self.worktrees, all).into_iter().collect()
@@ -211,12 +224,12 @@ impl Seen {
     }
 }
 
-/// The trigger that a spot is, and how it is held there.
+/// The trigger that a spot is, and how it is held there; `to` is what it says when it is a symbolic link.
 pub(crate) fn trigger<'a>(
     plan: &'a LookPlan,
     repository: Option<&Repository>,
     spot: &Spot,
-    is_link: bool,
+    to: Option<&[u8]>,
 ) -> Option<(&'a Trigger, Hold)> {
     let in_git = repository.and_then(|repository| plan.triggers.find(&repository.names(spot)?));
     let in_git = in_git.map(|trigger| (trigger, trigger.hold));
@@ -225,7 +238,10 @@ pub(crate) fn trigger<'a>(
     }
     // A directory that only looks like git's can be another program's as well.
     let names: Vec<&[u8]> = spot.path.names().collect();
-    let by_name = if is_link { plan.triggers.find_link(&names) } else { plan.triggers.find_held(&names) };
+    let by_name = match to {
+        Some(to) => plan.triggers.find_link(&names, to),
+        None => plan.triggers.find_held(&names),
+    };
     in_git.into_iter().chain(by_name).min_by_key(|(_, hold)| *hold)
 }
 

@@ -183,12 +183,14 @@ fn triggers(
             (Some(old), Some(new)) if *old != new => Change::Changed,
             _ => continue,
         };
-        let is_link = [now.as_ref(), was.get(spot).copied()]
-            .iter()
-            .any(|state| matches!(state, Some(FileState::Link { .. })));
+        let links = [now.as_ref(), was.get(spot).copied()].map(|state| match state {
+            Some(FileState::Link { to }) => Some(to.0.as_slice()),
+            _ => None,
+        });
+        let is_link = links.iter().any(Option::is_some);
         let hook = plan.triggers.of_hook().filter(|_| hooks::is_one(&places_of_hooks, spot, is_link));
-        let found = survey::trigger(plan, seen.repository_of(spot), spot, is_link).into_iter();
-        let found = found.chain(hook.map(|trigger| (trigger, trigger.hold)));
+        let found = links.map(|to| survey::trigger(plan, seen.repository_of(spot), spot, to));
+        let found = found.into_iter().flatten().chain(hook.map(|trigger| (trigger, trigger.hold)));
         let Some((trigger, hold)) = found.min_by_key(|(_, hold)| *hold) else { continue };
         // What it says was judged.
         if hold == agentbox_plan::trigger::Hold::Judge

@@ -234,7 +234,7 @@ impl Watch<'_> {
         {
             return Some(trigger(&hook.actor));
         }
-        match survey::trigger(self.plan, repository, spot, false) {
+        match survey::trigger(self.plan, repository, spot, None) {
             Some((found, Hold::Refuse)) => Some(trigger(&found.actor)),
             Some((_, Hold::Judge)) => Some(Sighting::Config { spot: spot.clone() }),
             _ => self.configs.contains(spot).then(|| Sighting::Config { spot: spot.clone() }),
@@ -264,7 +264,8 @@ impl Watch<'_> {
             return Some(Sighting::Trigger { spot: spot.clone(), actor, pid });
         }
         let hook = self.plan.triggers.of_hook().filter(|_| hooks::is_one(&self.hooks, spot, true));
-        let found = self.plan.triggers.find_link(&names).filter(|(_, hold)| *hold == Hold::Refuse);
+        let found =
+            self.plan.triggers.find_link(&names, to.as_bytes()).filter(|(_, hold)| *hold == Hold::Refuse);
         let actor = found.map(|(trigger, _)| trigger).or(hook)?.actor.clone();
         Some(Sighting::Trigger { spot: spot.clone(), actor, pid })
     }

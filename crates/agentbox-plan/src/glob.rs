@@ -88,6 +88,16 @@ impl PathGlob {
         (0..path.len()).take_while(|start| *start <= most).any(|start| is_prefix(&self.names, &path[start..]))
     }
 
+    /// The same, where the last name of the path is one that the pattern asks for: it does not stand where any name
+    /// would do.
+    #[must_use]
+    pub fn is_below_by_name<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
+        let most = if self.anchored { 0 } else { most };
+        (0..path.len())
+            .take_while(|start| *start <= most)
+            .any(|start| is_named_prefix(&self.names, &path[start..]))
+    }
+
     /// Whether something below the path of these names could match: a directory worth looking into.
     #[must_use]
     pub fn may_match_below<N: AsRef<[u8]>>(&self, path: &[N]) -> bool {
@@ -115,7 +125,29 @@ fn is_prefix<N: AsRef<[u8]>>(names: &[GlobName], path: &[N]) -> bool {
     }
 }
 
+fn is_named_prefix<N: AsRef<[u8]>>(names: &[GlobName], path: &[N]) -> bool {
+    match (names, path) {
+        ([], _) | (_, []) => false,
+        ([name, rest @ ..], [last]) => !rest.is_empty() && !name.is_any() && name.matches(last.as_ref()),
+        ([GlobName::Deep, names @ ..], [_, path @ ..]) => {
+            (0..path.len()).any(|start| is_named_prefix(names, &path[start..]))
+        }
+        ([name, names @ ..], [first, path @ ..]) => {
+            name.matches(first.as_ref()) && is_named_prefix(names, path)
+        }
+    }
+}
+
 impl GlobName {
+    /// Whether it stands for any name.
+    fn is_any(&self) -> bool {
+        match self {
+            Self::Deep => true,
+            Self::Literal(_) => false,
+            Self::Stars(parts) => parts.iter().all(Vec::is_empty),
+        }
+    }
+
     /// Whether it stands for this name.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
@@ -251,6 +283,26 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_asked_for_by_its_name_or_by_any() {
+        for (pattern, path, by_name) in [
+            (".claude/settings.json", "a/.claude", true),
+            (".git/modules/**/hooks/**", ".git", true),
+            (".git/modules/**/hooks/**", ".git/modules", true),
+            (".git/modules/**/hooks/**", ".git/modules/a", false),
+            (".git/modules/**/hooks/**", ".git/modules/a/b", false),
+            (".git/modules/**/hooks/**", ".git/modules/a/hooks", true),
+            (".git/modules/**/hooks/**", ".git/modules/hooks", false),
+            (".git/worktrees/*/hooks/**", ".git/worktrees/a", false),
+            ("a*/b", "ax", true),
+            ("a/b", "a/b", false),
+            ("/a/b", "x/a", false),
+        ] {
+            let path: Vec<&str> = path.split('/').collect();
+            assert_eq!(glob(pattern).is_below_by_name(&path, path.len()), by_name, "{pattern} {path:?}");
+        }
+    }
+
+    #[test]
     fn two_stars_are_one_name_or_more() {
         for (path, expected) in [
             (".git/hooks", false),
@@ -317,6 +369,25 @@ mod tests {
     }
 
     proptest! {
+        /// What another name in the same directory is as well is no reason to hold a link to that.
+        #[test]
+        fn what_no_name_is_asked_for_is_matched_below_every_other_name(
+            text in "/?(a|\\*|\\*\\*)(/(b|\\*|\\*\\*)){0,3}",
+            path in proptest::collection::vec("[ab]", 1..4),
+            rest in proptest::collection::vec("[ab]", 1..4),
+        ) {
+            let Ok(pattern) = text.parse::<PathGlob>() else { return Ok(()) };
+            let below = |last: &str| {
+                let (_, front) = path.split_last().unwrap();
+                let names = front.iter().map(String::as_str).chain([last]);
+                names.chain(rest.iter().map(String::as_str)).map(str::to_owned).collect::<Vec<_>>()
+            };
+            if !pattern.is_below_by_name(&path, path.len()) && !pattern.matches(&path) {
+                let here = pattern.matches(&below(path.last().unwrap()));
+                prop_assert!(!here || pattern.matches(&below("c")), "{pattern} {path:?} {rest:?}");
+            }
+        }
+
         #[test]
         fn text_and_encoding_give_the_same_pattern(text in "/?[a.*]{1,6}(/[ab*]{1,3}){0,3}") {
             if let Ok(pattern) = text.parse::<PathGlob>() {

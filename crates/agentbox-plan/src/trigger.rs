@@ -88,6 +88,12 @@ pub fn is_hook(name: &[u8]) -> bool {
     HOOKS.iter().any(|hook| hook.as_bytes() == name)
 }
 
+/// Whether a symbolic link that says this leads to a name in its own directory.
+#[must_use]
+pub fn is_beside(to: &[u8]) -> bool {
+    !matches!(to, b"" | b"." | b"..") && !to.contains(&b'/')
+}
+
 impl Triggers {
     /// The strictest trigger that the path of these names below the project's root is, wherever it lies.
     #[must_use]
@@ -102,10 +108,16 @@ impl Triggers {
         self.strictest(path, |pattern, most| pattern.matches_from(path, most))
     }
 
-    /// The same of a symbolic link, which can stand for a directory: `.claude` with another's `settings.json`.
+    /// The same of a symbolic link, which can stand for a directory: `.claude` with another's `settings.json`. Where
+    /// it says that it leads to another name beside it (`to`), what would hold below any name holds below that one:
+    /// `.git/modules/a/x`, by which git tries whether there are links.
     #[must_use]
-    pub fn find_link<N: AsRef<[u8]>>(&self, path: &[N]) -> Option<(&Trigger, Hold)> {
-        self.strictest(path, |pattern, most| pattern.matches_from(path, most) || pattern.is_below(path, most))
+    pub fn find_link<N: AsRef<[u8]>>(&self, path: &[N], to: &[u8]) -> Option<(&Trigger, Hold)> {
+        let beside = is_beside(to);
+        let below = |pattern: &PathGlob, most| {
+            if beside { pattern.is_below_by_name(path, most) } else { pattern.is_below(path, most) }
+        };
+        self.strictest(path, |pattern, most| pattern.matches_from(path, most) || below(pattern, most))
     }
 
     /// `matches` is asked for a pattern, and for how many names of the path may stand before the match.
@@ -226,7 +238,31 @@ mod tests {
             ("a", None),
         ] {
             let names: Vec<&str> = path.split('/').collect();
-            assert_eq!(triggers.find_link(&names).map(|(_, hold)| hold), hold, "{path}");
+            assert_eq!(triggers.find_link(&names, b"/x").map(|(_, hold)| hold), hold, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_name_beside_it_is_held_where_its_own_name_counts() {
+        let triggers = triggers(vec![
+            trigger(".git/modules/**/hooks/**", Hold::Refuse),
+            trigger(".claude/settings.json", Hold::Refuse),
+        ]);
+        for (path, to, held) in [
+            (".git/modules/a/tXXXXXX", "testing", false),
+            (".git/modules/a", "b", false),
+            (".git/modules/a", "../../elsewhere", true),
+            (".git/modules/a", "b/", true),
+            (".git/modules/a", "..", true),
+            (".git/modules/a", ".", true),
+            (".git/modules/a", "", true),
+            (".git/modules/a/hooks", "b", true),
+            (".git/modules/a/hooks/x", "b", true),
+            (".git/modules", "b", true),
+            (".claude", "b", true),
+        ] {
+            let names: Vec<&str> = path.split('/').collect();
+            assert_eq!(triggers.find_link(&names, to.as_bytes()).is_some(), held, "{path} {to}");
         }
     }
 

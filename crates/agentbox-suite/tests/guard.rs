@@ -52,6 +52,7 @@ t git push -q -u copy renamed
 t git rebase -q renamed
 t git gc -q
 t git -c protocol.file.allow=always submodule add -q ../copy sub
+t test -z "$(git -C sub config core.symlinks)"
 cd ..
 echo end
 "#;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 enum What {
     Make,
     Move,
+    LinkBeside,
     Read,
 }
 
@@ -25,7 +26,11 @@ fn refused(rules: &Rules, path: &[&[u8]], what: What) -> bool {
             (_, _) => rules.above,
         };
         plain = advance(rules, plain, begin, bits);
-        let begin = if at == 0 && what == What::Move { rules.moved } else { Bits::default() };
+        let begin = match (what, at) {
+            (What::Move, 0) => rules.moved,
+            (What::LinkBeside, 0) => without(rules.moved, rules.any),
+            _ => Bits::default(),
+        };
         moved = if at == 0 { and(begin, bits) } else { advance(rules, moved, begin, bits) };
         held |= plain.or(moved).meets(rules.ends);
         if plain.or(moved).meets(rules.loose_ends) {
@@ -35,7 +40,8 @@ fn refused(rules: &Rules, path: &[&[u8]], what: What) -> bool {
         let live = plain.or(moved) != Bits::default();
         let anything = if at == 0 { ANY_LAST } else { ANY_ABOVE };
         // Where something begins, the sieve lets the name through.
-        assert!(!live || at > 0 || what == What::Move || rules.flags & anything != 0 || sifted(rules, name));
+        let brings = matches!(what, What::Move | What::LinkBeside);
+        assert!(!live || at > 0 || brings || rules.flags & anything != 0 || sifted(rules, name));
     }
     held || hit_at_root || (topmost > 0 && !in_brought(rules, path, topmost))
 }
@@ -62,6 +68,12 @@ fn leads_in(rules: &Rules, to: &[u8]) -> bool {
         number = fnv(b"");
     }
     found
+}
+
+fn without(a: Bits, b: Bits) -> Bits {
+    let mut result = a;
+    result.0.iter_mut().zip(b.0).for_each(|(mine, other)| *mine &= !other);
+    result
 }
 
 fn and(a: Bits, b: Bits) -> Bits {
@@ -121,6 +133,8 @@ fn check(texts: &[&str], path: &str) {
     let rules = Rules::compile(&patterns, []).unwrap();
     assert_eq!(refused(&rules, &path, What::Make), expected, "{texts:?} {path:?}");
     assert_eq!(refused(&rules, &path, What::Move), expected || held, "moved: {texts:?} {path:?}");
+    let named = patterns.iter().any(|pattern| pattern.is_below_by_name(&path, path.len()));
+    assert_eq!(refused(&rules, &path, What::LinkBeside), expected || named, "beside: {texts:?} {path:?}");
     assert!(!refused(&rules, &path, What::Read));
     let masks = Rules::compile([], &patterns).unwrap();
     assert_eq!(refused(&masks, &path, What::Read), expected, "read: {texts:?} {path:?}");

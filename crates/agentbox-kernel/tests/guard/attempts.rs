@@ -127,6 +127,21 @@ pub(crate) const CASES: &[Case] = &[
     refused("make a symbolic link for a directory of settings", || symlink("../prepared", "sub/.claude")),
     refused("make a symbolic link for git's directory", || symlink("../prepared", "hooks/.git")),
     allowed("make another symbolic link", || symlink("prepared", "claude")),
+    refused("make a symbolic link for one beside it", || symlink("prepared", ".claude")),
+    allowed("make the link by which git tries whether there are links", || {
+        symlink("testing", "sub/.git/modules/a/tXXXXXX")
+    }),
+    refused("make a symbolic link for a repository", || {
+        symlink("../../../../prepared", "sub/.git/modules/a/b")
+    }),
+    refused("make one that leads up", || symlink("..", "sub/.git/modules/a/b")),
+    refused("make one that leads to where it is", || symlink(".", "sub/.git/modules/a/b")),
+    refused("make one beside it that is longer than what is looked at", || {
+        symlink(&"b".repeat(64), "sub/.git/modules/a/b")
+    }),
+    allowed("make one as long as what is looked at", || symlink(&"b".repeat(62), "sub/.git/modules/a/b")),
+    refused("make a symbolic link for hooks beside it", || symlink("b", "sub/.git/modules/hooks/hooks")),
+    refused("make a hook of a repository's", || create("sub/.git/modules/a/hooks/x")),
     refused("make a hard link", || link("plain", ".mcp.json")),
     refused("make a hard link of a protected file", || link(".envrc", "other")),
     refused("make a hard link of a symbolic link for a directory", || link("pointer", "sub/.claude")),
@@ -243,6 +258,8 @@ pub(crate) fn prepare(root: &Path) {
     for directory in [
         ".claude",
         "sub/.git/hooks",
+        "sub/.git/modules/a/hooks",
+        "sub/.git/modules/hooks",
         "sub/only",
         "only",
         "hooks",
