@@ -21,7 +21,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How often a path that is to be hidden is looked up: it may be renamed over meanwhile.
 const MASK_LOOKS: u32 = 16;
@@ -154,30 +154,19 @@ pub(crate) fn enter_empty() -> Result<(), StepError> {
     become_root(&root)
 }
 
-/// A file without content and without any right, on a file system of its own, to cover others with. Kernels
-/// before 6.15 clone only what is attached in this namespace, so it lies over the new root while that is built,
-/// which is looked into by its descriptor only.
-#[derive(Debug)]
-struct Hidden {
-    place: OwnedFd,
-    file: OwnedFd,
-}
-
-impl Hidden {
-    const STEP: &'static str = "a file to cover others with";
-
-    fn attach() -> Result<Self, StepError> {
-        let place = in_memory("mode=0755", 4096, 4, false)?;
-        move_mount(&place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(Self::STEP)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&place, "hidden", flags, Mode::empty()).step(Self::STEP)?;
-        Ok(Self { place, file })
-    }
-
-    /// The new root is the uppermost again.
-    fn detach(&self) -> Result<(), StepError> {
-        let place = format!("/proc/self/fd/{}", self.place.as_raw_fd());
-        rustix::mount::unmount(place, UnmountFlags::DETACH).step(Self::STEP)
+/// What files are covered with: the null device, on mounts that open no device. Programs take what is no regular file
+/// for nothing of theirs: a bundler passes over such an `.env`, git adds what lies beside it. With a file that cannot be
+/// read both would end.
+fn null_device() -> Result<OwnedFd, StepError> {
+    const STEP: &str = "what files are covered with";
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open("/dev/null", flags, Mode::empty()).step(STEP)?;
+    let stat = stat(&file, || STEP.to_owned())?;
+    // Numbers of Linux' list of devices (Documentation/admin-guide/devices.txt).
+    let number = rustix::fs::makedev(1, 3);
+    match FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == number {
+        true => Ok(file),
+        false => Err(StepError::new(STEP, "/dev/null is another file")),
     }
 }
 
@@ -203,7 +192,7 @@ fn become_root(root: &OwnedFd) -> Result<(), StepError> {
 pub(crate) struct Tree<'a> {
     root: OwnedFd,
     /// What covers files.
-    hidden: Hidden,
+    null_device: OwnedFd,
     /// Device numbers of the file systems that were made here, the only ones that get new files.
     made: Vec<u64>,
     root_is_made: bool,
@@ -232,11 +221,11 @@ impl<'a> Tree<'a> {
             Some((_, Some(mount))) => (mount, false),
             _ => (in_memory("mode=0755", 16 << 20, 4096, true)?, true),
         };
+        let null_device = null_device()?;
         // Attached over any directory of the copy, which is gone a moment later.
         move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
             .step("attach the new root")?;
-        let hidden = Hidden::attach()?;
-        let mut tree = Self { root, hidden, made: Vec::new(), root_is_made, agent };
+        let mut tree = Self { root, null_device, made: Vec::new(), root_is_made, agent };
         if root_is_made {
             tree.remember(&tree.root.try_clone().step("new root")?)?;
         }
@@ -376,10 +365,10 @@ impl<'a> Tree<'a> {
         let cover = if is_directory(&stat(hidden, step)?) {
             in_memory("mode=0555", 4096, 4, false)?
         } else {
-            // A file can only be covered by a file.
-            detached_copy(&self.hidden.file, false).step_with(step)?
+            detached_copy(&self.null_device, false).step_with(step)?
         };
-        sys::mount_setattr(cover.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None).step_with(step)?;
+        let attributes = sys::MOUNT_ATTR_RDONLY | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOSUID;
+        sys::mount_setattr(cover.as_fd(), false, attributes, 0, None).step_with(step)?;
         match attach(&cover, hidden) {
             Err(rustix::io::Errno::NOENT) => Ok(false),
             other => other.map(|()| true).step_with(step),
@@ -395,7 +384,6 @@ impl<'a> Tree<'a> {
     }
 
     fn finish(self) -> Result<(), StepError> {
-        self.hidden.detach()?;
         if self.root_is_made && in_force("root-readonly") {
             sys::mount_setattr(self.root.as_fd(), false, sys::MOUNT_ATTR_RDONLY, 0, None)
                 .step("make the root read-only")?;

@@ -568,9 +568,15 @@ impl Machine {
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
         let started = self.started.lock().map(|started| started.clone()).unwrap_or_default();
+        // A manager whose bus was killed sees only then that nobody is in a scope any more.
+        let scopes = self.service.as_ref().map_or(Ok(Vec::new()), |service| {
+            let gone = || Ok(service.scopes()?.is_empty().then_some(()));
+            let _told_below = eventually("no scope is left", ENDING, gone);
+            service.scopes()
+        });
         let mut left =
             Leftovers { runtime: self.runtime(), first_id: self.first_id, ids: IDS }.find(&started);
-        match self.service.as_ref().map_or(Ok(Vec::new()), Service::scopes) {
+        match scopes {
             Ok(scopes) => left.extend(scopes.into_iter().map(|scope| format!("unit {scope}"))),
             Err(error) => left.push(error.to_string()),
         }

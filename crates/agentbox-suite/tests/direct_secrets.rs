@@ -41,6 +41,32 @@ fn secrets_are_hidden_and_what_git_tracks_or_calls_an_example_is_not() -> Result
 }
 
 #[test]
+fn work_goes_on_beside_what_is_hidden() -> Result<()> {
+    for arguments in [&["L1"][..], &["L2"], &["L2", "--workspace", "overlay"]] {
+        let machine = Machine::new()?;
+        plant(&machine, "mkdir app; echo SECRET > .env; echo SECRET > app/key.pem; echo 1 > app/made")?;
+        let inside = |script: &str| {
+            let command = ["sh", "-c", script];
+            machine.ctl(&machine.start_arguments(arguments[0], &arguments[1..], &command))
+        };
+        let script = "git add -A && git -c user.name=a -c user.email=a@b commit -qm all && git ls-files; git status --short";
+        let files = inside(script)?.success()?.text();
+        ensure!(files.contains("app/made") && !files.contains(".env") && !files.contains("key"), "{files}");
+        // To programs it is nothing of theirs; who reads or writes it all the same is told that he may not.
+        inside("test -e .env && ! test -f .env && ! test -d .env")?.success()?;
+        for script in ["cat .env", "echo x > .env", "echo x >> app/key.pem"] {
+            let refused = inside(script)?;
+            ensure!(
+                refused.status != 0 && format!("{refused:?}").contains("Permission denied"),
+                "{refused:?}"
+            );
+        }
+        ensure!(fs::read_to_string(machine.project().join(".env"))? == "SECRET\n");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_person_shows_what_is_built_in_and_a_project_cannot() -> Result<()> {
     let machine = Machine::new()?;
     plant(&machine, "echo VALUE > .env")?;

@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{agent, inner, made, names, process, told};
+use super::{agent, ignored, inner, made, names, process, told};
 use crate::PolicyError;
 use agentbox_plan::wire::Bytes;
 use agentbox_plan::{Mount, Owner};
@@ -35,6 +35,7 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     }
     names::denials(scene, &mut tree)?;
     told::file(scene, &mut tree)?;
+    ignored::file(scene, &mut tree)?;
     agent::tree(scene, &mut tree)?;
     Ok(tree)
 }

@@ -13,6 +13,7 @@
 //! | `process` | command, environment, directory |
 
 mod agent;
+mod ignored;
 mod items;
 mod listed;
 mod made;

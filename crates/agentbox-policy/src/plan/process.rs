@@ -1,7 +1,7 @@
 //! What runs: command, environment, directory.
 
 use super::tree::Tree;
-use super::{Facts, c_string, inner, made};
+use super::{Facts, c_string, ignored, inner, made};
 use crate::environment::{GIT, MAX_VARIABLE_BYTES};
 use crate::paths::is_normal;
 use crate::{Policy, PolicyError, Workspace};
@@ -26,6 +26,8 @@ const SHELL: &str = "/bin/sh";
 /// The process of a session; without a tree it sees the host's files.
 pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Result<Process, PolicyError> {
     let shell = shell(policy, tree);
+    let count = policy.environment.get("GIT_CONFIG_COUNT").map(|variable| variable.value.as_str());
+    let ignored = tree.and_then(|tree| ignored::variables(tree, count));
     let mut variables: BTreeMap<&str, String> = BTreeMap::new();
     for (name, variable) in &policy.environment {
         variables.insert(name, variable.value.clone());
@@ -44,6 +46,9 @@ pub(super) fn process(policy: &Policy, facts: &Facts, tree: Option<&Tree>) -> Re
         for (name, value) in GIT.into_iter().filter(|(name, _)| !name.starts_with("GIT_CONFIG_")) {
             variables.entry(name).or_insert_with(|| value.to_owned());
         }
+    }
+    for (name, value) in ignored.iter().flatten() {
+        variables.insert(name, value.clone());
     }
     variables.insert("HOME", policy.person.home.clone());
     variables.insert("USER", user.to_owned());

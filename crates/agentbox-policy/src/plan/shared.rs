@@ -2,7 +2,7 @@
 
 use super::items::Role;
 use super::tree::{Scene, Tree};
-use super::{Found, inner, names, told};
+use super::{Found, ignored, inner, names, told};
 use crate::PolicyError;
 use agentbox_plan::{Access, Mount};
 
@@ -39,5 +39,6 @@ pub(super) fn tree(scene: &Scene<'_>) -> Result<Tree, PolicyError> {
     names::cover(scene, &mut tree)?;
     names::denials(scene, &mut tree)?;
     told::file(scene, &mut tree)?;
+    ignored::file(scene, &mut tree)?;
     Ok(tree)
 }

@@ -574,6 +574,13 @@ fn what_is_held_is_held_below_its_place_and_nothing_covers_another_mount() {
     assert!(matches!(step(&plan, "/srv/main/.git"), Some(Mount::Bind { access: Access::ReadWrite, .. })));
     assert_eq!(hiding("/srv/main/.git/hooks"), Some(Hiding::ReadOnly));
     assert_eq!(variable(&plan, "GIT_TEMPLATE_DIR").as_deref(), Some(""));
+    let last = variable(&plan, "GIT_CONFIG_COUNT").unwrap().parse::<usize>().unwrap() - 1;
+    assert_eq!(variable(&plan, &format!("GIT_CONFIG_KEY_{last}")).as_deref(), Some("core.excludesFile"));
+    assert_eq!(
+        variable(&plan, &format!("GIT_CONFIG_VALUE_{last}")).as_deref(),
+        Some("/run/agentbox/git-ignore")
+    );
+    assert!(matches!(step(&plan, "/run/agentbox/git-ignore"), Some(Mount::File { mode: 0o644, .. })));
     let stranger = Facts { held: vec![held(2, "x", Hiding::Pinned)], ..facts.clone() };
     assert!(super::plan(&policy, &stranger).is_err(), "a place that nobody named");
 }
