@@ -76,13 +76,10 @@ pub(crate) fn beside(seconds: u32) -> (Vec<u8>, Result<u64>) {
 }
 
 /// Builds and runs them, each as long; an error names those that found something. The number that ran. Each is a single
-/// thread: there is one for each processor, and beside other things one.
+/// thread: there is one for each processor.
 fn throw(targets: &[String], seconds: u32, pace: Pace, out: &mut (impl Write + Send)) -> Result<u64> {
     let programs = build(pace)?;
-    let workers = match pace {
-        Pace::Alone => std::thread::available_parallelism().map_or(1, usize::from),
-        Pace::Beside => 1,
-    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, state) = (AtomicUsize::new(0), Mutex::new((out, Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..workers {

@@ -32,7 +32,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 pub(crate) use suite::{PARTS as SUITE_PARTS, run as run_suite};
-pub(crate) use vm::{bench as bench_guard, run as run_vm, runs as runs_in_vm};
+pub(crate) use vm::{Machines, bench as bench_guard, runs as runs_in_vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

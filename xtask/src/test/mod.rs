@@ -42,6 +42,7 @@ struct Run {
     lints: Option<Beside<()>>,
     fuzzers: Option<Beside<u64>>,
     mutants: Option<Beside<(usize, usize)>>,
+    machines: Option<Beside<(Tally, Result<()>)>>,
     tally: Tally,
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         lints: None,
         fuzzers: None,
         mutants: None,
+        machines: None,
         tally: Tally::default(),
     };
     let mut parts = Parts::new(paint);
@@ -130,7 +132,7 @@ fn lints(run: &mut Run) -> Result<()> {
 
 /// Waits for it, and shows what it says.
 fn joined<T>(beside: Option<Beside<T>>) -> Result<T> {
-    let Some(beside) = beside else { bail!("not run: the suite was not begun") };
+    let Some(beside) = beside else { bail!("not run: what it runs beside was not begun") };
     let (said, result) = beside.join().map_err(|_panic| anyhow!("it ended without a word"))?;
     std::io::stdout().write_all(&said)?;
     result
@@ -228,14 +230,23 @@ fn nspawn(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, testing, .. }) = &run.programs else {
         bail!("not run: the programs were not built")
     };
+    // Most of what runs in the container waits.
+    let machines = rig::Machines::prepare(debug, testing, run.filter.as_deref());
+    run.machines = Some(std::thread::spawn(|| match machines {
+        Ok(machines) => {
+            let mut said = Vec::new();
+            let ran = machines.run(&mut said);
+            (said, Ok(ran))
+        }
+        Err(error) => (Vec::new(), Err(error)),
+    }));
     rig::run_suite(debug, testing, run.filter.as_deref(), &mut run.tally)
 }
 
 fn vm(run: &mut Run) -> Result<()> {
-    let Some(Copies { debug, testing, .. }) = &run.programs else {
-        bail!("not run: the programs were not built")
-    };
-    rig::run_vm(debug, testing, run.filter.as_deref(), &mut run.tally)
+    let (ran, result) = joined(run.machines.take())?;
+    run.tally.add(ran);
+    result
 }
 
 fn mutated(run: &mut Run) -> Result<()> {

@@ -16,9 +16,9 @@ mod image;
 mod machine;
 
 use crate::test::Tally;
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use machine::{Boot, Machine};
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A test program: package, name, what the names of its tests have to hold.
@@ -54,39 +54,67 @@ struct Run<'a> {
 
 /// Boots the machines and runs there what belongs there.
 pub(crate) fn run(programs: &Path, testing: &Path, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let package = crate::deb::package(programs)?;
-    // What the NixOS module renders, as in the container.
-    let rendered = [
-        ("agentbox.json", crate::nix::examples(programs)?.to_string()),
-        ("every-option.json", crate::nix::every_option(programs)?.to_string()),
-    ];
-    let bare = Run { tests: BARE, boot: &machine::BARE, package: None, files: &[] };
-    let service = Run { tests: SERVICE, boot: &machine::SERVICE, package: Some(&package), files: &rendered };
-    let bare = bare.prepare(programs, testing, |tests| script(BARE, tests, filter))?;
-    let service = service.prepare(programs, testing, |tests| script(SERVICE, tests, filter))?;
-    // Each fills one processor; what the second says is shown when the first has ended.
-    let mut said = Vec::new();
-    let (bare, service) = std::thread::scope(|scope| {
-        let service = scope.spawn(|| service.run(&mut said));
-        let bare = bare.run(&mut std::io::stdout());
-        let panicked = |_| bail!("the thread of a machine panicked");
-        (bare, service.join().unwrap_or_else(panicked))
-    });
-    std::io::stdout().write_all(&said)?;
-    let mut faults = Vec::new();
-    for (name, ran) in [("without a service manager", bare), ("with systemd", service)] {
-        match ran {
-            Ok(ran) => {
-                tally.add(ran.tally);
-                if ran.failed > 0 {
-                    faults.push(format!("{} test programs of the virtual machine {name} failed", ran.failed));
-                }
-            }
-            Err(error) => faults.push(format!("the virtual machine {name}: {error:#}")),
-        }
+    let (ran, result) = Machines::prepare(programs, testing, filter)?.run(&mut std::io::stdout());
+    tally.add(ran);
+    result
+}
+
+/// The machines, with what they run on their disks.
+pub(crate) struct Machines {
+    bare: Machine,
+    service: Machine,
+}
+
+impl Machines {
+    /// Builds the tests and makes the disks.
+    ///
+    /// # Errors
+    /// Where one of them cannot be made.
+    pub(crate) fn prepare(programs: &Path, testing: &Path, filter: Option<&str>) -> Result<Self> {
+        let package = crate::deb::package(programs)?;
+        // What the NixOS module renders, as in the container.
+        let rendered = [
+            ("agentbox.json", crate::nix::examples(programs)?.to_string()),
+            ("every-option.json", crate::nix::every_option(programs)?.to_string()),
+        ];
+        let bare = Run { tests: BARE, boot: &machine::BARE, package: None, files: &[] };
+        let service =
+            Run { tests: SERVICE, boot: &machine::SERVICE, package: Some(&package), files: &rendered };
+        Ok(Self {
+            bare: bare.prepare(programs, testing, |tests| script(BARE, tests, filter))?,
+            service: service.prepare(programs, testing, |tests| script(SERVICE, tests, filter))?,
+        })
     }
-    ensure!(faults.is_empty(), "{}", faults.join("\n"));
-    Ok(())
+
+    /// Boots them; what ran in them, and an error where something failed.
+    pub(crate) fn run(&self, out: &mut (impl Write + Send)) -> (Tally, Result<()>) {
+        // Each fills one processor; what the second says is shown when the first has ended.
+        let mut said = Vec::new();
+        let (bare, service) = std::thread::scope(|scope| {
+            let service = scope.spawn(|| self.service.run(&mut said));
+            let bare = self.bare.run(out);
+            let panicked = |_| bail!("the thread of a machine panicked");
+            (bare, service.join().unwrap_or_else(panicked))
+        });
+        let (mut tally, mut faults) = (Tally::default(), Vec::new());
+        faults.extend(out.write_all(&said).err().map(|error| error.to_string()));
+        for (name, ran) in [("without a service manager", bare), ("with systemd", service)] {
+            match ran {
+                Ok(ran) => {
+                    tally.add(ran.tally);
+                    if ran.failed > 0 {
+                        faults.push(format!(
+                            "{} test programs of the virtual machine {name} failed",
+                            ran.failed
+                        ));
+                    }
+                }
+                Err(error) => faults.push(format!("the virtual machine {name}: {error:#}")),
+            }
+        }
+        let result = if faults.is_empty() { Ok(()) } else { Err(anyhow!("{}", faults.join("\n"))) };
+        (tally, result)
+    }
 }
 
 /// Measures there what the guard costs; what is to be said of it.
