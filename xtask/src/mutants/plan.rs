@@ -1,4 +1,5 @@
-//! Mutants of `agentbox-plan`: what a name or an address may be reached for. Gate and supervisor both judge with it.
+//! Mutants of `agentbox-plan`: what a name or an address may be reached for, by which gate and supervisor both judge, and
+//! which links are trigger files.
 
 use super::{Mutant, Row, of};
 
@@ -11,8 +12,27 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(of("net/cidr.rs", CIDR));
     all.extend(of("net/name.rs", NAME));
     all.extend(of("net/target.rs", TARGET));
+    all.extend(of("trigger.rs", TRIGGER));
+    all.extend(of("glob.rs", GLOB));
     all
 }
+
+#[rustfmt::skip]
+const TRIGGER: &[Row] = &[
+    ("a link is no directory", "is_beside(to)", "true", BESIDE),
+    ("a link by which git tries whether there are links is another's directory", "is_beside(to)", "false", BESIDE),
+    ("a link that leads up leads beside", "!matches!(to, b\"\" | b\".\" | b\"..\") && !to.contains(&b'/')", "!to.contains(&b'/')", BESIDE),
+    ("a link that leads elsewhere leads beside", "!matches!(to, b\"\" | b\".\" | b\"..\") && !to.contains(&b'/')", "!matches!(to, b\"\" | b\".\" | b\"..\")", BESIDE),
+];
+const BESIDE: &str = "a_link_to_a_name_beside_it_is_held_where_its_own_name_counts";
+
+#[rustfmt::skip]
+const GLOB: &[Row] = &[
+    ("any name is asked for by its name", "!rest.is_empty() && !name.is_any() && name.matches(last.as_ref())", "!rest.is_empty() && name.matches(last.as_ref())", BY_NAME),
+    ("a match is what is above one", "!rest.is_empty() && !name.is_any() && name.matches(last.as_ref())", "!name.is_any() && name.matches(last.as_ref())", BY_NAME),
+    ("a name is asked for by any other", "!rest.is_empty() && !name.is_any() && name.matches(last.as_ref())", "!rest.is_empty() && !name.is_any()", BY_NAME),
+];
+const BY_NAME: &str = "a_directory_is_asked_for_by_its_name_or_by_any";
 
 #[rustfmt::skip]
 const RULES: &[Row] = &[

@@ -127,7 +127,7 @@ pub(crate) const CASES: &[Case] = &[
     refused("make a symbolic link for a directory of settings", || symlink("../prepared", "sub/.claude")),
     refused("make a symbolic link for git's directory", || symlink("../prepared", "hooks/.git")),
     allowed("make another symbolic link", || symlink("prepared", "claude")),
-    refused("make a symbolic link for one beside it", || symlink("prepared", ".claude")),
+    refused("make a symbolic link for one beside it", || symlink("plain", "sub/.claude")),
     allowed("make the link by which git tries whether there are links", || {
         symlink("testing", "sub/.git/modules/a/tXXXXXX")
     }),
