@@ -106,6 +106,14 @@ pub struct SessionStatus {
     /// How its agent ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<String>,
+    /// Which of standard input, output and error of its agent are a terminal.
+    #[serde(default = "every_stream")]
+    pub streams: [bool; 3],
+}
+
+/// What a supervisor that does not say means.
+fn every_stream() -> [bool; 3] {
+    [true; 3]
 }
 
 /// What a client brings that attaches to a session or starts a process in it.

@@ -112,6 +112,22 @@ fn a_second_client_takes_over_from_the_first() -> Result<()> {
 }
 
 #[test]
+fn lines_of_an_agent_without_a_terminal_end_as_they_do_outside() -> Result<()> {
+    let machine = Machine::new()?;
+    let script = "while printf 'one\\ntwo\\n'; do sleep 0.2; done";
+    let session = machine.detached("L2", &["sh", "-c", script])?;
+    ensure!(session.status()?["streams"] == serde_json::json!([false, false, false]));
+    let mut terminal = machine.terminal(&["attach", &session.id], 24, 80)?;
+    terminal.wait_for("one\r\ntwo\r\n", LIMIT)?;
+    // The keys that leave it are heard all the same.
+    terminal.send(LEAVE)?;
+    terminal.finish(LIMIT)?;
+    ensure!(terminal.is_cooked()?, "the caller's terminal was not put back");
+    ensure!(session.status()?["summary"]["state"] == "running");
+    session.stop()
+}
+
+#[test]
 fn a_terminal_that_disappears_leaves_the_session_running() -> Result<()> {
     let machine = Machine::new()?;
     let terminal = shell(&machine)?;

@@ -10,6 +10,7 @@ use agentbox_ipc::{
 };
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::{doctor, posture};
+use agentbox_plan::Streams;
 
 /// A session in a list.
 pub(crate) fn summary(supervisor: &Supervisor, session: &Session) -> SessionSummary {
@@ -50,7 +51,18 @@ pub(crate) async fn session(supervisor: &Supervisor, session: &Session) -> Sessi
         guard: guard_of(supervisor, session, &live),
         frozen: live.frozen,
         exit: live.exit.map(exit_text),
+        streams: streams(supervisor, session),
     }
+}
+
+/// Of a session that is just starting or has just ended there is no plan.
+fn streams(supervisor: &Supervisor, session: &Session) -> [bool; 3] {
+    let directory = supervisor.directories.open_session(session.id()).ok().flatten();
+    let plan = directory.and_then(|directory| sources::read_plan(directory).ok());
+    plan.map_or([true; 3], |plan| {
+        let Streams { input, output, error } = plan.process.streams;
+        [input, output, error]
+    })
 }
 
 /// A re-adopted session is asked for: its driver did not see it held.

@@ -146,6 +146,7 @@ fn the_other_answers_survive() {
         cgroup: "/c".into(),
         values,
         posture_diff: vec!["umask".into()],
+        streams: [true, false, true],
         frozen: Some("no room".into()),
         guard: "kernel".into(),
         exit: Some("0".into()),

@@ -114,17 +114,22 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Takes signals over where nobody has yet, and the terminal.
+    /// Takes signals over where nobody has yet, and the terminal. `is_terminal`: whether what the agent writes to is one;
+    /// where it is not, lines end as they do outside.
     ///
     /// # Errors
     /// [`ClientError`] when a stream of ours fails.
-    pub(crate) fn begin(console: OwnedFd, signals: Option<Signals>) -> Result<Self, ClientError> {
+    pub(crate) fn begin(
+        console: OwnedFd,
+        signals: Option<Signals>,
+        is_terminal: bool,
+    ) -> Result<Self, ClientError> {
         let streams = streams();
         let mut signals = signals.map_or_else(Signals::take_over, Ok)?;
         let mut raw = None;
         if streams.input {
             signals.take_job_control()?;
-            raw = Some(RawMode::enter(io::stdin(), !streams.output)?);
+            raw = Some(RawMode::enter(io::stdin(), !(streams.output && is_terminal))?);
         }
         Ok(Self { console, streams, signals, raw })
     }

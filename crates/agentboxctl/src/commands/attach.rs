@@ -21,7 +21,7 @@ pub(super) fn run(attach: &Attach, embedded: bool) -> Result<u8, Failure> {
     early::tell_still(&status);
     super::confirm::tell_late(&supervisor, id);
     let all = terminal::is_terminal(std::io::stderr());
-    let bridge = Bridge::begin(OwnedFd::from(console), None)?;
+    let bridge = Bridge::begin(OwnedFd::from(console), None, status.streams[1])?;
     let notices = direct.then(|| Notices::begin(supervisor, id, all));
     let ending = bridge.run(&|| early::stands_still(id))?;
     if let Ending::StandsStill(number) = ending {

@@ -25,7 +25,7 @@ pub(super) fn run(exec: &Exec, embedded: bool) -> Result<u8, Failure> {
     super::confirm::tell_late(&supervisor, exec.id.as_str());
     drop(supervisor);
     let ending =
-        Bridge::begin(OwnedFd::from(console), None)?.run(&|| early::stands_still(exec.id.as_str()))?;
+        Bridge::begin(OwnedFd::from(console), None, true)?.run(&|| early::stands_still(exec.id.as_str()))?;
     if let Some(status) = early::left_still(ending, exec.id.as_str()) {
         return Ok(status);
     }

@@ -103,7 +103,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
-    let bridge = Bridge::begin(OwnedFd::from(console), Some(signals))?;
+    let bridge = Bridge::begin(OwnedFd::from(console), Some(signals), true)?;
     // Up to here a key made a signal; from here on it is typed into the session.
     if let Some(signal) = bridge.told_to_end() {
         drop(bridge);

@@ -58,6 +58,7 @@ pub(super) fn status() -> SessionStatus {
         cgroup: "/c".into(),
         values: vec![["network".into(), "allowlist".into(), "posture L2".into()]],
         posture_diff: Vec::new(),
+        streams: [true; 3],
         frozen: None,
         guard: "none: no \x1b[2J".into(),
         exit: None,
