@@ -8,7 +8,7 @@ use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{
-    Decision, Destination, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
+    Decision, Destination, HostName, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
 };
 use agentbox_policy::{
     HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, stays_inside,
@@ -287,14 +287,16 @@ pub(crate) fn destination(what: &str) -> Result<(Destination, u16), Error> {
         None => (what, DEFAULT_PORT),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if HOST_NAMES.contains(&host) {
-        return Ok((Destination::HostLoopback, port));
-    }
     if let Ok(destination) = address(host) {
         return Ok((destination, port));
     }
-    let name = host.parse().map_err(|error| invalid(&error))?;
-    Ok((Destination::Name { name }, port))
+    let name: HostName = host.parse().map_err(|error| invalid(&error))?;
+    // Compared as a name: `Host` and `host.` are shown as `host`, and mean it.
+    let destination = match HOST_NAMES.contains(&name.as_str()) {
+        true => Destination::HostLoopback,
+        false => Destination::Name { name },
+    };
+    Ok((destination, port))
 }
 
 #[cfg(test)]
@@ -312,6 +314,9 @@ mod tests {
             ("2606:4700::1111", "2606:4700::1111", 443),
             ("[2606:4700::1111]:53", "2606:4700::1111", 53),
             ("host:5432", "host", 5432),
+            ("Host:5432", "host", 5432),
+            ("host.:5432", "host", 5432),
+            ("host.AgentBox.internal", "host", 443),
         ] {
             let (destination, judged) = destination(text).unwrap();
             assert_eq!((shown(&destination).as_str(), judged), (shows, port), "{text}");
