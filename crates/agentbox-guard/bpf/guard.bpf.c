@@ -202,7 +202,7 @@ enum { OUTSIDE, BELOW, UNKNOWN, BROUGHT };
 
 #define HELD (1 << 16) // one that matched holds everywhere
 
-// What comes or goes at a path: one name, a directory with what it holds or a link that stands for one, or a link to
+// What comes or goes at a path (`is_moved`): one name, a directory with what it holds or a link that stands for one, or a link to
 // another name beside it.
 enum { NAME_ONLY, MOVED, BESIDE };
 

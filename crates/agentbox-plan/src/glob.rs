@@ -74,28 +74,32 @@ impl PathGlob {
     /// The same, where no more than so many names of the path stand before what matches.
     #[must_use]
     pub fn matches_from<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
+        self.begins(path, most, matches_all)
+    }
+
+    /// Whether what it asks for holds of what is left of a path behind that many names, or fewer.
+    fn begins<N: AsRef<[u8]>>(
+        &self,
+        path: &[N],
+        most: usize,
+        holds: impl Fn(&[GlobName], &[N]) -> bool,
+    ) -> bool {
         let most = if self.anchored { 0 } else { most };
-        (0..path.len())
-            .take_while(|start| *start <= most)
-            .any(|start| matches_all(&self.names, &path[start..]))
+        (0..path.len()).take_while(|start| *start <= most).any(|start| holds(&self.names, &path[start..]))
     }
 
     /// Whether the path of these names is a directory of which a match needs the name: `.claude` for
     /// `.claude/settings.json`. As above, no more than so many names stand before.
     #[must_use]
     pub fn is_below<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
-        let most = if self.anchored { 0 } else { most };
-        (0..path.len()).take_while(|start| *start <= most).any(|start| is_prefix(&self.names, &path[start..]))
+        self.begins(path, most, is_prefix)
     }
 
     /// The same, where the last name of the path is one that the pattern asks for: it does not stand where any name
     /// would do.
     #[must_use]
     pub fn is_below_by_name<N: AsRef<[u8]>>(&self, path: &[N], most: usize) -> bool {
-        let most = if self.anchored { 0 } else { most };
-        (0..path.len())
-            .take_while(|start| *start <= most)
-            .any(|start| is_named_prefix(&self.names, &path[start..]))
+        self.begins(path, most, is_named_prefix)
     }
 
     /// Whether something below the path of these names could match: a directory worth looking into.

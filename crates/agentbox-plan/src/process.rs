@@ -36,6 +36,18 @@ wire_struct! {
     }
 }
 
+impl From<[bool; 3]> for Streams {
+    fn from([input, output, error]: [bool; 3]) -> Self {
+        Self { input, output, error }
+    }
+}
+
+impl From<Streams> for [bool; 3] {
+    fn from(Streams { input, output, error }: Streams) -> Self {
+        [input, output, error]
+    }
+}
+
 impl Streams {
     /// All three are a terminal.
     pub const TERMINAL: Self = Self { input: true, output: true, error: true };

@@ -137,5 +137,5 @@ pub(crate) fn understand<T: DeserializeOwned>(answer: agentbox_ipc::Dict) -> Res
 
 /// What this process brings to a console.
 pub(crate) fn client(streams: Streams, size: TerminalSize) -> Client {
-    Client { streams: [streams.input, streams.output, streams.error], rows: size.rows, columns: size.columns }
+    Client { streams: streams.into(), rows: size.rows, columns: size.columns }
 }

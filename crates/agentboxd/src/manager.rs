@@ -719,8 +719,7 @@ impl Manager {
 }
 
 fn terminal(client: Client) -> (Streams, TerminalSize) {
-    let [input, output, error] = client.streams;
-    (Streams { input, output, error }, TerminalSize { rows: client.rows, columns: client.columns })
+    (client.streams.into(), TerminalSize { rows: client.rows, columns: client.columns })
 }
 
 #[cfg(test)]

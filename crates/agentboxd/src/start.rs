@@ -22,7 +22,7 @@ use agentbox_kernel::person::{self, Person};
 use agentbox_kernel::project;
 use agentbox_kernel::source::{self, Kind, Opened, Opener};
 use agentbox_plan::net::{Pattern, Rule, Verdict, internal_range};
-use agentbox_plan::{SessionId, Streams, TerminalSize};
+use agentbox_plan::{SessionId, TerminalSize};
 use agentbox_policy::{Inputs, Isolation, Layer, Leg, Policy, PolicyError, ProjectFacts, System, Trifecta};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
@@ -315,13 +315,12 @@ fn resolve_as(
         bounds: Bounds::of(&policy),
         values: rows(&policy),
     };
-    let [input, output, error] = request.streams;
     let warnings = policy.warnings().to_vec();
     let order = Order {
         policy,
         person,
         project,
-        streams: Streams { input, output, error },
+        streams: request.streams.into(),
         size: TerminalSize { rows: request.rows, columns: request.columns },
         umask,
         detach: request.detach,

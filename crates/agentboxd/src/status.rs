@@ -10,7 +10,7 @@ use agentbox_ipc::{
 };
 use agentbox_kernel::cgroup::SessionGroup;
 use agentbox_kernel::{doctor, posture};
-use agentbox_plan::Streams;
+use agentbox_plan::Plan;
 
 /// A session in a list.
 pub(crate) fn summary(supervisor: &Supervisor, session: &Session) -> SessionSummary {
@@ -26,11 +26,16 @@ pub(crate) async fn session(supervisor: &Supervisor, session: &Session) -> Sessi
     let live = session.live();
     let record = &session.record;
     let group = group(supervisor, session);
-    let mut posture_diff = match (&group, live.state) {
-        (Some(group), State::Running) if live.agent_pid != 0 => {
-            posture_diff(supervisor, session, group, &live)
-        }
-        _ => Vec::new(),
+    // Secrets are in it: it goes before anything is waited for.
+    let (streams, mut posture_diff) = {
+        let plan = plan(supervisor, session);
+        // Of a session that is just starting or has just ended there is none.
+        let streams = plan.as_ref().map_or([true; 3], |plan| plan.process.streams.into());
+        let diff = match (&group, live.state) {
+            (Some(group), State::Running) if live.agent_pid != 0 => posture_diff(plan, group, &live),
+            _ => Vec::new(),
+        };
+        (streams, diff)
     };
     if session.keys().is_some_and(|keys| keys.is_lost()) {
         posture_diff.push(LOST.to_owned());
@@ -51,18 +56,13 @@ pub(crate) async fn session(supervisor: &Supervisor, session: &Session) -> Sessi
         guard: guard_of(supervisor, session, &live),
         frozen: live.frozen,
         exit: live.exit.map(exit_text),
-        streams: streams(supervisor, session),
+        streams,
     }
 }
 
-/// Of a session that is just starting or has just ended there is no plan.
-fn streams(supervisor: &Supervisor, session: &Session) -> [bool; 3] {
-    let directory = supervisor.directories.open_session(session.id()).ok().flatten();
-    let plan = directory.and_then(|directory| sources::read_plan(directory).ok());
-    plan.map_or([true; 3], |plan| {
-        let Streams { input, output, error } = plan.process.streams;
-        [input, output, error]
-    })
+fn plan(supervisor: &Supervisor, session: &Session) -> Result<Plan, Box<dyn std::error::Error>> {
+    let directory = supervisor.directories.open_session(session.id())?.ok_or("the session has ended")?;
+    Ok(sources::read_plan(directory)?)
 }
 
 /// A re-adopted session is asked for: its driver did not see it held.
@@ -106,14 +106,12 @@ fn network(session: &Session) -> NetworkStatus {
 /// Where what the kernel shows of the agent is not what its plan says. What cannot be found out is said
 /// too: silence would read as agreement.
 fn posture_diff(
-    supervisor: &Supervisor,
-    session: &Session,
+    plan: Result<Plan, Box<dyn std::error::Error>>,
     group: &SessionGroup,
     live: &Live,
 ) -> Vec<String> {
     let diff = || -> Result<Vec<String>, Box<dyn std::error::Error>> {
-        let directory = supervisor.directories.open_session(session.id())?.ok_or("the session has ended")?;
-        let expected = posture::expected(&sources::read_plan(directory)?, &group.payload_path())?;
+        let expected = posture::expected(&plan?, &group.payload_path())?;
         let mut differences = posture::diff(&expected, &posture::observe(live.agent_pid)?);
         if expected.sandboxed {
             differences.extend(posture::held_open(live.init_pid)?);

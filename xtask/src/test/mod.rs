@@ -46,6 +46,18 @@ struct Run {
     tally: Tally,
 }
 
+impl Run {
+    /// Adds checks of something; an error where some failed.
+    fn checked(&mut self, tally: Tally, what: &str) -> Result<()> {
+        let failed = tally.failed;
+        self.tally.add(tally);
+        if failed > 0 {
+            bail!("{failed} checks of the {what} failed");
+        }
+        Ok(())
+    }
+}
+
 const PARTS: &[Part<Run>] = &[
     Part { name: "format", quick: true, filtered: false, run: format },
     Part { name: "structure", quick: true, filtered: false, run: shape },
@@ -154,13 +166,7 @@ fn clippy(pace: Pace) -> Result<()> {
 }
 
 fn shape(run: &mut Run) -> Result<()> {
-    let tally = structure::check()?;
-    let failed = tally.failed;
-    run.tally.add(tally);
-    if failed > 0 {
-        bail!("{failed} checks of the structure failed");
-    }
-    Ok(())
+    run.checked(structure::check()?, "structure")
 }
 
 fn unit(run: &mut Run) -> Result<()> {
@@ -188,12 +194,7 @@ fn programs(run: &mut Run) -> Result<()> {
 fn nixos(run: &mut Run) -> Result<()> {
     let Some(Copies { debug, .. }) = &run.programs else { bail!("not run: the programs were not built") };
     let tally = nix::check(debug)?;
-    let failed = tally.failed;
-    run.tally.add(tally);
-    if failed > 0 {
-        bail!("{failed} checks of the NixOS side failed");
-    }
-    Ok(())
+    run.checked(tally, "NixOS side")
 }
 
 /// Seconds of each target.
@@ -232,13 +233,10 @@ fn nspawn(run: &mut Run) -> Result<()> {
     };
     // Most of what runs in the container waits.
     let machines = rig::Machines::prepare(debug, testing, run.filter.as_deref());
-    run.machines = Some(std::thread::spawn(|| match machines {
-        Ok(machines) => {
-            let mut said = Vec::new();
-            let ran = machines.run(&mut said);
-            (said, Ok(ran))
-        }
-        Err(error) => (Vec::new(), Err(error)),
+    run.machines = Some(std::thread::spawn(|| {
+        let mut said = Vec::new();
+        let ran = machines.map(|machines| machines.run(&mut said));
+        (said, ran)
     }));
     rig::run_suite(debug, testing, run.filter.as_deref(), &mut run.tally)
 }

@@ -63,7 +63,7 @@ fn begin(mut start: Start, embedded: bool, login: bool) -> Result<u8, Failure> {
     // The owner's files are read and git answers while the supervisor is reached.
     let supervisor = Supervisor::connect(embedded)?;
     let (project, mut wanted) = gathered.finish(&start.choice, start.name.clone())?;
-    wanted.streams = [streams.input, streams.output, streams.error];
+    wanted.streams = streams.into();
     (wanted.rows, wanted.columns) = (size.rows, size.columns);
     wanted.umask = Some(umask);
     wanted.detach = start.detach;

@@ -1,14 +1,14 @@
 //! Rules that come and go while a session runs, and why something is refused.
 
 use super::host::HostNetwork;
-use super::session::{SessionNetwork, shown};
+use super::session::{self, SessionNetwork, shown};
 use crate::neighbours::Apart;
 use crate::session::Session;
 use crate::supervisor::Supervisor;
 use agentbox_ipc::{AllowAnswer, Error, WhyAnswer};
 use agentbox_plan::gate::HOST_NAMES;
 use agentbox_plan::net::{
-    Decision, Destination, HostName, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
+    Decision, Destination, Mode, Reason, Refused, Rule, Rules, Verdict, internal_range,
 };
 use agentbox_policy::{
     HostRule, LIVE_ALLOW, LIVE_DENY, Running, System, Tightened, live_allow, live_deny, stays_inside,
@@ -275,9 +275,8 @@ pub(crate) fn destination(what: &str) -> Result<(Destination, u16), Error> {
             what.escape_debug().take(300).collect::<String>()
         ))
     };
-    let address = |text: &str| text.parse::<IpAddr>().map(|address| Destination::Address { address });
-    if let Ok(destination) = address(what) {
-        return Ok((destination, DEFAULT_PORT));
+    if let Ok(address) = what.parse() {
+        return Ok((Destination::Address { address }, DEFAULT_PORT));
     }
     let (host, port) = match what.rsplit_once(':') {
         Some((host, port)) => {
@@ -287,16 +286,7 @@ pub(crate) fn destination(what: &str) -> Result<(Destination, u16), Error> {
         None => (what, DEFAULT_PORT),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(destination) = address(host) {
-        return Ok((destination, port));
-    }
-    let name: HostName = host.parse().map_err(|error| invalid(&error))?;
-    // Compared as a name: `Host` and `host.` are shown as `host`, and mean it.
-    let destination = match HOST_NAMES.contains(&name.as_str()) {
-        true => Destination::HostLoopback,
-        false => Destination::Name { name },
-    };
-    Ok((destination, port))
+    Ok((session::destination(host).map_err(|error| invalid(&error))?, port))
 }
 
 #[cfg(test)]

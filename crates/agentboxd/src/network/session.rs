@@ -8,8 +8,11 @@ use super::denials::Denials;
 use super::totals::{self, Total, Totals};
 use crate::supervisor::Supervisor;
 use agentbox_kernel::directory;
-use agentbox_plan::gate::{GateLimits, GatePlan, Sent};
-use agentbox_plan::net::{Destination, Mode, Reason, Refused, Rule, Rules, Translator, Translators, Verdict};
+use agentbox_plan::gate::{GateLimits, GatePlan, HOST_NAMES, Sent};
+use agentbox_plan::net::{
+    Destination, HostName, HostNameError, Mode, Reason, Refused, Rule, Rules, Translator, Translators,
+    Verdict,
+};
 use agentbox_plan::{Ids, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -123,6 +126,18 @@ pub(crate) fn shown(destination: &Destination) -> String {
         Destination::Address { address } => address.to_string(),
         Destination::HostLoopback => "host".to_owned(),
     }
+}
+
+/// The destination that [`shown`] shows so. Compared as a name: `Host` and `host.` are shown as `host`, and mean it.
+pub(crate) fn destination(text: &str) -> Result<Destination, HostNameError> {
+    if let Ok(address) = text.parse() {
+        return Ok(Destination::Address { address });
+    }
+    let name: HostName = text.parse()?;
+    Ok(match HOST_NAMES.contains(&name.as_str()) {
+        true => Destination::HostLoopback,
+        false => Destination::Name { name },
+    })
 }
 
 impl SessionNetwork {

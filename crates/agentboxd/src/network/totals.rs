@@ -2,8 +2,8 @@
 //!
 //! Where bytes went and what was refused have places of their own: no number of refusals takes one from the other.
 
-use super::session::shown;
-use agentbox_plan::gate::{HOST_NAMES, Sent};
+use super::session::{destination, shown};
+use agentbox_plan::gate::Sent;
 use agentbox_plan::net::Destination;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -127,24 +127,14 @@ impl Totals {
     pub(super) fn read(kept: Kept) -> Result<Self, String> {
         let mut totals = Self::default();
         for (text, total) in kept.destinations {
-            totals.add(destination(&text)?, total);
+            let destination =
+                destination(&text).map_err(|error| format!("{}: {error}", text.escape_debug()))?;
+            totals.add(destination, total);
         }
         totals.whole.add(kept.others);
         totals.others.add(kept.others);
         Ok(totals)
     }
-}
-
-/// What [`shown`] has written.
-fn destination(text: &str) -> Result<Destination, String> {
-    if HOST_NAMES.contains(&text) {
-        return Ok(Destination::HostLoopback);
-    }
-    if let Ok(address) = text.parse() {
-        return Ok(Destination::Address { address });
-    }
-    let name = text.parse().map_err(|error| format!("{}: {error}", text.escape_debug()))?;
-    Ok(Destination::Name { name })
 }
 
 #[cfg(test)]

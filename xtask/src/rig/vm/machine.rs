@@ -98,18 +98,8 @@ impl Machine {
     fn try_way(&self, way: &Way, out: &mut impl Write) -> Result<End> {
         // Tests that run beside it have the processors first.
         let mut command = Command::new("nice");
-        command.args([
-            "-n",
-            "19",
-            "qemu-system-x86_64",
-            "-M",
-            "q35",
-            "-m",
-            "2048",
-            "-nodefaults",
-            "-display",
-            "none",
-        ]);
+        command.args(["-n", "19", "qemu-system-x86_64"]);
+        command.args(["-M", "q35", "-m", "2048", "-nodefaults", "-display", "none"]);
         command.args(["-serial", "stdio"]).args(way.arguments);
         command.arg("-kernel").arg(&self.root.kernel).arg("-initrd").arg(&self.root.initrd);
         command.args(["-append", &format!("{KERNEL} {}", self.boot.kernel)]).args(self.boot.qemu);
